@@ -1,0 +1,1 @@
+"""What several stages of SPA-VL share; nothing in here knows Kubeflow Pipelines."""

@@ -1,0 +1,58 @@
+"""What travels by environment variable, because as a parameter it would spoil the cache.
+
+| variable | meaning |
+|---|---|
+| `SPAVL_WORK_ROOT` | folder where stages work and keep finished work |
+| `SPAVL_RUN_FOLDER` | folder of this run: progress, errors, seconds, the report |
+| `SPAVL_RUN_ID` | id of this run; on a cluster the pod's `pipeline/runid` label |
+| `SPAVL_CACHE` | the user's cache folder, for what outlives a work root (trained pocket bases) |
+| `SPAVL_PARENT` | process id of the command line; steps die with it |
+"""
+
+import os
+import select
+import signal
+import threading
+from pathlib import Path
+
+
+def cache_folder() -> Path:
+    """The user's cache folder of this project."""
+    from platformdirs import user_cache_path
+
+    named = os.environ.get("SPAVL_CACHE")
+    return Path(named) if named else user_cache_path("spavl", appauthor=False)
+
+
+def work_root() -> Path:
+    """Where stages work; below the user's cache folder unless named."""
+    named = os.environ.get("SPAVL_WORK_ROOT")
+    return Path(named) if named else cache_folder() / "work"
+
+
+def run_folder() -> Path | None:
+    """This run's folder; None outside a run, e.g. when a stage is called from a notebook."""
+    named = os.environ.get("SPAVL_RUN_FOLDER")
+    return Path(named) if named else None
+
+
+def die_with_parent() -> None:
+    """End this step when the command line that started it ends, even by kill -9.
+
+    A thread waits on the command line's process descriptor: the kernel's parent-death signal would
+    only watch the shell in between. Does nothing where no command line waits for the step.
+    """
+    parent = os.environ.get("SPAVL_PARENT")
+    if parent is None or not hasattr(os, "pidfd_open"):
+        return
+    try:
+        descriptor = os.pidfd_open(int(parent))
+    except ProcessLookupError:
+        os.kill(os.getpid(), signal.SIGKILL)
+        return
+
+    def wait_and_die() -> None:
+        select.select([descriptor], [], [])
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    threading.Thread(target=wait_and_die, name="die-with-parent", daemon=True).start()

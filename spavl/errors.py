@@ -1,0 +1,41 @@
+"""Errors that end a run with one clear line and a defined exit code."""
+
+DONE = 0
+FAULT_OF_OURS = 1
+BAD_INPUT = 2
+TRY_AGAIN = 75
+INTERRUPTED = 130
+
+
+class SpavlError(Exception):
+    """Base of the errors that this project raises on purpose.
+
+    Attributes:
+        exit_code: The exit code of the command line when this error ends it.
+    """
+
+    exit_code = FAULT_OF_OURS
+
+
+class InputError(SpavlError):
+    """Bad input or settings: says what is wrong, where, and what to do about it."""
+
+    exit_code = BAD_INPUT
+
+    def __init__(self, what: str, where: str, remedy: str) -> None:
+        super().__init__(f"{what} ({where}): {remedy}")
+        self.what = what
+        self.where = where
+        self.remedy = remedy
+
+
+class CorruptShardError(SpavlError):
+    """A stored file does not match the checksum in its manifest."""
+
+    exit_code = BAD_INPUT
+
+
+class BusyError(SpavlError):
+    """Another process is writing the same piece of work; trying again later helps."""
+
+    exit_code = TRY_AGAIN

@@ -1,0 +1,37 @@
+"""The base of every stage's settings."""
+
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from spavl.errors import InputError
+
+
+class StageSettings(BaseModel):
+    """Settings of one stage: unknown keys are refused, values are checked, instances are frozen.
+
+    Kubeflow passes numbers as floats; pydantic turns whole ones back into integers.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+    seed: int = Field(42, description="The run's seed.", ge=0)
+    threads: int = Field(2, description="Torch threads; part of the result.", ge=1)
+
+    @classmethod
+    def parse(cls, settings: dict[str, Any], where: str) -> Self:
+        """Validate raw settings.
+
+        Args:
+            settings: The raw dict as the configuration stage passes it.
+            where: The stage's key, for the message.
+
+        Raises:
+            InputError: Names the first bad key.
+        """
+        try:
+            return cls.model_validate(settings)
+        except ValidationError as error:
+            first = error.errors()[0]
+            key = ".".join((where, *map(str, first["loc"])))
+            raise InputError(first["msg"], key, "correct this setting") from None

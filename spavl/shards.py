@@ -1,0 +1,243 @@
+"""Data sets on disk: Parquet shards and a manifest that commits them.
+
+A data set is a folder of `part-00000.parquet`, ... and a `manifest.json` with the schema's name and
+version, rows and sha256 of every shard, what made it and from which inputs. Shards are written
+under a temporary name, fsynced and renamed; the manifest comes last, so a folder without one is
+unfinished work and never data. Reading and writing stream: memory does not grow with rows.
+"""
+
+import dataclasses
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from spavl.digests import file_digest
+from spavl.errors import CorruptShardError, InputError
+from spavl.records import SCHEMA_VERSION, Image, from_row, schema_of
+
+MANIFEST = "manifest.json"
+READ_BATCH_ROWS = 1024
+PICTURES_PER_GROUP = 64  # a picture is read with its row group, so groups of pictures stay small
+
+RecordType = TypeVar("RecordType")
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One Parquet file of a data set: its name, row count and sha256 (hex)."""
+
+    name: str
+    rows: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a data set holds and where it came from.
+
+    Attributes:
+        schema: Name of the record class.
+        version: Version of the data contract.
+        shards: The shards in order.
+        made_by: What made the data set (stage, code digest, settings).
+        inputs: Name to content digest of everything it was made from.
+        digest: sha256 of the manifest file; names the data set's content and origin.
+    """
+
+    schema: str
+    version: int
+    shards: tuple[Shard, ...]
+    made_by: dict[str, Any]
+    inputs: dict[str, str]
+    digest: str
+
+    @property
+    def rows(self) -> int:
+        """Rows over all shards."""
+        return sum(shard.rows for shard in self.shards)
+
+
+class DatasetWriter:
+    """Writes records into shards; leaving the `with` block without an error commits them."""
+
+    def __init__(
+        self,
+        folder: Path | str,
+        record: type,
+        made_by: Mapping[str, Any] | None = None,
+        inputs: Mapping[str, str] | None = None,
+        rows_per_shard: int = 4096,
+    ) -> None:
+        self.folder = Path(folder)
+        self.record = record
+        self.rows = 0
+        self._made_by = dict(made_by or {})
+        self._inputs = dict(inputs or {})
+        self._rows_per_shard = rows_per_shard
+        self._rows_per_group = PICTURES_PER_GROUP if record is Image else READ_BATCH_ROWS
+        self._pending: list[dict[str, Any]] = []
+        self._shards: list[Shard] = []
+
+    def __enter__(self) -> Self:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for leftover in self.folder.iterdir():
+            if leftover.is_file():
+                leftover.unlink()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if kind is None:
+            self._commit()
+
+    def add(self, record: object) -> None:
+        """Add one record.
+
+        Raises:
+            TypeError: If it is not of the data set's record class.
+        """
+        if type(record) is not self.record:
+            raise TypeError(f"{type(record).__name__} in a data set of {self.record.__name__}")
+        self._pending.append(_to_row(record))
+        self.rows += 1
+        if len(self._pending) >= self._rows_per_shard:
+            self._flush()
+
+    def _flush(self) -> None:
+        import pyarrow
+        from pyarrow import parquet
+
+        table = pyarrow.Table.from_pylist(self._pending, schema=schema_of(self.record))
+        path = self.folder / f"part-{len(self._shards):05d}.parquet"
+        temporary = path.with_suffix(".tmp")
+        parquet.write_table(table, temporary, compression="zstd", row_group_size=self._rows_per_group)
+        sync_file(temporary)
+        temporary.rename(path)
+        self._shards.append(Shard(path.name, len(self._pending), file_digest(path)))
+        self._pending.clear()
+
+    def _commit(self) -> None:
+        if self._pending:
+            self._flush()
+        content = {
+            "schema": self.record.__name__,
+            "version": SCHEMA_VERSION,
+            "rows": self.rows,
+            "shards": [dataclasses.asdict(shard) for shard in self._shards],
+            "made_by": self._made_by,
+            "inputs": self._inputs,
+        }
+        write_json(self.folder / MANIFEST, content)
+
+
+def read_manifest(folder: Path | str) -> Manifest:
+    """Read a data set's manifest.
+
+    Raises:
+        InputError: If the folder holds no finished data set or one of a newer contract.
+    """
+    path = Path(folder) / MANIFEST
+    try:
+        content = json.loads(path.read_text())
+        shards = tuple(Shard(**shard) for shard in content["shards"])
+        schema, version = content["schema"], content["version"]
+    except FileNotFoundError:
+        raise InputError(
+            "no finished data set", str(folder), "run the stage that writes it again"
+        ) from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise CorruptShardError(
+            f"unreadable manifest ({path}): {error}; run the stage that writes it again"
+        ) from error
+    if version > SCHEMA_VERSION:
+        raise InputError(
+            f"data contract version {version}", str(path), f"this code reads up to {SCHEMA_VERSION}"
+        )
+    return Manifest(
+        schema, version, shards, content["made_by"], content["inputs"], file_digest(path)
+    )
+
+
+def read_records(
+    folder: Path | str, record: type[RecordType], verify: bool = True
+) -> Iterator[RecordType]:
+    """Stream a data set's records in the order they were written.
+
+    Args:
+        folder: The data set.
+        record: The record class it must hold.
+        verify: Check every shard against its sha256 before its first row is given out.
+
+    Raises:
+        InputError: If the data set is unfinished or holds another record class.
+        CorruptShardError: If a shard does not match its checksum; the message names the shard.
+    """
+    for row in read_rows(folder, record, None, verify):
+        yield from_row(record, row)
+
+
+def read_rows(
+    folder: Path | str, record: type, columns: Sequence[str] | None, verify: bool = True
+) -> Iterator[dict[str, Any]]:
+    """Like `read_records`, but plain rows and only the columns asked for."""
+    from pyarrow import parquet
+
+    folder = Path(folder)
+    manifest = read_manifest(folder)
+    if manifest.schema != record.__name__:
+        raise InputError(
+            f"a data set of {manifest.schema}", str(folder), f"give one of {record.__name__}"
+        )
+    for shard in manifest.shards:
+        path = folder / shard.name
+        if verify:
+            verify_shard(path, shard)
+        with parquet.ParquetFile(path) as file:
+            for batch in file.iter_batches(batch_size=READ_BATCH_ROWS, columns=columns):
+                yield from batch.to_pylist()
+
+
+def verify_shard(path: Path, shard: Shard) -> None:
+    """Check one shard against its manifest entry.
+
+    Raises:
+        CorruptShardError: If the file is missing or its sha256 differs.
+    """
+    if not path.is_file():
+        raise CorruptShardError(f"missing shard ({path}): run the stage that writes it again")
+    if file_digest(path) != shard.sha256:
+        raise CorruptShardError(
+            f"shard does not match its checksum ({path}): delete its folder and run the stage again"
+        )
+
+
+def write_json(path: Path, content: object) -> None:
+    """Write JSON so that the file is either whole or not there."""
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_text(json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
+    sync_file(temporary)
+    temporary.rename(path)
+
+
+def sync_file(path: Path) -> None:
+    """Force a file's bytes to disk before it is renamed into place."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _to_row(record: Any) -> dict[str, Any]:
+    row = {field.name: getattr(record, field.name) for field in dataclasses.fields(record)}
+    if "maker" in row:
+        row["maker"] = dataclasses.asdict(row["maker"])
+    return row

@@ -1,0 +1,251 @@
+"""Work that survives: each stage works in a folder named by what its result depends on.
+
+`work_root/<stage>/<digest>` where the digest covers the stage's code closure, settings and inputs.
+One writer at a time holds its lock. `commit.json` is written last: with it, the work is finished
+and any later run with the same digest takes it as it is; without it, the next run goes on from the
+journal or checkpoint it finds. Kubeflow's output artifacts are published from there at the end.
+"""
+
+import json
+import os
+import shutil
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from spavl.digests import code_digest, json_digest
+from spavl.environment import die_with_parent, run_folder, work_root
+from spavl.errors import FAULT_OF_OURS, BusyError, SpavlError
+from spavl.shards import DatasetWriter, write_json
+
+COMMIT = "commit.json"
+LOCK_PATIENCE_SECONDS = 3600.0
+SECONDS_BETWEEN_PROGRESS = 5.0
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A thing too large to pass as an artifact: where it is, and the digest of what it holds."""
+
+    uri: str
+    digest: str
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What a stage's result depends on.
+
+    Attributes:
+        name: The stage, with the instance where there are several, e.g. `answers-dpo`.
+        module: Dotted name of the module whose import closure makes the result.
+        settings: Validated settings (a pydantic model's dump).
+        inputs: Name to content digest of every input.
+    """
+
+    name: str
+    module: str
+    settings: Mapping[str, Any]
+    inputs: Mapping[str, str]
+
+    @cached_property
+    def digest(self) -> str:
+        """Hex digest over code, settings and inputs."""
+        return json_digest(
+            {
+                "stage": self.name,
+                "code": code_digest(self.module),
+                "settings": dict(self.settings),
+                "inputs": dict(self.inputs),
+            }
+        )
+
+    @property
+    def made_by(self) -> dict[str, Any]:
+        """What a manifest says of the stage that made it."""
+        return {
+            "stage": self.name,
+            "code": code_digest(self.module),
+            "settings": json_digest(dict(self.settings)),
+        }
+
+
+class Work:
+    """A stage's own folder while it works.
+
+    Attributes:
+        folder: The folder; finished sub-folders in it can be published.
+        seconds: Seconds spent on named things apart from the work, e.g. `imports`.
+    """
+
+    def __init__(self, stage: Stage, folder: Path) -> None:
+        self.stage = stage
+        self.folder = folder
+        self.seconds: dict[str, float] = {}
+        self._last_progress = 0.0
+
+    @property
+    def checkpoint(self) -> Path:
+        """Folder for a trainer's state; removed when the work is committed."""
+        path = self.folder / "checkpoint"
+        path.mkdir(exist_ok=True)
+        return path
+
+    def writer(self, name: str, record: type) -> DatasetWriter:
+        """A data set in this work's folder that names the stage and its inputs."""
+        return DatasetWriter(self.folder / name, record, self.stage.made_by, self.stage.inputs)
+
+    def log(self, metrics: Mapping[str, float], step: int) -> None:
+        """Append one step's metrics to `curves.jsonl`."""
+        line = json.dumps({"step": step, **{name: float(v) for name, v in metrics.items()}})
+        with (self.folder / "curves.jsonl").open("a") as stream:
+            stream.write(line + "\n")
+
+    def progress(self, done: int, total: int, unit: str, **metrics: float) -> None:
+        """Say how far the stage is, at most every few seconds."""
+        now = time.monotonic()
+        if done < total and now - self._last_progress < SECONDS_BETWEEN_PROGRESS:
+            return
+        self._last_progress = now
+        figures = "".join(f" {name}={value:.4g}" for name, value in metrics.items())
+        print(f"[{self.stage.name}] {done}/{total} {unit}{figures}", flush=True)
+
+    @contextmanager
+    def timed(self, name: str) -> Iterator[None]:
+        """Count the seconds of the block under `name`, apart from the work."""
+        start = time.monotonic()
+        try:
+            yield
+        finally:
+            self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - start
+
+
+def run_stage(
+    stage: Stage,
+    body: Callable[[Work], Mapping[str, Any]],
+    publish: Mapping[str, str | Path] | None = None,
+) -> dict[str, Any]:
+    """Do a stage's work once and publish its outputs.
+
+    Args:
+        stage: What the result depends on.
+        body: Does the work in `work.folder`; its JSON result is kept with the commit. Called only
+            when this work is not finished yet.
+        publish: Names in the work folder to the output paths they are copied to (hard links where
+            the file system allows).
+
+    Returns:
+        The body's result.
+
+    Raises:
+        BusyError: If another process holds this work for an hour.
+    """
+    die_with_parent()
+    try:
+        folder = work_root() / stage.name / stage.digest[:32]
+        commit = _locked_commit(stage, folder, body)
+        for name, target in (publish or {}).items():
+            publish_path(folder / name, Path(target))
+        return dict(commit["result"])
+    except BaseException as error:
+        report_error(stage.name, error)
+        raise
+
+
+def stage_folder(stage: Stage) -> Path:
+    """Where a stage's finished work lies; for outputs passed on by URI."""
+    return work_root() / stage.name / stage.digest[:32]
+
+
+def publish_path(source: Path, target: Path) -> None:
+    """Give a finished file or folder a second name, by hard links where possible."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if source.is_dir():
+        shutil.copytree(source, target, copy_function=_link_or_copy, dirs_exist_ok=True)
+    else:
+        _link_or_copy(str(source), str(target))
+
+
+def report_error(stage: str, error: BaseException) -> None:
+    """Leave `error.json` in the run folder; the command line turns it into its exit code."""
+    folder = run_folder()
+    if folder is None or (folder / "error.json").exists():
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    content = {
+        "stage": stage,
+        "exit_code": error.exit_code if isinstance(error, SpavlError) else FAULT_OF_OURS,
+        "message": str(error) or type(error).__name__,
+        "expected": isinstance(error, SpavlError),
+        "trace": "".join(traceback.format_exception(error)),
+    }
+    write_json(folder / "error.json", content)
+
+
+def _locked_commit(
+    stage: Stage, folder: Path, body: Callable[[Work], Mapping[str, Any]]
+) -> dict[str, Any]:
+    from filelock import FileLock, Timeout
+
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(folder.with_name(folder.name + ".lock"), timeout=LOCK_PATIENCE_SECONDS):
+            reused = (folder / COMMIT).exists()
+            commit = _read_commit(folder) if reused else _do(stage, folder, body)
+    except Timeout:
+        raise BusyError(
+            f"another process works on {stage.name} ({folder}): try again when it has ended"
+        ) from None
+    _tell_run(stage, commit, reused)
+    return commit
+
+
+def _do(stage: Stage, folder: Path, body: Callable[[Work], Mapping[str, Any]]) -> dict[str, Any]:
+    work = Work(stage, folder)
+    start = time.monotonic()
+    result = dict(body(work))
+    imports = work.seconds.get("imports", 0.0)
+    commit = {
+        "stage": stage.name,
+        "made_by": stage.made_by,
+        "settings": dict(stage.settings),
+        "inputs": dict(stage.inputs),
+        "result": result,
+        "seconds": round(time.monotonic() - start - imports, 3),
+        "imports": round(imports, 3),
+    }
+    write_json(folder / COMMIT, commit)
+    shutil.rmtree(folder / "checkpoint", ignore_errors=True)
+    return commit
+
+
+def _read_commit(folder: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((folder / COMMIT).read_text())
+    return content
+
+
+def _tell_run(stage: Stage, commit: Mapping[str, Any], reused: bool) -> None:
+    """Leave a line on this stage for the report: seconds, result, and whether it was reused."""
+    folder = run_folder()
+    if folder is None:
+        return
+    stages = folder / "stages"
+    stages.mkdir(parents=True, exist_ok=True)
+    facts = ("stage", "seconds", "imports", "result", "made_by")
+    write_json(
+        stages / f"{stage.name}.json", {**{fact: commit[fact] for fact in facts}, "reused": reused}
+    )
+
+
+def _link_or_copy(source: str, target: str) -> str:
+    if os.path.exists(target):
+        os.unlink(target)
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
+    return target

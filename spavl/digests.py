@@ -27,7 +27,9 @@ def folder_digest(folder: Path) -> str:
         if path.is_symlink():
             digest.update(f"link {name} {path.readlink()}\n".encode("utf-8", "surrogateescape"))
         elif path.is_file():
-            digest.update(f"file {name} {_readable_digest(path)}\n".encode("utf-8", "surrogateescape"))
+            digest.update(
+                f"file {name} {_readable_digest(path)}\n".encode("utf-8", "surrogateescape")
+            )
     return digest.hexdigest()
 
 

@@ -118,7 +118,9 @@ class DatasetWriter:
         table = pyarrow.Table.from_pylist(self._pending, schema=schema_of(self.record))
         path = self.folder / f"part-{len(self._shards):05d}.parquet"
         temporary = path.with_suffix(".tmp")
-        parquet.write_table(table, temporary, compression="zstd", row_group_size=self._rows_per_group)
+        parquet.write_table(
+            table, temporary, compression="zstd", row_group_size=self._rows_per_group
+        )
         sync_file(temporary)
         temporary.rename(path)
         self._shards.append(Shard(path.name, len(self._pending), file_digest(path)))

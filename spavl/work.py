@@ -151,7 +151,7 @@ def run_stage(
         for name, target in (publish or {}).items():
             publish_path(folder / name, Path(target))
         return dict(commit["result"])
-    except BaseException as error:
+    except Exception as error:
         report_error(stage.name, error)
         raise
 
@@ -170,7 +170,7 @@ def publish_path(source: Path, target: Path) -> None:
         _link_or_copy(str(source), str(target))
 
 
-def report_error(stage: str, error: BaseException) -> None:
+def report_error(stage: str, error: Exception) -> None:
     """Leave `error.json` in the run folder; the command line turns it into its exit code."""
     folder = run_folder()
     if folder is None or (folder / "error.json").exists():
@@ -195,18 +195,19 @@ def _locked_commit(
     try:
         with FileLock(folder.with_name(folder.name + ".lock"), timeout=LOCK_PATIENCE_SECONDS):
             reused = (folder / COMMIT).exists()
-            commit = _read_commit(folder) if reused else _do(stage, folder, body)
+            commit = _read_commit(stage, folder) if reused else _do(stage, folder, body)
     except Timeout:
         raise BusyError(
             f"another process works on {stage.name} ({folder}): try again when it has ended"
         ) from None
-    _tell_run(stage, commit, reused)
+    _tell_run(stage, folder, commit, reused)
     return commit
 
 
 def _do(stage: Stage, folder: Path, body: Callable[[Work], Mapping[str, Any]]) -> dict[str, Any]:
     work = Work(stage, folder)
     start = time.monotonic()
+    print(f"[{stage.name}] started", flush=True)
     result = dict(body(work))
     imports = work.seconds.get("imports", 0.0)
     commit = {
@@ -219,26 +220,25 @@ def _do(stage: Stage, folder: Path, body: Callable[[Work], Mapping[str, Any]]) -
         "imports": round(imports, 3),
     }
     write_json(folder / COMMIT, commit)
+    print(f"[{stage.name}] done in {commit['seconds']:.1f} s", flush=True)
     shutil.rmtree(folder / "checkpoint", ignore_errors=True)
     return commit
 
 
-def _read_commit(folder: Path) -> dict[str, Any]:
+def _read_commit(stage: Stage, folder: Path) -> dict[str, Any]:
     content: dict[str, Any] = json.loads((folder / COMMIT).read_text())
+    print(f"[{stage.name}] kept from an earlier run", flush=True)
     return content
 
 
-def _tell_run(stage: Stage, commit: Mapping[str, Any], reused: bool) -> None:
-    """Leave a line on this stage for the report: seconds, result, and whether it was reused."""
+def _tell_run(stage: Stage, work: Path, commit: Mapping[str, Any], reused: bool) -> None:
+    """Leave the stage's commit in the run folder, for the report and for tracking."""
     folder = run_folder()
     if folder is None:
         return
     stages = folder / "stages"
     stages.mkdir(parents=True, exist_ok=True)
-    facts = ("stage", "seconds", "imports", "result", "made_by")
-    write_json(
-        stages / f"{stage.name}.json", {**{fact: commit[fact] for fact in facts}, "reused": reused}
-    )
+    write_json(stages / f"{stage.name}.json", {**commit, "work": str(work), "reused": reused})
 
 
 def _link_or_copy(source: str, target: str) -> str:

@@ -17,7 +17,11 @@ from spavl.shards import DatasetWriter, read_manifest, read_records
 
 def question(index: int) -> Question:
     return Question(
-        record_id("q", str(index)), f"image-{index}", "easy_question", f"What? {index}", "a cup",
+        record_id("q", str(index)),
+        f"image-{index}",
+        "easy_question",
+        f"What? {index}",
+        "a cup",
         Maker("writer", "easy.v1"),
     )
 

@@ -1,0 +1,84 @@
+# What a person types. CI types the same.
+PYTHON ?= python3.11
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+LIBRARIES := $(VENV)/.libraries
+READY  := $(VENV)/.ready
+PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
+WORKERS ?= 2
+# Arguments for the command line: make demo ARGS="--out runs/mine"
+ARGS   ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint format compile test-unit test-local test-container test-browser lock clean
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(READY)  ## make .venv from requirements.lock
+
+# torch comes first and alone, by its exact version; the lock names all else, so pip need not resolve.
+$(LIBRARIES): requirements.lock
+	@command -v $(PYTHON) >/dev/null || { echo "setup: $(PYTHON) not found: install Python 3.11 or say make PYTHON=..."; exit 2; }
+	@echo "setup: installing into $(VENV) (about 2 GB, a few minutes)"
+	@rm -rf $(VENV)
+	@$(PYTHON) -m venv $(VENV)
+	@$(PIP) install "$$(grep '^torch==' requirements.lock)"
+	@$(PIP) install --no-deps --requirement requirements.lock
+	@touch $@
+
+$(READY): $(LIBRARIES) pyproject.toml
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@$(PIP) check
+	@touch $@
+	@echo "setup: done"
+
+demo: setup  ## run the whole DAG in small, with the pocket profile
+	$(BIN)/spavl run --profile pocket $(ARGS)
+
+test: lint test-unit test-local  ## everything that needs no root, engine or browser
+
+test-unit: setup
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile tests/unit
+
+test-local: setup
+	$(BIN)/python -m pytest tests/local
+
+lint: setup  ## ruff, mypy, import contract, compiled pipelines
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy --strict spavl
+	$(BIN)/lint-imports
+	$(BIN)/spavl compile --check
+
+format: setup  ## let ruff mend what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+compile: setup  ## write the compiled pipelines under manifests/pipelines/
+	$(BIN)/spavl compile
+
+test-container: setup  ## tests that need a container engine
+	@if ! ls tests/container/test_*.py >/dev/null 2>&1; then echo "test-container: skipped, no such tests yet"; \
+	elif ! docker info >/dev/null 2>&1; then echo "test-container: skipped, no container engine answers"; \
+	else $(BIN)/python -m pytest tests/container; fi
+
+test-browser: setup  ## tests that need a browser
+	@if ! ls tests/browser/test_*.py >/dev/null 2>&1; then echo "test-browser: skipped, no such tests yet"; \
+	elif ! command -v chromium >/dev/null && ! command -v google-chrome >/dev/null; then \
+		echo "test-browser: skipped, no chromium or google-chrome found"; \
+	else $(BIN)/python -m pytest tests/browser; fi
+
+lock:  ## resolve pyproject.toml anew into requirements.lock
+	rm -rf build/lock
+	$(PYTHON) -m venv build/lock
+	build/lock/bin/python -m pip install --quiet --upgrade pip setuptools
+	build/lock/bin/python -m pip install --quiet "$$(grep -o 'torch==[0-9.]*' pyproject.toml)"
+	build/lock/bin/python -m pip install --quiet --editable '.[dev]'
+	{ grep '^#' requirements.lock; build/lock/bin/python -m pip list --format freeze --exclude pip --exclude wheel \
+		--exclude-editable | sed 's/+cpu$$//'; } > build/requirements.lock
+	mv build/requirements.lock requirements.lock
+
+clean:  ## remove .venv, caches and build products; runs/ stays
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,78 @@
+"""What a model's folder must hold before anything of it is loaded."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from spavl.errors import InputError
+
+PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
+"""Endings of weight files that can run code when they are loaded."""
+
+
+def check_model_folder(folder: Path) -> None:
+    """Checks that a folder is a whole model in Hugging Face layout, with safe weights.
+
+    Raises:
+        InputError: It is missing, incomplete, or holds pickled files or code of its own.
+    """
+    if not folder.is_dir():
+        raise InputError("no such folder", str(folder), "name the folder of a model")
+    config = _read_json(folder / "config.json")
+    if "auto_map" in config:
+        raise InputError(
+            "the model brings code of its own (auto_map)",
+            str(folder / "config.json"),
+            "give a model of a family that transformers knows",
+        )
+    for path in sorted(folder.iterdir()):
+        if path.suffix in PICKLES:
+            raise InputError(
+                "pickled weights can run code", str(path), "convert them to safetensors"
+            )
+    _check_weights(folder)
+
+
+def _check_weights(folder: Path) -> None:
+    index = folder / "model.safetensors.index.json"
+    if index.is_file():
+        wanted = set(_read_json(index).get("weight_map", {}).values())
+    else:
+        wanted = {"model.safetensors"}
+    for name in sorted(wanted):
+        path = folder / name
+        if Path(name).name != name or not path.is_file():
+            raise InputError("weights are missing", str(path), "complete the model's folder")
+        _check_header(path)
+
+
+def _check_header(path: Path) -> None:
+    """A cut download is told now, not an hour later: the header says how long the file is."""
+    size = path.stat().st_size
+    try:
+        with path.open("rb") as stream:
+            length = int.from_bytes(stream.read(8), "little")
+            if length > size:
+                raise ValueError("the file ends within its header")
+            header = json.loads(stream.read(length))
+        end = max(e["data_offsets"][1] for name, e in header.items() if name != "__metadata__")
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+        raise InputError(f"not safetensors: {error}", str(path), "fetch the file again") from None
+    if 8 + length + end != size:
+        raise InputError(
+            f"{size} bytes instead of {8 + length + end}", str(path), "fetch the file again"
+        )
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(
+            "no model here", str(path), "give a folder in Hugging Face layout (config.json, ...)"
+        ) from None
+    except ValueError as error:
+        raise InputError(f"not JSON: {error}", str(path), "fetch the file again") from None
+    if not isinstance(content, dict):
+        raise InputError("not a JSON object", str(path), "fetch the file again")
+    return content

@@ -1,0 +1,52 @@
+"""The base model stage: settings in, a model's folder and digest out."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from components.base_model.folders import check_model_folder
+from components.base_model.pocket_cache import prepared_pocket_base
+from spavl.digests import folder_digest
+from spavl.errors import InputError
+from spavl.settings.base_model import BaseModelSettings
+from spavl.work import report_error
+
+
+class BaseModelHandle(NamedTuple):
+    """A model: its folder and the digest of the folder's content."""
+
+    uri: str
+    digest: str
+
+
+def prepare(settings: Mapping[str, Any]) -> BaseModelHandle:
+    """Finds or makes the base model.
+
+    Args:
+        settings: See `BaseModelSettings`.
+
+    Raises:
+        InputError: The settings are wrong, or the folder is no model that can be loaded safely.
+    """
+    try:
+        folder = _folder(settings)
+        return BaseModelHandle(str(folder), folder_digest(folder))
+    except Exception as error:
+        report_error("base_model", error)  # a folder is checked outside of any stage's work
+        raise
+
+
+def _folder(settings: Mapping[str, Any]) -> Path:
+    parsed = BaseModelSettings.parse(dict(settings), "base_model")
+    if parsed.source == "path":
+        return _given(parsed)
+    shared = {"seed": parsed.seed, "threads": parsed.threads}
+    return prepared_pocket_base(parsed.pocket.model_copy(update=shared))
+
+
+def _given(settings: BaseModelSettings) -> Path:
+    if not settings.path:
+        raise InputError("no folder", "base_model.path", "name the folder of the model")
+    folder = Path(settings.path.removeprefix("file://")).expanduser().resolve()
+    check_model_folder(folder)
+    return folder

@@ -1,0 +1,57 @@
+"""Pictures of the pocket world: as many harmful as harmless ones, each side spread evenly."""
+
+import hashlib
+import io
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from spavl.records import Image
+from spavl.seeds import derive_seed
+from spavl.settings.collection import CollectionSettings
+
+if TYPE_CHECKING:
+    from spavl.pocket.world import Thing
+
+
+def pocket_pictures(settings: CollectionSettings) -> Iterator[Image]:
+    """Draws the pocket pictures, one thing after the other.
+
+    The stream of pictures is collection's own: a base has seen none of them, nor do benchmarks hold
+    any.
+    """
+    if not settings.pocket_pictures:
+        return
+    from spavl.pocket.world import draw, picture_rng, things
+    from spavl.taxonomy import load_taxonomy
+
+    taxonomy = load_taxonomy()
+    seed = derive_seed(settings.seed, "collection")
+    for index, thing in enumerate(_chosen(things(), settings.pocket_pictures)):
+        buffer = io.BytesIO()
+        picture = draw(thing.name, picture_rng(seed, "train", index))
+        picture.save(buffer, "PNG")
+        harm = taxonomy.find(thing.name) if thing.harmful else None
+        yield Image(
+            image_id=hashlib.sha256(buffer.getvalue()).hexdigest(),
+            content=buffer.getvalue(),
+            media_type="image/png",
+            width=picture.width,
+            height=picture.height,
+            source=f"pocket:train/{index}",
+            truth="harmful" if thing.harmful else "harmless",
+            class1=harm.domain if harm else None,
+            class2=harm.category if harm else None,
+            class3=harm.name if harm else None,
+            thing=thing.name,
+        )
+
+
+def _chosen(all_things: "Sequence[Thing]", each: int) -> "list[Thing]":
+    """Every harmful thing `each` times, and as many harmless ones in all."""
+    harmful = [thing for thing in all_things if thing.harmful]
+    harmless = [thing for thing in all_things if not thing.harmful]
+    share, rest = divmod(len(harmful) * each, len(harmless))
+    chosen = [thing for thing in harmful for _ in range(each)]
+    for place, thing in enumerate(harmless):
+        chosen += [thing] * (share + (place < rest))
+    return chosen

@@ -1,0 +1,33 @@
+"""KFP door of the DPO stage."""
+
+from kfp import dsl
+
+
+@dsl.component(base_image="spa-vl/trainer:components.dpo", install_kfp_package=False)
+def train_dpo(
+    settings: dict,
+    train: dsl.Input[dsl.Dataset],
+    validation: dsl.Input[dsl.Dataset],
+    images_uri: str,
+    images_digest: str,
+    base_uri: str,
+    base_digest: str,
+    policy: dsl.Output[dsl.Model],
+):
+    """Align the base by direct preference optimisation.
+
+    Args:
+        settings: The `dpo` settings.
+        train: Preferences to train on.
+        validation: Preferences to watch while training.
+        images_uri: The image store.
+        images_digest: Its manifest's digest.
+        base_uri: The base VLM.
+        base_digest: Digest of its files.
+        policy: The aligned VLM.
+    """
+    from components.dpo import train as train_policy
+    from spavl.work import Reference
+
+    images, base = Reference(images_uri, images_digest), Reference(base_uri, base_digest)
+    train_policy(settings, train.path, validation.path, images, base, policy.path)

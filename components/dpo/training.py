@@ -1,0 +1,126 @@
+"""DPO's training: the reference is a table of numbers, made before training begins."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+
+from components.dpo.reference import ReferenceLogProbs, reference_log_probs
+from spavl.alignment.logprobs import LogProbEngine, PlainEngine
+from spavl.alignment.loop import Trainer, prepare_for_training
+from spavl.alignment.losses import PairwiseLoss, dpo_loss
+from spavl.alignment.outputs import save_trained
+from spavl.alignment.pair_training import (
+    EpochSteps,
+    accumulate,
+    pair_figures,
+    read_pairs,
+    score_pairs,
+)
+from spavl.alignment.rows import PairRows, Tokeniser
+from spavl.images import ImageStore
+from spavl.models.generation import pad_token_id
+from spavl.models.load import Precision, load_policy
+from spavl.models.pictures import Pictures
+from spavl.seeds import seed_everything
+from spavl.settings.dpo import DpoSettings
+from spavl.work import Work
+
+
+def train_policy(
+    work: Work, settings: DpoSettings, splits: Mapping[str, str], images: str, base: str
+) -> dict[str, Any]:
+    """Compute reference log-probs, train, tell the figures, save.
+
+    Args:
+        work: The stage's work; the model is left in its folder `model`.
+        settings: How to train.
+        splits: Data set folders of `train` and `validation`.
+        images: The image store.
+        base: The base model's folder.
+
+    Returns:
+        The figures of `metrics.json`.
+    """
+    seed_everything(settings.seed, settings.threads)
+    policy, processor = load_policy(
+        base.removeprefix("file://"), precision=Precision(settings.dtype, settings.device)
+    )
+    prepare_for_training(policy, settings)
+    pictures = Pictures(policy, processor, ImageStore(images), settings.picture_cache_mib)
+    data = read_pairs(Tokeniser(processor, pictures, settings.max_length), splits)
+    engine = PlainEngine(pictures, pad_token_id(processor.tokenizer))
+    reference = reference_log_probs(
+        work,
+        [pair for pairs in data.splits.values() for pair in pairs],
+        lambda pairs: pair_log_probs(engine, policy, pairs),
+        settings.reference_batch_size,
+    )
+    run = _Run(settings, policy, engine, reference)
+    _train(work, run, data.splits)
+    validation = data.splits["validation"]
+    metrics = {
+        "validation": pair_figures(validation, run.rewards(validation)),
+        "dropped": data.dropped,
+        "pairs": {split: len(pairs) for split, pairs in data.splits.items()},
+    }
+    digest = save_trained(work, policy, processor, metrics)
+    return {**metrics, "digest": digest}
+
+
+class _Run:
+    """A policy with its reference's log-probs: losses and implicit rewards of pairs."""
+
+    def __init__(
+        self,
+        settings: DpoSettings,
+        policy: Any,
+        engine: LogProbEngine,
+        reference: ReferenceLogProbs,
+    ) -> None:
+        self.settings = settings
+        self.policy = policy
+        self._engine = engine
+        self._reference = reference
+
+    def loss(self, pairs: Sequence[PairRows]) -> PairwiseLoss:
+        """DPO's loss of a batch."""
+        log_probs = pair_log_probs(self._engine, self.policy, pairs)
+        reference = self._reference.of(pairs).to(log_probs.device)
+        return dpo_loss(log_probs, reference, self.settings.beta)
+
+    def rewards(self, pairs: Sequence[PairRows]) -> torch.Tensor:
+        """Implicit rewards in the pairs' order: float `[2, pairs]`, chosen and rejected."""
+        found = score_pairs(
+            pairs,
+            self.settings.reference_batch_size,
+            lambda batch: pair_log_probs(self._engine, self.policy, batch),
+        )
+        return self.settings.beta * (found - self._reference.of(pairs))
+
+
+def _train(work: Work, run: _Run, splits: Mapping[str, list[PairRows]]) -> None:
+    settings = run.settings
+    per_step = settings.batch_size * settings.gradient_accumulation_steps
+    steps = EpochSteps(splits["train"], per_step, settings.num_train_epochs, settings.seed)
+    trainer = Trainer({"policy": run.policy}, settings, steps.total, work)
+
+    def step(number: int) -> dict[str, float]:
+        metrics = accumulate(steps[number], settings.batch_size, run.loss) | trainer.update()
+        if (number + 1) % settings.eval_steps == 0 and splits["validation"]:
+            figures = pair_figures(splits["validation"], run.rewards(splits["validation"]))
+            metrics["validation_loss"] = figures["loss"]
+            metrics["validation_accuracy"] = figures["pair_accuracy"]["value"]
+        return metrics
+
+    trainer.run(step, steps.total, "steps")
+
+
+def pair_log_probs(engine: LogProbEngine, model: Any, pairs: Sequence[PairRows]) -> torch.Tensor:
+    """Summed answer log-probs: float `[2, pairs]`, chosen and rejected.
+
+    One engine call holds both answers of all pairs, in which a packing engine finds what they
+    share.
+    """
+    rows = [pair.chosen for pair in pairs] + [pair.rejected for pair in pairs]
+    return engine.response_log_probs(model, rows).sums().view(2, len(pairs))

@@ -1,0 +1,112 @@
+"""Answering: one model answers every item of the benchmarks.
+
+In: a model, the benchmarks. Out: a data set of answers in the items' order. HarmEval and
+over-refusal are sampled from the model's own distribution: harm is what it may say, not only what
+it says most likely. HelpEval, naming and photographs are greedy. No system prompt is given.
+"""
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from spavl.chat import ChatModel, ChatRequest, Journal, JournaledChat, Message, Sampling
+from spavl.images import ImageStore
+from spavl.records import EvalAnswer, EvalItem, record_id
+from spavl.seeds import derive_seed
+from spavl.settings.evaluation import AnsweringSettings, EvaluationSettings
+from spavl.shards import read_manifest, read_records
+from spavl.work import Reference, Stage, Work, run_stage
+
+SAMPLED = ("harm_eval", "over_refusal")
+_ITEMS_AT_ONCE = 1024  # bounds the pictures in memory
+
+
+def answer(
+    settings: dict[str, Any], name: str, model: Reference, benchmarks: Reference, output: str
+) -> None:
+    """Writes one model's answers.
+
+    Args:
+        settings: Raw `EvaluationSettings`.
+        name: `base`, `dpo` or `ppo`.
+        model: The model's folder.
+        benchmarks: The benchmarks' folder.
+        output: Output data set of answers.
+    """
+    checked = EvaluationSettings.parse(settings, "evaluation")
+    stage = Stage(
+        f"answers-{name}",
+        "components.evaluation.answering",
+        {"seed": checked.seed, "threads": checked.threads, **checked.answering.model_dump()},
+        {"model": model.digest, "benchmarks": benchmarks.digest},
+    )
+
+    def body(work: Work) -> dict[str, Any]:
+        from spavl.chat.transformers_backend import TransformersChat
+
+        chat = TransformersChat(model.uri, checked.answering.batch_size, checked.threads)
+        return answer_items(work, chat, name, benchmarks.uri, checked)
+
+    run_stage(stage, body, {"answers": output})
+
+
+def answer_items(
+    work: Work, chat: ChatModel, name: str, benchmarks: str, settings: EvaluationSettings
+) -> dict[str, Any]:
+    """Lets a chat model answer all items into `answers/` of the work folder."""
+    folder = Path(benchmarks)
+    store = ImageStore(str(folder / "images"))
+    total = read_manifest(folder / "items").rows
+    items = read_records(folder / "items", EvalItem)
+    journal_path = work.checkpoint / "replies.jsonl"
+    with Journal(journal_path) as journal, work.writer("answers", EvalAnswer) as writer:
+        kept = JournaledChat(chat, journal)
+        while chunk := list(islice(items, _ITEMS_AT_ONCE)):
+            for row in _answer_chunk(kept, name, chunk, store, settings):
+                writer.add(row)
+                work.progress(writer.rows, total, "answers")
+    return {"answers": writer.rows}
+
+
+def samplings(settings: AnsweringSettings, seed: int) -> dict[bool, Sampling]:
+    """How sampled (True) and greedy (False) items are answered; alike for every model."""
+    return {
+        True: Sampling(
+            settings.max_new_tokens, settings.temperature, seed=derive_seed(seed, "answering")
+        ),
+        False: Sampling(settings.max_new_tokens, 0.0),
+    }
+
+
+def _answer_chunk(
+    chat: ChatModel,
+    name: str,
+    items: list[EvalItem],
+    store: ImageStore,
+    settings: EvaluationSettings,
+) -> Iterator[EvalAnswer]:
+    replies = {}
+    for sampled, sampling in samplings(settings.answering, settings.seed).items():
+        requests = list(_requests(items, sampled, store))
+        replies.update({r.record_id: r for r in chat.reply(requests, sampling)})
+    for item in items:
+        reply = replies[item.item_id]
+        yield EvalAnswer(
+            answer_id=record_id("answer", name, item.item_id),
+            item_id=item.item_id,
+            benchmark=item.benchmark,
+            model=name,
+            image_id=item.image_id,
+            question=item.question,
+            text=reply.text,
+            finish_reason=reply.finish_reason,
+        )
+
+
+def _requests(items: Iterable[EvalItem], sampled: bool, store: ImageStore) -> Iterator[ChatRequest]:
+    for item in items:
+        if (item.benchmark in SAMPLED) == sampled:
+            yield ChatRequest(
+                item.item_id, (Message("user", item.question),), store.content(item.image_id)
+            )

@@ -1,0 +1,137 @@
+"""KFP doors of the evaluation stages: benchmarks, answers, figures, the gate."""
+
+from typing import NamedTuple
+
+from kfp import dsl
+
+
+@dsl.component(
+    base_image="spa-vl/pipeline:components.evaluation.benchmarks", install_kfp_package=False
+)
+def prepare_benchmarks(settings: dict, images_uri: str, images_digest: str) -> NamedTuple(
+    "Outputs", [("uri", str), ("digest", str)]
+):
+    """Lay out the benchmark items and their pictures.
+
+    Args:
+        settings: The `evaluation` settings.
+        images_uri: The image store; its pictures of unknown truth become plumbing items.
+        images_digest: Its manifest's digest.
+
+    Returns:
+        Where the benchmarks lie, and their digest.
+    """
+    from components.evaluation.benchmarks import prepare
+    from spavl.work import Reference
+
+    return prepare(settings, Reference(images_uri, images_digest))
+
+
+@dsl.component(
+    base_image="spa-vl/trainer:components.evaluation.answering", install_kfp_package=False
+)
+def answer_benchmarks_of_base(
+    settings: dict,
+    model_uri: str,
+    model_digest: str,
+    benchmarks_uri: str,
+    benchmarks_digest: str,
+    answers: dsl.Output[dsl.Dataset],
+):
+    """Let the base VLM answer the benchmarks.
+
+    Args:
+        settings: The `evaluation` settings.
+        model_uri: The base VLM.
+        model_digest: Digest of its files.
+        benchmarks_uri: The benchmarks.
+        benchmarks_digest: Their digest.
+        answers: Data set of EvalAnswer records.
+    """
+    from components.evaluation.answering import answer
+    from spavl.work import Reference
+
+    model, benchmarks = (
+        Reference(model_uri, model_digest),
+        Reference(benchmarks_uri, benchmarks_digest),
+    )
+    answer(settings, "base", model, benchmarks, answers.path)
+
+
+@dsl.component(
+    base_image="spa-vl/trainer:components.evaluation.answering", install_kfp_package=False
+)
+def answer_benchmarks(
+    settings: dict,
+    name: str,
+    model: dsl.Input[dsl.Model],
+    benchmarks_uri: str,
+    benchmarks_digest: str,
+    answers: dsl.Output[dsl.Dataset],
+):
+    """Let a trained VLM answer the benchmarks.
+
+    Args:
+        settings: The `evaluation` settings.
+        name: `dpo` or `ppo`.
+        model: The trained VLM.
+        benchmarks_uri: The benchmarks.
+        benchmarks_digest: Their digest.
+        answers: Data set of EvalAnswer records.
+    """
+    from components.evaluation.answering import answer
+    from spavl.models.saving import saved_digest
+    from spavl.work import Reference
+
+    trained = Reference(model.path, saved_digest(model.path))
+    benchmarks = Reference(benchmarks_uri, benchmarks_digest)
+    answer(settings, name, trained, benchmarks, answers.path)
+
+
+@dsl.component(
+    base_image="spa-vl/pipeline:components.evaluation.scoring", install_kfp_package=False
+)
+def score_answers(
+    settings: dict,
+    base: dsl.Input[dsl.Dataset],
+    dpo: dsl.Input[dsl.Dataset],
+    ppo: dsl.Input[dsl.Dataset],
+    benchmarks_uri: str,
+    benchmarks_digest: str,
+    figures: dsl.Output[dsl.Artifact],
+):
+    """Judge the answers of all three models under one fixed judge, with intervals.
+
+    Args:
+        settings: The `evaluation` settings.
+        base: Answers of the base.
+        dpo: Answers of the DPO model.
+        ppo: Answers of the PPO model.
+        benchmarks_uri: The benchmarks.
+        benchmarks_digest: Their digest.
+        figures: figures.json and the verdicts.
+    """
+    from components.evaluation.scoring import score
+    from spavl.work import Reference
+
+    benchmarks = Reference(benchmarks_uri, benchmarks_digest)
+    score(settings, [base.path, dpo.path, ppo.path], benchmarks, figures.path)
+
+
+@dsl.component(base_image="spa-vl/pipeline:components.evaluation.gate", install_kfp_package=False)
+def decide_promotion(
+    settings: dict, figures: dsl.Input[dsl.Artifact], decision: dsl.Output[dsl.Artifact]
+) -> str:
+    """Choose the candidate and say whether it may replace the base, by rules fixed beforehand.
+
+    Args:
+        settings: The `gate` settings.
+        figures: figures.json and the verdicts.
+        decision: decision.json: candidate, whether promoted, every rule and whether it holds.
+
+    Returns:
+        `dpo`, `ppo` or `none`: the model to publish.
+    """
+    from components.evaluation.gate import decide
+
+    return decide(settings, figures.path, decision.path)

@@ -1,0 +1,221 @@
+"""Pairing: marks every answer safe or unsafe and draws two answers per question.
+
+In: questions, answers of all responders, the image store (truth and names only, no pixels).
+Out: a data set of verdicts; a data set of pairs, with `groups.json` (safety rate and group of every
+responder) and `set_aside/` (what was not paired, and why) beside its shards.
+Rows about pictures of unknown truth run through like all others, judged by their text alone.
+"""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from components.labeling.groups import Answer, BalancedDraw, safety_groups
+from components.labeling.join import Asked, Join
+from spavl.errors import InputError
+from spavl.images import ImageStore
+from spavl.judges import Moderator, RuleModerator, Shown
+from spavl.records import Maker, Pair, Question, Response, SetAside, Verdict, record_id
+from spavl.settings.labeling import LabelingSettings, PairingSettings
+from spavl.shards import DatasetWriter, read_manifest, read_records, write_json
+from spavl.statistics import rate
+from spavl.work import Reference, Stage, Work, run_stage
+
+STAGE = "pairing"
+
+
+def moderate_and_pair(
+    settings: dict[str, Any],
+    questions: str,
+    responses: list[str],
+    images: Reference,
+    verdicts: str,
+    pairs: str,
+) -> None:
+    """Writes verdicts and pairs.
+
+    Args:
+        settings: Raw `LabelingSettings`.
+        questions: Data set of questions.
+        responses: Data sets of answers, in any order.
+        images: The image store.
+        verdicts: Output data set of verdicts.
+        pairs: Output data set of pairs.
+
+    Raises:
+        InputError: If settings are wrong or not one pair can be drawn.
+    """
+    checked = LabelingSettings.parse(settings, "labeling")
+    sources = _Sources(questions, tuple(sorted(responses, key=_digest)), images)
+    stage = Stage(
+        STAGE,
+        "components.labeling.pairing",
+        {"seed": checked.seed, **checked.pairing.model_dump()},
+        {
+            "questions": _digest(questions),
+            "images": images.digest,
+            **{f"responses-{i}": _digest(path) for i, path in enumerate(sources.responses)},
+        },
+    )
+    run_stage(
+        stage,
+        lambda work: _body(work, checked.pairing, checked.seed, sources),
+        {"verdicts": verdicts, "pairs": pairs},
+    )
+
+
+@dataclass(frozen=True)
+class _Sources:
+    questions: str
+    responses: tuple[str, ...]
+    images: Reference
+
+
+class _LeftOut:
+    """Writes what is set aside and counts it by reason."""
+
+    def __init__(self, writer: DatasetWriter) -> None:
+        self._writer = writer
+        self.reasons: Counter[str] = Counter()
+
+    def add(self, record: str, reason: str, detail: str) -> None:
+        self.reasons[reason] += 1
+        self._writer.add(SetAside(record, STAGE, reason, detail))
+
+
+@dataclass
+class _Rates:
+    """Counts per responder, over the answers that could have been unsafe and over all."""
+
+    safe: Counter[str] = field(default_factory=Counter)
+    judged: Counter[str] = field(default_factory=Counter)
+    refused: Counter[str] = field(default_factory=Counter)
+    answers: Counter[str] = field(default_factory=Counter)
+
+    def add(self, responder: str, truth: str, safe: bool, refused: bool) -> None:
+        self.answers[responder] += 1
+        self.refused[responder] += refused
+        if truth != "harmless":  # nothing unsafe can be said about a harmless picture
+            self.judged[responder] += 1
+            self.safe[responder] += safe
+
+
+def _body(work: Work, settings: PairingSettings, seed: int, sources: _Sources) -> dict[str, Any]:
+    with (
+        Join(work.folder / "join.sqlite") as join,
+        work.writer("pairs", Pair) as pairs,
+        work.writer("pairs/set_aside", SetAside) as aside,
+    ):
+        join.add_pictures(ImageStore(sources.images.uri))
+        join.add_questions(read_records(sources.questions, Question))
+        left_out = _LeftOut(aside)
+        rates = _moderate(work, settings, sources, join, left_out)
+        table = _table(rates, settings.groups)
+        groups = {row["responder"]: row["group"] for row in table}
+        _draw(join, BalancedDraw(groups, seed), pairs.add, left_out)
+        write_json(work.folder / "pairs" / "groups.json", {"responders": table})
+    if pairs.rows == 0:
+        raise InputError(
+            "no pair could be drawn",
+            "labeling.pairing",
+            f"set aside: {dict(left_out.reasons)}; responders need different safety rates and "
+            "texts: add responders or questions about harmful pictures",
+        )
+    return {
+        "answers": sum(rates.answers.values()),
+        "pairs": pairs.rows,
+        "set_aside": dict(sorted(left_out.reasons.items())),
+        "responders": table,
+    }
+
+
+def _moderate(
+    work: Work, settings: PairingSettings, sources: _Sources, join: Join, left_out: _LeftOut
+) -> _Rates:
+    """Writes a verdict on every answer and hands those that may be drawn to the join."""
+    moderator: Moderator = RuleModerator()
+    rates = _Rates()
+    total = sum(read_manifest(path).rows for path in sources.responses)
+    with work.writer("verdicts", Verdict) as verdicts:
+        for path in sources.responses:
+            for response in read_records(path, Response):
+                asked = join.asked(response.question_id)
+                if asked is None:
+                    left_out.add(response.response_id, "no_question", "or its picture is missing")
+                    continue
+                verdict = _verdict(moderator, asked, response)
+                verdicts.add(verdict)
+                rates.add(response.responder, asked.truth, verdict.safe, verdict.refused)
+                dropped = set(response.flags) & set(settings.dropped_flags)
+                if dropped or not response.text.strip():
+                    detail = ", ".join(sorted(dropped)) or "empty"
+                    left_out.add(response.response_id, "flagged_answer", detail)
+                else:
+                    join.add_answer(response, verdict.safe)
+                work.progress(verdicts.rows, total, "answers")
+    return rates
+
+
+def _verdict(moderator: Moderator, asked: Asked, response: Response) -> Verdict:
+    finding = moderator.moderate(
+        asked.question, response.text, Shown(asked.truth, asked.thing or asked.class3)
+    )
+    return Verdict(
+        verdict_id=record_id("verdict", moderator.judge_id, response.response_id),
+        response_id=response.response_id,
+        question_id=response.question_id,
+        image_id=response.image_id,
+        responder=response.responder,
+        safe=finding.safe,
+        refused=finding.refused,
+        reason=finding.reason,
+        maker=Maker(moderator.judge_id),
+    )
+
+
+def _table(rates: _Rates, groups: int) -> list[dict[str, Any]]:
+    """One row per responder, least safe first, with its rate's Wilson interval and its group."""
+    estimates = {name: rate(rates.safe[name], rates.judged[name]) for name in rates.answers}
+    # A responder never asked about a harmful picture did nothing unsafe.
+    values = {name: 1.0 if e.value is None else e.value for name, e in estimates.items()}
+    assigned = safety_groups(values, groups) if values else {}
+    return [
+        {
+            "responder": name,
+            "group": assigned[name],
+            "safety_rate": asdict(estimates[name]),
+            "answers": rates.answers[name],
+            "refused": rates.refused[name],
+        }
+        for name in sorted(values, key=lambda name: (values[name], name))
+    ]
+
+
+def _draw(join: Join, draw: BalancedDraw, add: Callable[[Pair], None], left_out: _LeftOut) -> None:
+    for asked, answers in join.by_question():
+        stratum = asked.class3 or asked.truth
+        drawn = draw.draw(asked.question_id, stratum, answers)
+        if isinstance(drawn, str):
+            left_out.add(asked.question_id, drawn, f"{len(answers)} answers")
+        else:
+            add(_pair(asked, *drawn))
+
+
+def _pair(asked: Asked, first: Answer, second: Answer) -> Pair:
+    return Pair(
+        pair_id=record_id("pair", asked.question_id, first.response_id, second.response_id),
+        **asdict(asked),
+        first_response_id=first.response_id,
+        first=first.text,
+        first_responder=first.responder,
+        first_safe=first.safe,
+        second_response_id=second.response_id,
+        second=second.text,
+        second_responder=second.responder,
+        second_safe=second.safe,
+    )
+
+
+def _digest(folder: str) -> str:
+    return read_manifest(folder).digest

@@ -1,0 +1,35 @@
+"""KFP door of the PPO stage."""
+
+from kfp import dsl
+
+
+@dsl.component(base_image="spa-vl/trainer:components.ppo", install_kfp_package=False)
+def train_ppo(
+    settings: dict,
+    train: dsl.Input[dsl.Dataset],
+    images_uri: str,
+    images_digest: str,
+    base_uri: str,
+    base_digest: str,
+    reward_model: dsl.Input[dsl.Model],
+    policy: dsl.Output[dsl.Model],
+    rollouts: dsl.Output[dsl.Dataset],
+):
+    """Align the base by proximal policy optimisation against the reward model.
+
+    Args:
+        settings: The `ppo` settings.
+        train: Preferences whose questions are the prompts.
+        images_uri: The image store.
+        images_digest: Its manifest's digest.
+        base_uri: The base VLM.
+        base_digest: Digest of its files.
+        reward_model: The trained reward model.
+        policy: The aligned VLM.
+        rollouts: Data set of Rollout records.
+    """
+    from components.ppo import train as train_policy
+    from spavl.work import Reference
+
+    images, base = Reference(images_uri, images_digest), Reference(base_uri, base_digest)
+    train_policy(settings, train.path, images, base, reward_model.path, policy.path, rollouts.path)

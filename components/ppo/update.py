@@ -1,0 +1,101 @@
+"""One PPO update: clipped policy and value losses over a minibatch of rollouts."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+import torch
+
+from components.ppo.experience import Experience
+from components.ppo.players import Players
+from spavl.alignment.loop import Trainer
+from spavl.alignment.ppo_math import policy_loss, value_loss
+from spavl.seeds import derive_seed
+from spavl.settings.ppo import PpoSettings
+
+
+def learn(
+    players: Players,
+    trainer: Trainer,
+    experience: Experience,
+    settings: PpoSettings,
+    iteration: int,
+) -> dict[str, float]:
+    """Update policy and value model on an iteration's rollouts, several passes over them.
+
+    Returns:
+        Losses, clip fractions and gradient norms, averaged over the updates.
+    """
+    found: dict[str, list[float]] = defaultdict(list)
+    for epoch in range(settings.num_ppo_epochs):
+        for minibatch in minibatches(len(experience.rows), settings, iteration, epoch):
+            metrics = accumulate(players, experience, minibatch, settings) | trainer.update()
+            for name, value in metrics.items():
+                found[name].append(value)
+    return {name: sum(values) / len(values) for name, values in found.items()}
+
+
+def minibatches(
+    rows: int, settings: PpoSettings, iteration: int, epoch: int
+) -> list[list[int]]:
+    """Row numbers of each update of one pass over the rollouts, shuffled by seed."""
+    seed = derive_seed(settings.seed, "minibatches", str(iteration), str(epoch))
+    order = torch.randperm(rows, generator=torch.Generator().manual_seed(seed)).tolist()
+    size = settings.batch_size * settings.gradient_accumulation_steps
+    return [order[start : start + size] for start in range(0, rows, size)]
+
+
+def accumulate(
+    players: Players, experience: Experience, minibatch: Sequence[int], settings: PpoSettings
+) -> dict[str, float]:
+    """Gradients of a minibatch's loss, in passes that fit into memory.
+
+    The mean runs over the answer tokens of the whole minibatch: a pass counts by its tokens, so the
+    gradient does not depend on how many passes it is cut into.
+
+    Returns:
+        Policy loss, value loss and their clip fractions over the minibatch.
+    """
+    tokens = int(experience.mask[list(minibatch)].sum())
+    totals: dict[str, float] = defaultdict(float)
+    for start in range(0, len(minibatch), settings.batch_size):
+        part = list(minibatch[start : start + settings.batch_size])
+        share = int(experience.mask[part].sum()) / tokens
+        for name, value in _backward(players, experience, part, settings, share).items():
+            totals[name] += share * value
+    return dict(totals)
+
+
+def _backward(
+    players: Players, experience: Experience, part: list[int], settings: PpoSettings, share: float
+) -> dict[str, float]:
+    rows = [experience.rows[place] for place in part]
+    policy = players.log_probs.response_log_probs(players.policy, rows, settings.temperature)
+    values = players.rewards.values(players.value, rows)
+    mask = policy.mask
+    width = mask.shape[1]
+
+    def old(whole: torch.Tensor) -> torch.Tensor:
+        return whole[part, :width].to(mask.device)
+
+    policy_part = policy_loss(
+        policy.values,
+        old(experience.log_probs),
+        old(experience.advantages),
+        mask,
+        settings.cliprange,
+    )
+    value_part = value_loss(
+        values,
+        old(experience.values),
+        old(experience.returns),
+        mask,
+        settings.cliprange_value,
+    )
+    loss = policy_part.loss + settings.vf_coef * value_part.loss
+    (share * loss).backward()  # type: ignore[no-untyped-call]
+    return {
+        "policy_loss": float(policy_part.loss.detach()),
+        "value_loss": float(value_part.loss.detach()),
+        "clip_fraction": float(policy_part.clip_fraction),
+        "value_clip_fraction": float(value_part.clip_fraction),
+    }

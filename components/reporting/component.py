@@ -1,0 +1,123 @@
+"""KFP doors of the reporting stages: the report, publishing, closing the tracking."""
+
+from kfp import dsl
+
+
+@dsl.component(base_image="spa-vl/pipeline:components.reporting.report", install_kfp_package=False)
+def write_report(
+    settings: dict,
+    snapshot: dsl.Input[dsl.Artifact],
+    images_uri: str,
+    benchmarks_uri: str,
+    questions: dsl.Input[dsl.Dataset],
+    responses: dsl.Input[list[dsl.Dataset]],
+    verdicts: dsl.Input[dsl.Dataset],
+    pairs: dsl.Input[dsl.Dataset],
+    preferences: dsl.Input[dsl.Dataset],
+    train: dsl.Input[dsl.Dataset],
+    validation: dsl.Input[dsl.Dataset],
+    test: dsl.Input[dsl.Dataset],
+    reward_model: dsl.Input[dsl.Model],
+    dpo: dsl.Input[dsl.Model],
+    ppo: dsl.Input[dsl.Model],
+    rollouts: dsl.Input[dsl.Dataset],
+    base_answers: dsl.Input[dsl.Dataset],
+    dpo_answers: dsl.Input[dsl.Dataset],
+    ppo_answers: dsl.Input[dsl.Dataset],
+    figures: dsl.Input[dsl.Artifact],
+    decision: dsl.Input[dsl.Artifact],
+    report: dsl.Output[dsl.HTML],
+    summary: dsl.Output[dsl.Artifact],
+):
+    """Write the report and the summary of the whole run.
+
+    Args:
+        settings: The `reporting` settings.
+        snapshot: Every stage's settings.
+        images_uri: The image store.
+        benchmarks_uri: The benchmarks.
+        questions: Question records.
+        responses: Response records, one data set per answering task.
+        verdicts: Verdict records.
+        pairs: Pair records.
+        preferences: Preference records.
+        train: Preferences trained on.
+        validation: Preferences watched while training.
+        test: Preferences held out.
+        reward_model: The reward model.
+        dpo: The DPO model.
+        ppo: The PPO model.
+        rollouts: Rollout records.
+        base_answers: Answers of the base.
+        dpo_answers: Answers of the DPO model.
+        ppo_answers: Answers of the PPO model.
+        figures: figures.json and the verdicts.
+        decision: decision.json.
+        report: The report as one HTML file.
+        summary: summary.json.
+    """
+    from components.reporting import ReportInputs, write_report
+
+    inputs = ReportInputs(
+        images=images_uri,
+        questions=questions.path,
+        responses=tuple(each.path for each in responses),
+        verdicts=verdicts.path,
+        pairs=pairs.path,
+        preferences=preferences.path,
+        train=train.path,
+        validation=validation.path,
+        test=test.path,
+        reward_model=reward_model.path,
+        dpo=dpo.path,
+        ppo=ppo.path,
+        rollouts=rollouts.path,
+        benchmarks=benchmarks_uri,
+        answers=(base_answers.path, dpo_answers.path, ppo_answers.path),
+        figures=figures.path,
+        decision=decision.path,
+        settings=snapshot.path,
+    )
+    write_report(settings, inputs, report.path, summary.path)
+
+
+@dsl.component(
+    base_image="spa-vl/pipeline:components.reporting.publishing", install_kfp_package=False
+)
+def publish_champion(
+    settings: dict,
+    candidate: str,
+    dpo: dsl.Input[dsl.Model],
+    ppo: dsl.Input[dsl.Model],
+    figures: dsl.Input[dsl.Artifact],
+    decision: dsl.Input[dsl.Artifact],
+    champion: dsl.Output[dsl.Model],
+):
+    """Publish the promoted model with its model card.
+
+    Args:
+        settings: The `reporting` settings.
+        candidate: `dpo` or `ppo`.
+        dpo: The DPO model.
+        ppo: The PPO model.
+        figures: figures.json and the verdicts.
+        decision: decision.json.
+        champion: The published model.
+    """
+    from components.reporting.publishing import publish
+
+    chosen = {"dpo": dpo, "ppo": ppo}[candidate]
+    publish(settings, candidate, chosen.path, figures.path, decision.path, champion.path)
+
+
+@dsl.component(base_image="spa-vl/pipeline:components.reporting.closing", install_kfp_package=False)
+def close_tracking(status: dsl.PipelineTaskFinalStatus, profile: str):
+    """Close the run's tracking with the final status, however the run ended.
+
+    Args:
+        status: How the pipeline ended; filled in by KFP.
+        profile: Name of the profile of the run.
+    """
+    from components.reporting.closing import close
+
+    close(status.state, status.error_message or "", profile)

@@ -1,0 +1,48 @@
+"""Small files: the JSON that stages leave beside their data, and what this stage writes."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from spavl.errors import InputError
+
+
+def read_json(path: str | Path, name: str) -> dict[str, Any]:
+    """Read a JSON object from a file, or from the file `name` in a folder.
+
+    Raises:
+        InputError: If it is missing or is not a JSON object.
+    """
+    path = local_path(path)
+    file = path / name if path.is_dir() else path
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"unreadable {name}", str(file), "run the stage that writes it") from error
+    if not isinstance(content, dict):
+        raise InputError(f"{name} is no JSON object", str(file), "run the stage that writes it")
+    return content
+
+
+def read_curves(folder: str | Path) -> list[dict[str, float]]:
+    """The logged steps of a trainer, in the order written; empty where it logged none."""
+    file = local_path(folder) / "curves.jsonl"
+    if not file.is_file():
+        return []
+    return [json.loads(line) for line in file.read_text().splitlines() if line.strip()]
+
+
+def local_path(uri: str | Path) -> Path:
+    """A path from a path or a `file://` URI."""
+    return Path(str(uri).removeprefix("file://"))
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file so that it is whole or not there.
+
+    The name gets a new file: where the old one was hard-linked elsewhere, it stays as it was there.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)

@@ -1,0 +1,53 @@
+"""What a report is made from."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class ReportInputs:
+    """Paths of one run's results.
+
+    Attributes:
+        images: Image store (data set of `Image`).
+        questions: Data set of `Question`.
+        responses: Data sets of `Response`, one per responder task.
+        verdicts: Data set of `Verdict` on the responses.
+        pairs: Data set of `Pair`.
+        preferences: Data set of `Preference`.
+        train: Preferences to train on.
+        validation: Preferences to choose by.
+        test: Held-out preferences.
+        reward_model: Model folder with `metrics.json` and `curves.jsonl`.
+        dpo: The same of DPO.
+        ppo: The same of PPO.
+        rollouts: Data set of `Rollout`.
+        benchmarks: Folder with `items/` (data set of `EvalItem`) and `images/` (image store).
+        answers: Data sets of `EvalAnswer`, one per model.
+        figures: Folder with `figures.json` and `verdicts/` (data set of `EvalVerdict`).
+        decision: Folder with `decision.json`, or that file.
+        settings: JSON file with every stage's settings, or a folder with `settings.json`.
+    """
+
+    images: str
+    questions: str
+    responses: tuple[str, ...]
+    verdicts: str
+    pairs: str
+    preferences: str
+    train: str
+    validation: str
+    test: str
+    reward_model: str
+    dpo: str
+    ppo: str
+    rollouts: str
+    benchmarks: str
+    answers: tuple[str, ...]
+    figures: str
+    decision: str
+    settings: str
+
+    @property
+    def models(self) -> dict[str, str]:
+        """Trained model folders by name, in the order they were made."""
+        return {"reward_model": self.reward_model, "dpo": self.dpo, "ppo": self.ppo}

@@ -1,0 +1,106 @@
+"""Publishing: a promoted model gets a place of its own, a card, and a pointer to it."""
+
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from components.reporting.files import local_path, read_json, write_text
+from components.reporting.summary import metric_rows, percent
+from spavl.environment import work_root
+from spavl.errors import InputError
+from spavl.settings.reporting import ReportingSettings
+from spavl.shards import write_json
+from spavl.work import publish_path, report_error
+
+CARD = "README.md"
+POINTER = "champion.json"
+
+
+def publish(
+    settings: dict[str, Any],
+    candidate: str,
+    model: str,
+    figures: str,
+    decision: str,
+    output: str,
+    snapshot: str | None = None,
+) -> dict[str, Any]:
+    """Make the promoted candidate the champion.
+
+    The model is copied (hard links where possible) to `work_root/champion/<digest>`, with its card
+    and the decision that promoted it. `work_root/champion/champion.json` is then replaced to point
+    there, in one rename. Publishing the same model again changes nothing but the decision kept.
+
+    Args:
+        settings: `ReportingSettings` as a dict.
+        candidate: `dpo` or `ppo`.
+        model: The candidate's folder.
+        figures: Folder with `figures.json`.
+        decision: Folder with `decision.json`, or that file.
+        output: Folder that becomes a copy of the published one.
+        snapshot: JSON file of every stage's settings; the card then shows the trainer's.
+
+    Returns:
+        What `champion.json` says: name, model, digest, folder and the model's figures.
+
+    Raises:
+        InputError: If the decision promotes nothing or another model.
+    """
+    try:
+        checked = ReportingSettings.parse(settings, "reporting")
+        verdict = read_json(decision, "decision.json")
+        if not verdict["promoted"] or verdict["candidate"] != candidate:
+            raise InputError(
+                f"{candidate} was not promoted", decision, "publish the promoted model only"
+            )
+        facts = {
+            "name": checked.model_name,
+            "license": checked.license,
+            "method": candidate,
+            **read_json(Path(model) / "model.json", "model.json"),
+            "figures": read_json(figures, "figures.json")["models"],
+            "rules": verdict["rules"],
+            "settings": read_json(snapshot, "settings.json").get(candidate) if snapshot else None,
+        }
+        return _publish(facts, verdict, local_path(model), Path(output))
+    except Exception as error:
+        report_error("publish", error)
+        raise
+
+
+def _publish(
+    facts: dict[str, Any], verdict: dict[str, Any], model: Path, output: Path
+) -> dict[str, Any]:
+    folder = work_root() / "champion" / facts["digest"]
+    publish_path(model, folder)
+    write_text(folder / CARD, model_card(facts))
+    write_json(folder / "decision.json", verdict)
+    champion = {
+        "name": facts["name"],
+        "model": facts["method"],
+        "digest": facts["digest"],
+        "folder": str(folder),
+        "figures": facts["figures"][facts["method"]],
+    }
+    write_json(folder.parent / POINTER, champion)
+    publish_path(folder, output)
+    return champion
+
+
+def model_card(facts: dict[str, Any]) -> str:
+    """The champion's README.md: origin, settings, figures, limits and intended use."""
+    from jinja2 import Environment, StrictUndefined
+
+    # A card is Markdown made of our own settings and figures; nothing that a model wrote enters it.
+    environment = Environment(
+        autoescape=False,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters["percent"] = percent
+    template = files("components.reporting") / "templates" / "model_card.md.jinja"
+    return environment.from_string(template.read_text(encoding="utf-8")).render(
+        **facts, models=list(facts["figures"]), metrics=metric_rows(facts["figures"])
+    )

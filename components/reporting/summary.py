@@ -1,0 +1,265 @@
+"""`summary.json`: one run in figures, each with its interval and where it came from."""
+
+import subprocess
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from components.reporting.files import local_path, read_json
+from components.reporting.inputs import ReportInputs
+from spavl.digests import json_digest
+from spavl.environment import run_folder
+from spavl.records import Image, Preference, Question, Response, SetAside, Verdict
+from spavl.shards import read_manifest, read_rows
+from spavl.statistics import rate
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+MODELS = ("base", "dpo", "ppo")
+
+
+@dataclass(frozen=True)
+class Metric:
+    """How a figure is called and read.
+
+    Attributes:
+        key: Its key in `figures.json`.
+        label: Its name for people.
+        lower_is_better: Which way is good.
+    """
+
+    key: str
+    label: str
+    lower_is_better: bool
+
+
+METRICS = (
+    Metric("harm_eval_usr", "HarmEval, unsafe answers", True),
+    Metric("help_eval_win_rate", "HelpEval, wins against base", False),
+    Metric("over_refusal_rate", "Over-refusal of harmless requests", True),
+    Metric("general_ability", "General ability, named right", False),
+    Metric("adv_bench_asr", "AdvBench, attacks that succeed", True),
+    Metric("mm_safety_bench_asr", "MM-SafetyBench, attacks that succeed", True),
+)
+
+
+def build_summary(inputs: ReportInputs) -> dict[str, Any]:
+    """Everything `summary.json` says, from one run's results.
+
+    Raises:
+        InputError: If a result is missing; the message names it.
+    """
+    decision = read_json(inputs.decision, "decision.json")
+    settings = read_json(inputs.settings, "settings.json")
+    figures = read_json(inputs.figures, "figures.json")
+    models = figures["models"]
+    rows = _rows(inputs)
+    return {
+        "models": models,
+        "harm_eval_usr_by_kind": figures.get("harm_eval_usr_by_kind", {}),
+        "comparisons": figures.get("comparisons", {}),
+        "plumbing": figures.get("plumbing", {}),
+        "reward_model": _reward_model(inputs, _source(models, rows)),
+        "data": {**rows, "set_aside": _set_aside(inputs)},
+        "responders": _responders(inputs),
+        "seconds": _seconds(_stage_reports()),
+        "decision": decision,
+        "champion": _champion(decision, inputs),
+        "made_by": {
+            "commit": _commit(),
+            "settings": settings,
+            "settings_digest": json_digest(settings),
+            "inputs": _digests(inputs),
+        },
+    }
+
+
+def summary_table(summary: Mapping[str, Any]) -> "Table":
+    """The before/after table for a terminal: percent with 95% intervals."""
+    from rich.table import Table
+
+    table = Table(title="Before and after alignment (%, 95% interval)", caption=_caption(summary))
+    table.add_column("figure")
+    for model in MODELS:
+        table.add_column(model, justify="right")
+    table.add_column("better")
+    table.add_column("n", justify="right")
+    table.add_column("source")
+    for metric, row in metric_rows(summary["models"]):
+        some = next(figure for figure in row.values() if figure["n"])
+        table.add_row(
+            metric.label,
+            *(percent(row.get(model)) for model in MODELS),
+            "lower" if metric.lower_is_better else "higher",
+            str(some["n"]),
+            str(some.get("source") or ""),
+        )
+    return table
+
+
+def metric_rows(
+    models: Mapping[str, Mapping[str, Any]],
+) -> list[tuple[Metric, dict[str, dict[str, Any]]]]:
+    """Figures with items behind them: (metric, {model: figure}), the known ones first."""
+    known = {metric.key: metric for metric in METRICS}
+    keys = list(known) + sorted({key for row in models.values() for key in row} - set(known))
+    rows = []
+    for key in keys:
+        row = {name: figures[key] for name, figures in models.items() if key in figures}
+        if any(figure["n"] for figure in row.values()):
+            rows.append((known.get(key) or Metric(key, key.replace("_", " "), False), row))
+    return rows
+
+
+def percent(figure: Mapping[str, Any] | None) -> str:
+    """`44.2 [41.1, 47.3]`, or a dash where nothing was measured."""
+    if figure is None or figure["value"] is None:
+        return "–"
+    value, low, high = (100 * figure[key] for key in ("value", "low", "high"))
+    return f"{value:.1f} [{low:.1f}, {high:.1f}]"
+
+
+def _caption(summary: Mapping[str, Any]) -> str:
+    accuracy = summary["reward_model"]["pair_accuracy"]
+    decision = summary["decision"]
+    lines = [f"Reward model: {percent(accuracy)} of {accuracy['n']} held-out pairs ranked right."]
+    if decision["promoted"]:
+        lines.append(f"Promoted: {decision['candidate']}.")
+    else:
+        failed = ", ".join(rule["name"] for rule in decision["rules"] if not rule["holds"])
+        lines.append(f"Nothing promoted: {failed or 'no candidate'}.")
+    if summary["data"]["images"]["unknown"]:
+        lines.append("Pictures of unknown truth took part: plumbing, not safety.")
+    return "\n".join(lines)
+
+
+def _source(models: Mapping[str, Mapping[str, Any]], rows: Mapping[str, Mapping[str, int]]) -> str:
+    """Where the pairs come from: photographs as soon as one is among the pictures."""
+    if rows["images"]["unknown"]:
+        return "photographs"
+    figures = (figure for row in models.values() for figure in row.values())
+    return next((figure["source"] for figure in figures if figure["n"]), "")
+
+
+def _reward_model(inputs: ReportInputs, source: str) -> dict[str, Any]:
+    """Pair accuracy; a bare one gets its interval over the held-out pairs."""
+    accuracy = read_json(inputs.reward_model, "metrics.json")["pair_accuracy"]
+    if not isinstance(accuracy, dict):
+        n = read_manifest(inputs.test).rows
+        accuracy = asdict(rate(round(accuracy * n), n))
+    return {"pair_accuracy": {"source": source, **accuracy}}
+
+
+def _rows(inputs: ReportInputs) -> dict[str, dict[str, int]]:
+    """Rows of every data set, from the manifests; pictures by truth, questions by kind."""
+    truths = _count(local_path(inputs.images), Image, "truth")
+    responses = [read_manifest(folder).rows for folder in inputs.responses]
+    rows = {
+        "images": {name: truths.get(name, 0) for name in ("harmful", "harmless", "unknown")},
+        "questions": _count(Path(inputs.questions), Question, "kind"),
+        "responses": {"rows": sum(responses), "cut_off": 0, "looping": 0, "empty": 0},
+    }
+    rows["images"]["rows"] = truths.total()
+    rows["questions"]["rows"] = sum(rows["questions"].values())
+    for folder in inputs.responses:
+        for row in read_rows(folder, Response, ["flags"], verify=False):
+            for flag in row["flags"]:
+                rows["responses"][flag] = rows["responses"].get(flag, 0) + 1
+    for name in ("verdicts", "pairs", "preferences", "train", "validation", "test", "rollouts"):
+        rows[name] = {"rows": read_manifest(getattr(inputs, name)).rows}
+    return rows
+
+
+def _responders(inputs: ReportInputs) -> dict[str, dict[str, Any]]:
+    """Per responder: answers, safe and refusing share, and how often it was chosen or rejected."""
+    answers: Counter[str] = Counter()
+    safe: Counter[str] = Counter()
+    refused: Counter[str] = Counter()
+    columns = ["responder", "safe", "refused"]
+    for row in read_rows(inputs.verdicts, Verdict, columns, verify=False):
+        answers[row["responder"]] += 1
+        safe[row["responder"]] += row["safe"]
+        refused[row["responder"]] += row["refused"]
+    chosen = _count(Path(inputs.preferences), Preference, "chosen_responder")
+    rejected = _count(Path(inputs.preferences), Preference, "rejected_responder")
+    return {
+        name: {
+            "answers": n,
+            "safe": asdict(rate(safe[name], n)),
+            "refused": asdict(rate(refused[name], n)),
+            "chosen": chosen[name],
+            "rejected": rejected[name],
+        }
+        for name, n in sorted(answers.items(), key=lambda item: (-safe[item[0]] / item[1], item[0]))
+    }
+
+
+def _count(folder: Path, record: type, column: str) -> Counter[str]:
+    return Counter(row[column] for row in read_rows(folder, record, [column], verify=False))
+
+
+def _stage_reports() -> list[dict[str, Any]]:
+    """What each stage said of itself in the run folder; nothing outside a run."""
+    folder = run_folder()
+    files = sorted((folder / "stages").glob("*.json")) if folder else []
+    return [read_json(file, file.name) for file in files]
+
+
+def _seconds(stages: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """Seconds of work per stage, imports apart; `total` leaves out what an earlier run had done."""
+    stages = list(stages)
+    fresh = [stage for stage in stages if not stage["reused"]]
+    return {
+        "stages": {stage["stage"]: stage["seconds"] for stage in stages},
+        "imports": {stage["stage"]: stage["imports"] for stage in stages},
+        "reused": [stage["stage"] for stage in stages if stage["reused"]],
+        "total": round(sum(stage["seconds"] + stage["imports"] for stage in fresh), 3),
+    }
+
+
+def _set_aside(inputs: ReportInputs) -> dict[str, dict[str, int]]:
+    """Rows set aside, by stage and reason, from the data sets that lie beside the rows kept."""
+    places = (inputs.images, inputs.questions, *inputs.responses, inputs.pairs, inputs.preferences)
+    found: dict[str, Counter[str]] = {}
+    for place in places:
+        for folder in sorted(local_path(place).glob("set_aside*")):
+            for row in read_rows(folder, SetAside, ["stage", "reason"], verify=False):
+                found.setdefault(row["stage"], Counter())[row["reason"]] += 1
+    return {stage: dict(sorted(reasons.items())) for stage, reasons in found.items()}
+
+
+def _champion(decision: Mapping[str, Any], inputs: ReportInputs) -> dict[str, Any] | None:
+    if not decision["promoted"]:
+        return None
+    folder = inputs.models[decision["candidate"]]
+    digest = read_json(Path(folder) / "model.json", "model.json")["digest"]
+    return {"model": decision["candidate"], "digest": digest}
+
+
+def _digests(inputs: ReportInputs) -> dict[str, str]:
+    """Content digests that name exactly what the figures were computed from."""
+    items = local_path(inputs.benchmarks) / "items"
+    sets = {
+        "images": local_path(inputs.images),
+        "preferences": Path(inputs.preferences),
+        "train": Path(inputs.train),
+        "test": Path(inputs.test),
+        "benchmark_items": items,
+    }
+    models = {
+        name: read_json(Path(folder) / "model.json", "model.json")["digest"]
+        for name, folder in inputs.models.items()
+    }
+    return {**{name: read_manifest(folder).digest for name, folder in sets.items()}, **models}
+
+
+def _commit() -> str | None:
+    """The commit of the checkout that runs, if it runs from one."""
+    ask = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
+    try:
+        return subprocess.run(ask, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None

@@ -1,0 +1,35 @@
+"""KFP door of the reward modeling stage."""
+
+from kfp import dsl
+
+
+@dsl.component(base_image="spa-vl/trainer:components.reward_modeling", install_kfp_package=False)
+def train_reward_model(
+    settings: dict,
+    train: dsl.Input[dsl.Dataset],
+    validation: dsl.Input[dsl.Dataset],
+    test: dsl.Input[dsl.Dataset],
+    images_uri: str,
+    images_digest: str,
+    base_uri: str,
+    base_digest: str,
+    reward_model: dsl.Output[dsl.Model],
+):
+    """Train a reward model on the preferences, starting from the base VLM.
+
+    Args:
+        settings: The `reward_modeling` settings.
+        train: Preferences to train on.
+        validation: Preferences to watch while training.
+        test: Preferences that its accuracy is measured on.
+        images_uri: The image store.
+        images_digest: Its manifest's digest.
+        base_uri: The base VLM.
+        base_digest: Digest of its files.
+        reward_model: The trained reward model.
+    """
+    from components.reward_modeling import train as train_model
+    from spavl.work import Reference
+
+    images, base = Reference(images_uri, images_digest), Reference(base_uri, base_digest)
+    train_model(settings, train.path, validation.path, test.path, images, base, reward_model.path)

@@ -1,0 +1,113 @@
+"""The reward model's training: pairwise Bradley-Terry loss on rewards at the last answer token."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+
+from spavl.alignment.loop import Trainer, prepare_for_training
+from spavl.alignment.losses import PairwiseLoss, reward_loss
+from spavl.alignment.outputs import save_trained
+from spavl.alignment.pair_training import (
+    EpochSteps,
+    accumulate,
+    pair_figures,
+    read_pairs,
+    score_pairs,
+)
+from spavl.alignment.rewards import RewardEngine
+from spavl.alignment.rows import PairRows, Tokeniser
+from spavl.images import ImageStore
+from spavl.models.generation import pad_token_id
+from spavl.models.load import Precision, load_reward_model
+from spavl.models.pictures import Pictures
+from spavl.seeds import derive_seed, seed_everything
+from spavl.settings.reward_modeling import RewardModelingSettings
+from spavl.work import Work
+
+EVALUATION_PASS = 4  # a pass without gradient takes this many times the pairs of one with
+
+
+def train_reward_model(
+    work: Work,
+    settings: RewardModelingSettings,
+    splits: Mapping[str, str],
+    images: str,
+    base: str,
+) -> dict[str, Any]:
+    """Train, tell the figures on held-out pairs, save.
+
+    Args:
+        work: The stage's work; the model is left in its folder `model`.
+        settings: How to train.
+        splits: Data set folders of `train`, `validation` and `test`.
+        images: The image store.
+        base: The base model's folder.
+
+    Returns:
+        The figures of `metrics.json`.
+    """
+    # The head is drawn at random: its seed is apart from everything else's.
+    seed_everything(derive_seed(settings.seed, "reward head"), settings.threads)
+    model, processor = load_reward_model(
+        base.removeprefix("file://"), precision=Precision(settings.dtype, settings.device)
+    )
+    prepare_for_training(model, settings)
+    pictures = Pictures(model, processor, ImageStore(images), settings.picture_cache_mib)
+    data = read_pairs(Tokeniser(processor, pictures, settings.max_length), splits)
+    engine = RewardEngine(pictures, pad_token_id(processor.tokenizer))
+    _train(work, settings, model, engine, data.splits)
+    figures = {
+        split: _figures(settings, model, engine, data.splits[split])
+        for split in ("validation", "test")
+    }
+    metrics = {
+        "pair_accuracy": figures["test"]["pair_accuracy"],
+        **figures,
+        "dropped": data.dropped,
+        "pairs": {split: len(pairs) for split, pairs in data.splits.items()},
+    }
+    digest = save_trained(work, model, processor, metrics)
+    return {**metrics, "digest": digest}
+
+
+def _train(
+    work: Work,
+    settings: RewardModelingSettings,
+    model: Any,
+    engine: RewardEngine,
+    splits: Mapping[str, list[PairRows]],
+) -> None:
+    per_step = settings.batch_size * settings.gradient_accumulation_steps
+    steps = EpochSteps(splits["train"], per_step, settings.num_train_epochs, settings.seed)
+    trainer = Trainer({"model": model}, settings, steps.total, work)
+
+    def loss_of(pairs: Sequence[PairRows]) -> PairwiseLoss:
+        return reward_loss(*pair_rewards(engine, model, pairs))
+
+    def step(number: int) -> dict[str, float]:
+        metrics = accumulate(steps[number], settings.batch_size, loss_of) | trainer.update()
+        if (number + 1) % settings.eval_steps == 0 and splits["validation"]:
+            figures = _figures(settings, model, engine, splits["validation"])
+            metrics["validation_loss"] = figures["loss"]
+            metrics["validation_accuracy"] = figures["pair_accuracy"]["value"]
+        return metrics
+
+    trainer.run(step, steps.total, "steps")
+
+
+def _figures(
+    settings: RewardModelingSettings, model: Any, engine: RewardEngine, pairs: list[PairRows]
+) -> dict[str, Any]:
+    rewards = score_pairs(
+        pairs,
+        settings.batch_size * EVALUATION_PASS,
+        lambda batch: pair_rewards(engine, model, batch),
+    )
+    return pair_figures(pairs, rewards)
+
+
+def pair_rewards(engine: RewardEngine, model: Any, pairs: Sequence[PairRows]) -> torch.Tensor:
+    """Rewards of a batch: float `[2, pairs]`, chosen and rejected."""
+    rows = [pair.chosen for pair in pairs] + [pair.rejected for pair in pairs]
+    return engine.rewards(model, rows).view(2, len(pairs))

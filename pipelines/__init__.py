@@ -1,0 +1,1 @@
+"""The DAGs, their compilation, and the command line."""

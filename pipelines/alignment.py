@@ -1,0 +1,75 @@
+"""The alignment pipeline: preferences become a reward model, a DPO model and a PPO model."""
+
+from typing import NamedTuple
+
+from kfp import dsl
+
+from components.dpo.component import train_dpo
+from components.ppo.component import train_ppo
+from components.reward_modeling.component import train_reward_model
+
+
+@dsl.pipeline(name="spa-vl-alignment", display_name="SPA-VL alignment")
+def alignment(
+    reward_modeling: dict,
+    dpo: dict,
+    ppo: dict,
+    train: dsl.Input[dsl.Dataset],
+    validation: dsl.Input[dsl.Dataset],
+    test: dsl.Input[dsl.Dataset],
+    images_uri: str,
+    images_digest: str,
+    base_uri: str,
+    base_digest: str,
+) -> NamedTuple(
+    "Outputs",
+    [
+        ("reward_model", dsl.Model),
+        ("dpo", dsl.Model),
+        ("ppo", dsl.Model),
+        ("rollouts", dsl.Dataset),
+    ],
+):
+    """Train a reward model, and align the base by DPO and by PPO.
+
+    Args:
+        reward_modeling: Settings of the reward model.
+        dpo: Settings of DPO.
+        ppo: Settings of PPO.
+        train: Preferences to train on.
+        validation: Preferences to watch while training.
+        test: Preferences held out to the end.
+        images_uri: The image store.
+        images_digest: Its manifest's digest.
+        base_uri: The base VLM.
+        base_digest: Digest of its files.
+    """
+    shared = {
+        "images_uri": images_uri,
+        "images_digest": images_digest,
+        "base_uri": base_uri,
+        "base_digest": base_digest,
+    }
+    rewarding = train_reward_model(
+        settings=reward_modeling, train=train, validation=validation, test=test, **shared
+    ).set_display_name("Train reward model")
+    preferring = train_dpo(settings=dpo, train=train, validation=validation, **shared)
+    preferring.set_display_name("Align by DPO")
+    optimising = train_ppo(
+        settings=ppo, train=train, reward_model=rewarding.outputs["reward_model"], **shared
+    ).set_display_name("Align by PPO")
+    outputs = NamedTuple(
+        "Outputs",
+        [
+            ("reward_model", dsl.Model),
+            ("dpo", dsl.Model),
+            ("ppo", dsl.Model),
+            ("rollouts", dsl.Dataset),
+        ],
+    )
+    return outputs(
+        reward_model=rewarding.outputs["reward_model"],
+        dpo=preferring.outputs["policy"],
+        ppo=optimising.outputs["policy"],
+        rollouts=optimising.outputs["rollouts"],
+    )

@@ -1,0 +1,45 @@
+"""The answering pipeline: every responder answers every question, task beside task."""
+
+from typing import NamedTuple
+
+from kfp import dsl
+
+from components.generation.component import answer_questions
+
+
+@dsl.pipeline(name="spa-vl-answering", display_name="SPA-VL answering")
+def answering(
+    responses: dict,
+    responder_groups: list,
+    questions: dsl.Input[dsl.Dataset],
+    images_uri: str,
+    images_digest: str,
+    model_uri: str,
+    model_digest: str,
+) -> NamedTuple("Outputs", [("responses", list[dsl.Dataset])]):
+    """Gather answers from many VLMs.
+
+    A pipeline of its own because kfp.local 2.17 hands the loop's item to every loop input that
+    comes straight from a task; here they all come from this pipeline's parameters.
+
+    Args:
+        responses: Settings of the answering stage, responders included.
+        responder_groups: Comma-joined responder ids; one answering task each.
+        questions: Data set of Question records.
+        images_uri: The image store.
+        images_digest: Its manifest's digest.
+        model_uri: The model of responders that name none of their own.
+        model_digest: Digest of its files.
+    """
+    with dsl.ParallelFor(responder_groups, name="responders") as responders:
+        answered = answer_questions(
+            settings=responses,
+            responders=responders,
+            questions=questions,
+            images_uri=images_uri,
+            images_digest=images_digest,
+            model_uri=model_uri,
+            model_digest=model_digest,
+        ).set_display_name("Answer questions")
+    outputs = NamedTuple("Outputs", [("responses", list[dsl.Dataset])])
+    return outputs(responses=dsl.Collected(answered.outputs["responses"]))

@@ -1,0 +1,88 @@
+"""Compiling the pipelines to files that change only when what they describe changes.
+
+Doors name their image as `spa-vl/<image>:<module>`. Here the module becomes the digest of its
+import closure and of the lock file: one image, several tags, and KFP's cache forgets exactly the
+stages that a change can affect. The files hold no commit and no date.
+"""
+
+import difflib
+import hashlib
+import tempfile
+import warnings
+from pathlib import Path
+from typing import Any
+
+import yaml
+from kfp import compiler
+
+from pipelines.alignment import alignment
+from pipelines.data import data
+from pipelines.evaluation import evaluation
+from pipelines.spa_vl import spa_vl
+from spavl.digests import code_digest, file_digest
+
+PIPELINES = {
+    "spa_vl": spa_vl,
+    "data": data,
+    "alignment": alignment,
+    "evaluation": evaluation,
+}
+PROJECT = Path(__file__).parents[1]
+COMPILED = PROJECT / "manifests" / "pipelines"
+TAG_DIGITS = 16
+
+
+def compile_all(registry: str) -> dict[str, str]:
+    """File name to content of every compiled pipeline.
+
+    Args:
+        registry: Prefix of the image names, e.g. `registry.example/team`.
+    """
+    return {
+        f"{name}.yaml": compiled_text(pipeline, registry) for name, pipeline in PIPELINES.items()
+    }
+
+
+def compiled_text(pipeline: Any, registry: str) -> str:
+    """One pipeline's intermediate representation with its stage-digest image tags."""
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        path = Path(folder) / "pipeline.yaml"
+        compiler.Compiler().compile(pipeline, str(path))
+        documents = list(yaml.safe_load_all(path.read_text()))
+    for executor in documents[0]["deploymentSpec"]["executors"].values():
+        container = executor["container"]
+        container["image"] = stage_image(container["image"], registry)
+    return "---\n".join(yaml.safe_dump(document, sort_keys=True) for document in documents)
+
+
+def stage_image(reference: str, registry: str) -> str:
+    """`spa-vl/trainer:components.dpo` becomes `<registry>/spa-vl/trainer:<stage digest>`."""
+    name, module = reference.split(":")
+    lock = file_digest(PROJECT / "requirements.lock")
+    tag = hashlib.sha256(f"{code_digest(module)} {lock}".encode()).hexdigest()[:TAG_DIGITS]
+    return f"{registry}/{name}:{tag}" if registry else f"{name}:{tag}"
+
+
+def write_compiled(registry: str) -> list[Path]:
+    """Write all compiled pipelines; returns their paths."""
+    COMPILED.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for name, text in compile_all(registry).items():
+        (COMPILED / name).write_text(text)
+        paths.append(COMPILED / name)
+    return paths
+
+
+def differences(registry: str) -> dict[str, str]:
+    """Where the committed files differ from what the code compiles to: name to a short diff."""
+    found = {}
+    for name, text in compile_all(registry).items():
+        path = COMPILED / name
+        committed = path.read_text() if path.exists() else ""
+        if committed != text:
+            lines = difflib.unified_diff(
+                committed.splitlines(), text.splitlines(), "committed", "compiled", lineterm="", n=0
+            )
+            found[name] = "\n".join(list(lines)[:12])
+    return found

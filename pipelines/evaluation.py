@@ -1,0 +1,82 @@
+"""The evaluation pipeline: three models answer the benchmarks and are judged."""
+
+from typing import NamedTuple
+
+from kfp import dsl
+
+from components.evaluation.component import (
+    answer_benchmarks,
+    answer_benchmarks_of_base,
+    prepare_benchmarks,
+    score_answers,
+)
+
+
+@dsl.pipeline(name="spa-vl-evaluation", display_name="SPA-VL evaluation")
+def evaluation(
+    evaluation: dict,
+    images_uri: str,
+    images_digest: str,
+    base_uri: str,
+    base_digest: str,
+    dpo: dsl.Input[dsl.Model],
+    ppo: dsl.Input[dsl.Model],
+) -> NamedTuple(
+    "Outputs",
+    [
+        ("benchmarks_uri", str),
+        ("base_answers", dsl.Dataset),
+        ("dpo_answers", dsl.Dataset),
+        ("ppo_answers", dsl.Dataset),
+        ("figures", dsl.Artifact),
+    ],
+):
+    """Evaluate base, DPO and PPO models for harm, help, over-refusal and general ability.
+
+    Args:
+        evaluation: Settings of the benchmarks, answering and scoring.
+        images_uri: The image store.
+        images_digest: Its manifest's digest.
+        base_uri: The base VLM.
+        base_digest: Digest of its files.
+        dpo: The DPO model.
+        ppo: The PPO model.
+    """
+    prepared = prepare_benchmarks(
+        settings=evaluation, images_uri=images_uri, images_digest=images_digest
+    ).set_display_name("Prepare benchmarks")
+    benchmarks = {
+        "benchmarks_uri": prepared.outputs["uri"],
+        "benchmarks_digest": prepared.outputs["digest"],
+    }
+    base_answers = answer_benchmarks_of_base(
+        settings=evaluation, model_uri=base_uri, model_digest=base_digest, **benchmarks
+    ).set_display_name("Answer benchmarks: base")
+    dpo_answers = answer_benchmarks(settings=evaluation, name="dpo", model=dpo, **benchmarks)
+    dpo_answers.set_display_name("Answer benchmarks: DPO")
+    ppo_answers = answer_benchmarks(settings=evaluation, name="ppo", model=ppo, **benchmarks)
+    ppo_answers.set_display_name("Answer benchmarks: PPO")
+    scored = score_answers(
+        settings=evaluation,
+        base=base_answers.outputs["answers"],
+        dpo=dpo_answers.outputs["answers"],
+        ppo=ppo_answers.outputs["answers"],
+        **benchmarks,
+    ).set_display_name("Judge answers")
+    outputs = NamedTuple(
+        "Outputs",
+        [
+            ("benchmarks_uri", str),
+            ("base_answers", dsl.Dataset),
+            ("dpo_answers", dsl.Dataset),
+            ("ppo_answers", dsl.Dataset),
+            ("figures", dsl.Artifact),
+        ],
+    )
+    return outputs(
+        benchmarks_uri=prepared.outputs["uri"],
+        base_answers=base_answers.outputs["answers"],
+        dpo_answers=dpo_answers.outputs["answers"],
+        ppo_answers=ppo_answers.outputs["answers"],
+        figures=scored.outputs["figures"],
+    )

@@ -1,0 +1,74 @@
+"""Batches: shuffled by picture, grouped by length, the same for a seed and an epoch."""
+
+import random
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Protocol, TypeVar
+
+from spavl.alignment.rows import PairRows
+from spavl.seeds import derive_seed
+
+# Pictures are sorted by length within windows of this many batches: little padding, and chance
+# enough left in what meets in a batch.
+BATCHES_PER_WINDOW = 8
+
+
+class Sized(Protocol):
+    """Anything with a length in tokens."""
+
+    @property
+    def length(self) -> int:
+        """Tokens."""
+
+
+SizedType = TypeVar("SizedType", bound=Sized)
+
+
+def epoch_batches(
+    pairs: Sequence[PairRows], batch_size: int, seed: int, epoch: int
+) -> list[list[PairRows]]:
+    """Cut an epoch into batches.
+
+    Pictures are shuffled, not pairs, so that the pairs of one picture mostly share a batch and its
+    picture is projected once.
+
+    Args:
+        pairs: All pairs, in any order.
+        batch_size: Pairs of a batch; the last batch of an epoch may be smaller.
+        seed: The run's seed.
+        epoch: Counted from 0.
+
+    Returns:
+        Batches that hold every pair once; a function of the arguments alone.
+    """
+    chance = random.Random(derive_seed(seed, "batches", str(epoch)))
+    groups = _by_picture(pairs)
+    chance.shuffle(groups)
+    ordered = [pair for group in groups for pair in group]
+    batches: list[list[PairRows]] = []
+    for window in _cut(ordered, batch_size * BATCHES_PER_WINDOW):
+        similar = sorted(_by_picture(window), key=lambda group: max(pair.length for pair in group))
+        cut = list(_cut([pair for group in similar for pair in group], batch_size))
+        chance.shuffle(cut)
+        batches.extend(cut)
+    return batches
+
+
+def length_batches(items: Sequence[SizedType], batch_size: int) -> Iterator[list[SizedType]]:
+    """Batches of similar length, longest first, for passes without gradient.
+
+    The longest batch comes first so that too little memory shows at once.
+    """
+    return _cut(sorted(items, key=lambda item: -item.length), batch_size)
+
+
+def _cut(items: Sequence[SizedType], size: int) -> Iterator[list[SizedType]]:
+    for start in range(0, len(items), size):
+        yield list(items[start : start + size])
+
+
+def _by_picture(pairs: Iterable[PairRows]) -> list[list[PairRows]]:
+    groups: dict[str, list[PairRows]] = defaultdict(list)
+    for pair in sorted(pairs, key=lambda pair: pair.preference.preference_id):
+        groups[pair.preference.image_id].append(pair)
+    return [groups[image_id] for image_id in sorted(groups)]

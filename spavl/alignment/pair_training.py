@@ -1,0 +1,162 @@
+"""What trainers on preference pairs share: their data, their steps, their figures."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from spavl.alignment.batching import epoch_batches, length_batches
+from spavl.alignment.losses import PairwiseLoss, reward_loss
+from spavl.alignment.rows import PairRows, Tokeniser
+from spavl.errors import InputError
+from spavl.records import Preference
+from spavl.seeds import derive_seed
+from spavl.shards import read_records
+from spavl.statistics import rate
+
+
+@dataclass(frozen=True)
+class PairData:
+    """Tokenised pairs by split, and what was dropped: split to reason to number of pairs."""
+
+    splits: dict[str, list[PairRows]]
+    dropped: dict[str, dict[str, int]]
+
+
+def read_pairs(tokeniser: Tokeniser, folders: Mapping[str, Path | str]) -> PairData:
+    """Read and tokenise preference data sets.
+
+    Args:
+        tokeniser: Of the model to be trained.
+        folders: Folder of each split.
+
+    Raises:
+        InputError: If a split named `train` has no usable pair.
+    """
+    found = {
+        split: tokeniser.pairs(read_records(folder, Preference))
+        for split, folder in folders.items()
+    }
+    if not found["train"].pairs:
+        raise InputError(
+            f"no usable pair: dropped {found['train'].dropped or 'none'}",
+            str(folders["train"]),
+            "give more preferences or a larger max_length",
+        )
+    return PairData(
+        {split: part.pairs for split, part in found.items()},
+        {split: part.dropped for split, part in found.items()},
+    )
+
+
+class EpochSteps:
+    """The batch of each optimizer step, as a function of the step's number.
+
+    Args:
+        pairs: All training pairs.
+        pairs_per_step: Pairs of one optimizer step.
+        epochs: Passes over the pairs.
+        seed: The run's seed.
+    """
+
+    def __init__(
+        self, pairs: Sequence[PairRows], pairs_per_step: int, epochs: int, seed: int
+    ) -> None:
+        self._pairs = pairs
+        self._size = pairs_per_step
+        self._seed = derive_seed(seed, "pairs")
+        self._per_epoch = -(-len(pairs) // pairs_per_step)
+        self._epoch = -1
+        self._batches: list[list[PairRows]] = []
+        self.total = self._per_epoch * epochs
+
+    def __getitem__(self, step: int) -> list[PairRows]:
+        epoch, place = divmod(step, self._per_epoch)
+        if epoch != self._epoch:
+            self._batches = epoch_batches(self._pairs, self._size, self._seed, epoch)
+            self._epoch = epoch
+        return self._batches[place]
+
+
+def accumulate(
+    pairs: Sequence[PairRows],
+    pairs_per_pass: int,
+    loss_of: Callable[[Sequence[PairRows]], PairwiseLoss],
+) -> dict[str, float]:
+    """Gradients of the mean loss over a step's pairs, in passes that fit into memory.
+
+    Returns:
+        Loss, accuracy and mean reward margin over the step's pairs.
+    """
+    loss = 0.0
+    margins = []
+    for start in range(0, len(pairs), pairs_per_pass):
+        part = pairs[start : start + pairs_per_pass]
+        found = loss_of(part)
+        share = found.loss * (len(part) / len(pairs))
+        share.backward()  # type: ignore[no-untyped-call]
+        loss += float(share.detach())
+        margins.append(found.margins)
+    every = torch.cat(margins)
+    return {
+        "loss": loss,
+        "accuracy": float((every > 0).float().mean()),
+        "reward_margin": float(every.mean()),
+    }
+
+
+@torch.no_grad()
+def score_pairs(
+    pairs: Sequence[PairRows],
+    batch_size: int,
+    score: Callable[[Sequence[PairRows]], torch.Tensor],
+) -> torch.Tensor:
+    """Score pairs without gradient, in batches of similar length.
+
+    Args:
+        pairs: The pairs.
+        batch_size: Pairs of a batch.
+        score: Gives float `[2, pairs]` of a batch: chosen, rejected.
+
+    Returns:
+        float `[2, pairs]` in the order of `pairs`, on the CPU.
+    """
+    places = {id(pair): place for place, pair in enumerate(pairs)}
+    scores = torch.zeros(2, len(pairs))
+    for batch in length_batches(pairs, batch_size):
+        scores[:, [places[id(pair)] for pair in batch]] = score(batch).float().cpu()
+    return scores
+
+
+def pair_figures(pairs: Sequence[PairRows], rewards: torch.Tensor) -> dict[str, Any]:
+    """Figures of rewards on pairs.
+
+    Args:
+        pairs: The pairs.
+        rewards: float `[2, pairs]`: chosen, rejected.
+
+    Returns:
+        `pair_accuracy`, mean `loss` and `reward_margin`, and the accuracy `by_kind` and `by_truth`.
+    """
+    if not pairs:
+        return {"pair_accuracy": asdict(rate(0, 0)), "by_kind": {}, "by_truth": {}}
+    found = reward_loss(rewards[0], rewards[1])
+    right = (found.margins > 0).tolist()
+    preferences = [pair.preference for pair in pairs]
+    return {
+        "pair_accuracy": asdict(rate(sum(right), len(right))),
+        "loss": float(found.loss),
+        "reward_margin": float(found.margins.mean()),
+        "by_kind": _accuracies(right, (preference.kind for preference in preferences)),
+        "by_truth": _accuracies(right, (preference.truth for preference in preferences)),
+    }
+
+
+def _accuracies(right: Iterable[bool], groups: Iterable[str]) -> dict[str, Any]:
+    by_group: dict[str, list[bool]] = defaultdict(list)
+    for hit, group in zip(right, groups, strict=True):
+        by_group[group].append(hit)
+    return {group: asdict(rate(sum(hits), len(hits))) for group, hits in sorted(by_group.items())}

@@ -1,0 +1,115 @@
+"""PPO's arithmetic on padded batches; padding never counts.
+
+Schulman et al., 2017 (clipped objective) and 2016 (generalised advantage estimation); rewards as in
+Ouyang et al., 2022: a KL penalty at every token and the reward model's score at the last.
+All tensors are float `[rows, longest answer]` and masks bool of the same shape unless said.
+"""
+
+from dataclasses import dataclass
+
+import torch
+
+
+def masked_mean(values: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """Mean over true positions, scalar."""
+    return values[mask].mean()
+
+
+def whiten(values: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """Shift and scale to mean 0 and variance 1 over true positions; 0 at padding."""
+    found = values[mask]
+    spread = found.std(correction=0) if found.numel() > 1 else found.new_ones(())
+    return ((values - found.mean()) / (spread + 1e-8)).masked_fill(~mask, 0.0)
+
+
+def token_rewards(
+    scores: torch.Tensor, kl: torch.Tensor, mask: torch.Tensor, kl_coef: float
+) -> torch.Tensor:
+    """Rewards of tokens: `-kl_coef * kl` everywhere, plus the row's score at its last token.
+
+    Args:
+        scores: float `[rows]`.
+        kl: `log pi - log pi_ref` of each token (the k1 estimator).
+        mask: True at answer tokens, which start at column 0.
+        kl_coef: Fixed coefficient.
+    """
+    rewards = (-kl_coef * kl).masked_fill(~mask, 0.0)
+    last = mask.sum(dim=1, keepdim=True) - 1  # [rows, 1]
+    return rewards.scatter_add(1, last, scores[:, None])
+
+
+def advantages_and_returns(
+    rewards: torch.Tensor, values: torch.Tensor, mask: torch.Tensor, gamma: float, lam: float
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Generalised advantage estimation; a row ends with its last answer token.
+
+    `delta_t = r_t + gamma V_{t+1} - V_t`, `A_t = delta_t + gamma lam A_{t+1}`, return `A_t + V_t`.
+
+    Returns:
+        Advantages and returns, 0 at padding.
+    """
+    values = values.masked_fill(~mask, 0.0)
+    rewards = rewards.masked_fill(~mask, 0.0)
+    advantage = torch.zeros_like(values[:, 0])
+    following = torch.zeros_like(advantage)
+    columns = []
+    # At padding both stay 0, so the recursion starts at each row's last token by itself.
+    for column in reversed(range(values.shape[1])):
+        delta = rewards[:, column] + gamma * following - values[:, column]
+        advantage = delta + gamma * lam * advantage
+        following = values[:, column]
+        columns.append(advantage)
+    advantages = torch.stack(columns[::-1], dim=1).masked_fill(~mask, 0.0)
+    return advantages, (advantages + values).masked_fill(~mask, 0.0)
+
+
+@dataclass(frozen=True)
+class ClippedLoss:
+    """A clipped loss: its mean over answer tokens and the share of tokens that were clipped."""
+
+    loss: torch.Tensor
+    clip_fraction: torch.Tensor
+
+
+def policy_loss(
+    log_probs: torch.Tensor,
+    old_log_probs: torch.Tensor,
+    advantages: torch.Tensor,
+    mask: torch.Tensor,
+    cliprange: float,
+) -> ClippedLoss:
+    """PPO's clipped surrogate, `-min(rho A, clip(rho, 1 - c, 1 + c) A)`."""
+    ratio = torch.exp((log_probs - old_log_probs).masked_fill(~mask, 0.0))
+    plain = -advantages * ratio
+    clipped = -advantages * ratio.clamp(1 - cliprange, 1 + cliprange)
+    return ClippedLoss(
+        masked_mean(torch.maximum(plain, clipped), mask),
+        masked_mean((clipped > plain).float(), mask).detach(),
+    )
+
+
+def value_loss(
+    values: torch.Tensor,
+    old_values: torch.Tensor,
+    returns: torch.Tensor,
+    mask: torch.Tensor,
+    cliprange: float,
+) -> ClippedLoss:
+    """Clipped squared error, `max((V - R)^2, (V_clipped - R)^2) / 2`."""
+    near = old_values + (values - old_values).clamp(-cliprange, cliprange)
+    plain, clipped = (values - returns) ** 2, (near - returns) ** 2
+    return ClippedLoss(
+        0.5 * masked_mean(torch.maximum(plain, clipped), mask),
+        masked_mean((clipped > plain).float(), mask).detach(),
+    )
+
+
+def explained_variance(
+    values: torch.Tensor, returns: torch.Tensor, mask: torch.Tensor
+) -> torch.Tensor:
+    """`1 - Var(R - V) / Var(R)` over answer tokens, scalar; 0 where returns do not vary."""
+    found = returns[mask]
+    spread = found.var(correction=0)
+    if spread == 0:
+        return torch.zeros_like(spread)
+    return 1 - (found - values[mask]).var(correction=0) / spread

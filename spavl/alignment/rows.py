@@ -1,0 +1,122 @@
+"""Rows: a picture, a prompt and an answer as one sequence of tokens.
+
+Prompt and answer are tokenised together exactly once, as the model will see them; the answer
+begins after the last token that the sequence shares with the prompt's own tokenisation (the two can
+merge at the seam). The end-of-sequence token is always appended. Nothing is ever cut: a row over
+`max_length` is dropped and counted.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from spavl.models.pictures import Pictures
+from spavl.models.prompts import answered_prompt, question_prompt
+from spavl.records import Preference
+
+
+@dataclass(frozen=True)
+class Row:
+    """One sequence.
+
+    Attributes:
+        image_id: Its picture.
+        token_ids: Prompt and answer, picture tokens expanded.
+        boundary: Number of prompt tokens; the answer is `token_ids[boundary:]`.
+    """
+
+    image_id: str
+    token_ids: tuple[int, ...]
+    boundary: int
+
+    @property
+    def length(self) -> int:
+        """Tokens of the row."""
+        return len(self.token_ids)
+
+    @property
+    def response_length(self) -> int:
+        """Answer tokens, end of sequence included."""
+        return len(self.token_ids) - self.boundary
+
+
+@dataclass(frozen=True)
+class PairRows:
+    """A preference as two rows."""
+
+    preference: Preference
+    chosen: Row
+    rejected: Row
+
+    @property
+    def length(self) -> int:
+        """Tokens of the longer row."""
+        return max(self.chosen.length, self.rejected.length)
+
+
+@dataclass(frozen=True)
+class Tokenised:
+    """Rows of a data set and what had to be left out: reason to number of pairs."""
+
+    pairs: list[PairRows]
+    dropped: dict[str, int]
+
+
+class Tokeniser:
+    """Makes rows for one processor.
+
+    Args:
+        processor: The model's processor.
+        pictures: Where pictures were or will be read.
+        max_length: Most tokens of a row, picture tokens included.
+    """
+
+    def __init__(self, processor: Any, pictures: Pictures, max_length: int) -> None:
+        self._processor = processor
+        self._tokenizer = processor.tokenizer
+        self._pictures = pictures
+        self.max_length = max_length
+
+    def pairs(self, preferences: Iterable[Preference]) -> Tokenised:
+        """Tokenise preferences, reading their pictures first."""
+        preferences = list(preferences)
+        unreadable = self._pictures.read(preference.image_id for preference in preferences)
+        pairs: list[PairRows] = []
+        dropped: Counter[str] = Counter()
+        for preference in preferences:
+            if preference.image_id in unreadable:
+                dropped["unreadable_picture"] += 1
+                continue
+            pair = self._pair(preference)
+            if pair.length > self.max_length:
+                dropped["too_long"] += 1
+            else:
+                pairs.append(pair)
+        return Tokenised(pairs, dict(dropped))
+
+    def prompt(self, image_id: str, question: str) -> tuple[int, ...]:
+        """A question's prompt up to where the answer begins; its picture must have been read."""
+        return self._encode(image_id, question_prompt(self._processor, question))
+
+    def answered(self, image_id: str, question: str, answer: str) -> Row:
+        """A question with an answer and the end of sequence; its picture must have been read."""
+        prompt = self.prompt(image_id, question)
+        whole = self._encode(image_id, answered_prompt(self._processor, question, answer))
+        shared = 0
+        while shared < min(len(prompt), len(whole)) and prompt[shared] == whole[shared]:
+            shared += 1
+        return Row(image_id, (*whole, self._tokenizer.eos_token_id), shared)
+
+    def _pair(self, preference: Preference) -> PairRows:
+        chosen, rejected = (
+            self.answered(preference.image_id, preference.question, answer)
+            for answer in (preference.chosen, preference.rejected)
+        )
+        return PairRows(preference, chosen, rejected)
+
+    def _encode(self, image_id: str, text: str) -> tuple[int, ...]:
+        text = text.replace(self._processor.image_token, self._pictures.placeholder(image_id), 1)
+        bos = self._tokenizer.bos_token
+        ids = self._tokenizer(text, add_special_tokens=not (bos and text.startswith(bos)))
+        return tuple(ids["input_ids"])

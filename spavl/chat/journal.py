@@ -1,0 +1,130 @@
+"""A journal of finished answers, so that a step that was killed goes on where it was.
+
+One JSON line per answer, handed to the kernel as it comes (it outlives the process) and forced to
+disk once a second and at the end (most of it outlives the machine). A line that a kill has torn is
+skipped on reading; its answer is simply asked for again.
+"""
+
+import dataclasses
+import json
+import os
+import time
+from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from spavl.chat.interface import ChatModel, ChatReply, ChatRequest, Sampling
+
+SYNC_SECONDS = 1.0
+
+
+class Journal:
+    """Append-only file of replies, by record id; a context manager.
+
+    Only where each reply lies is kept in memory, so it does not grow with the answers' length.
+
+    Args:
+        path: The file; it and its folder are made where they are missing.
+    """
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.path = path
+        self._file = path.open("a+b")
+        self._offsets = self._scan()
+        self._synced = time.monotonic()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._sync()
+        self._file.close()
+
+    def __contains__(self, record_id: str) -> bool:
+        return record_id in self._offsets
+
+    def __len__(self) -> int:
+        return len(self._offsets)
+
+    def get(self, record_id: str) -> ChatReply:
+        """The reply kept under a record id.
+
+        Raises:
+            KeyError: There is none.
+        """
+        self._file.seek(self._offsets[record_id])
+        reply = _parse(self._file.readline())
+        if reply is None:
+            raise OSError(f"{self.path} changed while it was in use: run the step again")
+        return reply
+
+    def add(self, reply: ChatReply) -> None:
+        """Keeps a reply; it is with the kernel when this returns."""
+        line = json.dumps(dataclasses.asdict(reply), ensure_ascii=True).encode() + b"\n"
+        self._offsets[reply.record_id] = self._file.seek(0, os.SEEK_END)
+        self._file.write(line)
+        self._file.flush()
+        if time.monotonic() - self._synced >= SYNC_SECONDS:
+            self._sync()
+
+    def _scan(self) -> dict[str, int]:
+        offsets: dict[str, int] = {}
+        line = b"\n"
+        self._file.seek(0)
+        start = 0
+        for line in self._file:
+            reply = _parse(line)
+            if reply is not None:
+                offsets[reply.record_id] = start
+            start += len(line)
+        if not line.endswith(b"\n"):
+            # Closes the torn line, so that the next reply starts on a line of its own.
+            self._file.write(b"\n")
+            self._file.flush()
+        return offsets
+
+    def _sync(self) -> None:
+        os.fsync(self._file.fileno())
+        self._synced = time.monotonic()
+
+
+class JournaledChat:
+    """A chat model that keeps every reply in a journal and never asks twice for the same record."""
+
+    def __init__(self, chat: ChatModel, journal: Journal) -> None:
+        self._chat = chat
+        self._journal = journal
+
+    @property
+    def model_id(self) -> str:
+        """The name of the model behind."""
+        return self._chat.model_id
+
+    def reply(
+        self, requests: Sequence[ChatRequest], sampling: Sampling, done: Collection[str] = ()
+    ) -> Iterator[ChatReply]:
+        """Gives the journal's replies first, then asks for the others; see `ChatModel.reply`."""
+        known = {request.record_id for request in requests if request.record_id in self._journal}
+        for request in requests:
+            if request.record_id in known and request.record_id not in done:
+                yield self._journal.get(request.record_id)
+        if len(known) == len(requests):
+            return
+        for reply in self._chat.reply(requests, sampling, known.union(done)):
+            if reply.finish_reason != "error":
+                self._journal.add(reply)
+            yield reply
+
+
+def _parse(line: bytes) -> ChatReply | None:
+    try:
+        return ChatReply(**json.loads(line))
+    except (ValueError, TypeError):
+        return None

@@ -1,0 +1,76 @@
+"""Settings of the chat backends, one model per backend, told apart by their key `backend`."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from spavl.chat.interface import Sampling
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class TransformersSettings(_Settings):
+    """A model run in this process."""
+
+    backend: Literal["transformers"]
+    model: str | None = Field(
+        default=None, description="Folder of the model; none is the base model of the run."
+    )
+    batch_size: int = Field(default=32, ge=1, description="Requests answered at once.")
+
+
+class OpenAISettings(_Settings):
+    """An endpoint that speaks OpenAI's chat completions: vLLM, KServe, Gemini, GPT and others."""
+
+    backend: Literal["openai"]
+    base_url: str = Field(
+        pattern=r"^https?://", description="Up to and including the version, e.g. http://host/v1."
+    )
+    model: str = Field(min_length=1, description="The model's name at the endpoint.")
+    api_key_env: str | None = Field(
+        default=None, description="Environment variable that holds the key; none sends no key."
+    )
+    concurrency: int = Field(default=32, ge=1, description="Requests under way at once.")
+    requests_per_minute: float | None = Field(
+        default=None, gt=0, description="Limit on requests started a minute; none is no limit."
+    )
+    timeout_seconds: float = Field(default=120, gt=0, description="Limit of one attempt, seconds.")
+    max_attempts: int = Field(default=6, ge=1, description="Attempts at one request.")
+    backoff_seconds: float = Field(
+        default=1.0, ge=0, description="First wait after a failure; doubles with each, with jitter."
+    )
+    max_wait_seconds: float = Field(
+        default=120, ge=0, description="Longest wait between attempts, Retry-After included."
+    )
+    token_limit_field: Literal["max_tokens", "max_completion_tokens"] = Field(
+        default="max_tokens", description="What the endpoint calls the limit on an answer's tokens."
+    )
+    send_seed: bool = Field(
+        default=True, description="Whether to send a seed; some endpoints refuse the field."
+    )
+
+
+class PocketTemplatesSettings(_Settings):
+    """The pocket world's writer of questions."""
+
+    backend: Literal["pocket_templates"]
+
+
+ChatSettings = Annotated[
+    TransformersSettings | OpenAISettings | PocketTemplatesSettings,
+    Field(discriminator="backend"),
+]
+
+
+class SamplingSettings(_Settings):
+    """How answers are drawn; the seed derives from the stage's."""
+
+    max_new_tokens: int = Field(default=48, ge=1, description="Token limit of an answer.")
+    temperature: float = Field(default=0.0, ge=0, le=10, description="0 is greedy decoding.")
+    top_p: float = Field(default=1.0, gt=0, le=1, description="Nucleus sampling's share.")
+
+    def sampling(self, seed: int) -> Sampling:
+        """These settings with a seed."""
+        return Sampling(self.max_new_tokens, self.temperature, self.top_p, seed)

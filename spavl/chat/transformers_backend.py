@@ -1,0 +1,97 @@
+"""Chat with a model that runs in this process, by transformers."""
+
+import dataclasses
+import io
+from collections.abc import Collection, Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from spavl.chat.interface import ChatReply, ChatRequest, FinishReason, Sampling
+from spavl.models.generation import generate
+from spavl.models.load import load_policy
+from spavl.models.prompts import chat_text
+from spavl.seeds import derive_seed
+
+if TYPE_CHECKING:
+    import PIL.Image
+
+
+class TransformersChat:
+    """A vision-language model loaded on its first request.
+
+    Batches are composed from all requests by record id, and each is seeded by its first id: the
+    same requests give the same answers however often the work was interrupted between.
+
+    Args:
+        folder: The model in Hugging Face layout, with its processor.
+        batch_size: Requests answered at once.
+        threads: Torch threads; None leaves them as they are.
+    """
+
+    def __init__(self, folder: str, batch_size: int = 32, threads: int | None = None) -> None:
+        self._folder = folder.removeprefix("file://")
+        self._batch_size = batch_size
+        self._threads = threads
+
+    @property
+    def model_id(self) -> str:
+        """Name of the model's folder."""
+        return Path(self._folder).name
+
+    def reply(
+        self, requests: Sequence[ChatRequest], sampling: Sampling, done: Collection[str] = ()
+    ) -> Iterator[ChatReply]:
+        """Answers batch by batch; see `ChatModel.reply`."""
+        skip = set(done)
+        for batch in compose_batches(requests, self._batch_size):
+            if all(request.record_id in skip for request in batch):
+                continue
+            for reply in self._answer(batch, sampling):
+                if reply.record_id not in skip:
+                    yield reply
+
+    @cached_property
+    def _loaded(self) -> tuple[Any, Any]:
+        return load_policy(self._folder, self._threads)
+
+    def _answer(self, batch: Sequence[ChatRequest], sampling: Sampling) -> list[ChatReply]:
+        model, processor = self._loaded
+        texts = [
+            chat_text(processor, request.messages, has_image=request.image is not None)
+            for request in batch
+        ]
+        pictures = [_open(request.image) for request in batch if request.image is not None]
+        seed = derive_seed(sampling.seed, "batch", batch[0].record_id)
+        made = generate(model, processor, texts, pictures, dataclasses.replace(sampling, seed=seed))
+        return [
+            ChatReply(request.record_id, text.strip(), _reason(reason), prompt_tokens, len(ids))
+            for request, text, reason, prompt_tokens, ids in zip(
+                batch,
+                made.texts,
+                made.finish_reasons,
+                made.prompt_tokens,
+                made.token_ids,
+                strict=True,
+            )
+        ]
+
+
+def compose_batches(requests: Sequence[ChatRequest], size: int) -> Iterator[list[ChatRequest]]:
+    """Batches by record id, requests with and without picture apart."""
+    ordered = sorted(requests, key=lambda request: (request.image is None, request.record_id))
+    split = sum(request.image is not None for request in ordered)
+    for part in (ordered[:split], ordered[split:]):
+        for start in range(0, len(part), size):
+            yield part[start : start + size]
+
+
+def _reason(text: str) -> FinishReason:
+    return "length" if text == "length" else "stop"
+
+
+def _open(content: bytes) -> "PIL.Image.Image":
+    import PIL.Image
+
+    with PIL.Image.open(io.BytesIO(content)) as picture:
+        return picture.convert("RGB")

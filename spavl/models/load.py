@@ -1,0 +1,139 @@
+"""Loading policies and reward models from folders in Hugging Face layout."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from spavl.errors import InputError
+
+
+@dataclass(frozen=True)
+class Precision:
+    """Where and how precisely a model computes.
+
+    Attributes:
+        dtype: Name of a torch dtype, e.g. `float32` or `bfloat16`.
+        device: `auto` takes the first accelerator, else the CPU; or a torch device's name.
+    """
+
+    dtype: str = "float32"
+    device: str = "auto"
+
+    def resolve(self) -> tuple[torch.dtype, torch.device]:
+        """The torch objects of both names."""
+        device = self.device
+        if device == "auto":
+            device = "cuda" if torch.cuda.is_available() else "cpu"
+        return getattr(torch, self.dtype), torch.device(device)
+
+
+def load_policy(
+    folder: Path | str, threads: int | None = None, precision: Precision = Precision()
+) -> tuple[Any, Any]:
+    """Load a vision-language model that writes answers, and its processor.
+
+    Args:
+        folder: Hugging Face folder: config, safetensors weights, processor.
+        threads: torch threads of this process; `None` leaves them.
+        precision: Data type and device of the weights.
+
+    Returns:
+        `(model, processor)`; the model is in evaluation mode.
+
+    Raises:
+        InputError: If the folder is no such model.
+    """
+    from transformers import AutoModelForImageTextToText
+
+    model = _load(AutoModelForImageTextToText, Path(folder), threads, precision)
+    return model, load_processor(folder)
+
+
+def load_reward_model(
+    folder: Path | str, threads: int | None = None, precision: Precision = Precision()
+) -> tuple[Any, Any]:
+    """Load a trained reward model, or give a base model a fresh reward head.
+
+    A base model's language-model head is left out; the reward head it lacks is drawn from torch's
+    random state, so seed before.
+
+    Args:
+        folder: A reward model's or a policy's folder.
+        threads: torch threads of this process; `None` leaves them.
+        precision: Data type and device of the weights.
+
+    Returns:
+        `(model, processor)`; see `spavl.models.reward`.
+
+    Raises:
+        InputError: If weights other than a base model's reward head are missing.
+    """
+    from transformers import AutoConfig
+
+    from spavl.models.reward import HEAD, reward_model_class
+
+    folder = Path(folder)
+    _require_model(folder)
+    config = AutoConfig.from_pretrained(folder, local_files_only=True)
+    model_class = reward_model_class(config.model_type, str(folder))
+    trained = model_class.__name__ in (config.architectures or ())
+    config.num_labels = 1
+    model = _load(
+        model_class,
+        folder,
+        threads,
+        precision,
+        may_lack=frozenset() if trained else frozenset({HEAD}),
+        config=config,
+    )
+    return model, load_processor(folder)
+
+
+def load_processor(folder: Path | str) -> Any:
+    """Load a model's processor: tokenizer, image processor and chat template together."""
+    from transformers import AutoProcessor
+
+    return AutoProcessor.from_pretrained(Path(folder), local_files_only=True)
+
+
+def _load(
+    model_class: Any,
+    folder: Path,
+    threads: int | None,
+    precision: Precision,
+    may_lack: frozenset[str] = frozenset(),
+    **options: Any,
+) -> Any:
+    from transformers.utils import logging
+
+    _require_model(folder)
+    if threads is not None:
+        torch.set_num_threads(threads)
+    # What is missing is checked below and raises, where the library would only warn.
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    dtype, device = precision.resolve()
+    model, found = model_class.from_pretrained(
+        folder,
+        dtype=dtype,
+        local_files_only=True,
+        use_safetensors=True,
+        output_loading_info=True,
+        **options,
+    )
+    if lacking := set(found["missing_keys"]) - may_lack:
+        raise InputError(
+            f"{len(lacking)} weights are missing, e.g. {min(lacking)}",
+            str(folder),
+            "give the whole model",
+        )
+    return model.to(device).eval()
+
+
+def _require_model(folder: Path) -> None:
+    if not (folder / "config.json").is_file():
+        raise InputError(
+            "no model here", str(folder), "give a folder in Hugging Face layout (config.json, ...)"
+        )

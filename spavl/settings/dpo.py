@@ -1,0 +1,29 @@
+"""Settings of DPO."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from spavl.settings.alignment import AlignmentSettings
+
+
+class DpoSettings(AlignmentSettings):
+    """Defaults are SPA-VL's: 1e-6 (LoRA 2e-5), global batch 8, cosine, 10 warm-up steps."""
+
+    learning_rate: float = Field(1e-6, description="Peak learning rate; SPA-VL: 1e-6.", gt=0)
+    batch_size: int = Field(1, description="Pairs of one forward pass; SPA-VL: 1 a GPU.", ge=1)
+    gradient_accumulation_steps: int = Field(
+        8, description="Forward passes of one optimizer step; SPA-VL: 8 GPUs, 8 in all.", ge=1
+    )
+    lr_scheduler_type: Literal["constant", "cosine"] = Field(
+        "cosine", description="SPA-VL: cosine."
+    )
+    warmup_steps: int = Field(10, description="Steps of linear warm-up; SPA-VL: 10.", ge=0)
+    num_train_epochs: int = Field(1, description="Passes over the pairs; SPA-VL: 1.", ge=1)
+    beta: float = Field(0.1, description="Pull towards the reference; SPA-VL: 0.1.", gt=0)
+    reference_batch_size: int = Field(
+        8, description="Pairs of one forward pass without gradient.", ge=1
+    )
+    eval_steps: int = Field(
+        500, description="Optimizer steps between looks at the validation pairs.", ge=1
+    )

@@ -1,0 +1,40 @@
+"""Settings of the labeling room."""
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from spavl.settings.common import StageSettings
+
+
+class PairingSettings(BaseModel):
+    """How answers are grouped and drawn into pairs."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    groups: int = Field(5, description="Safety groups of responders (the paper: five).", ge=2)
+    dropped_flags: tuple[str, ...] = Field(
+        ("empty", "looping"),
+        description="Answers with one of these flags are never drawn: as `chosen` they would "
+        "teach silence or loops.",
+    )
+
+
+class SplittingSettings(BaseModel):
+    """Shares of pictures per split; what is left is the training split."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    validation: float = Field(0.1, description="Share of pictures for validation.", ge=0, lt=1)
+    test: float = Field(0.1, description="Share of pictures for testing.", ge=0, lt=1)
+
+    @model_validator(mode="after")
+    def _leaves_training_rows(self) -> "SplittingSettings":
+        if self.validation + self.test >= 1:
+            raise ValueError("validation + test must leave a share for training, below 1")
+        return self
+
+
+class LabelingSettings(StageSettings):
+    """Settings of pairing, judging and splitting."""
+
+    pairing: PairingSettings = Field(PairingSettings(), description="Groups and pairs.")
+    splitting: SplittingSettings = Field(SplittingSettings(), description="Splits by picture.")

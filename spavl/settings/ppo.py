@@ -1,0 +1,51 @@
+"""Settings of PPO."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from spavl.settings.alignment import AlignmentSettings
+
+
+class PpoSettings(AlignmentSettings):
+    """Defaults are SPA-VL's: 5e-7 (LoRA 1e-6), global batch 8, cosine, 10 warm-up steps.
+
+    Where SPA-VL's own code takes one update of a rollout, which leaves clipping without effect,
+    a rollout here is used for `num_ppo_epochs` passes of several minibatches.
+    """
+
+    learning_rate: float = Field(5e-7, description="Peak learning rate; SPA-VL: 5e-7.", gt=0)
+    value_learning_rate: float | None = Field(
+        None, description="The value model's; None takes the policy's.", gt=0
+    )
+    batch_size: int = Field(1, description="Rows of one forward pass; SPA-VL: 1 a GPU.", ge=1)
+    gradient_accumulation_steps: int = Field(
+        8, description="Forward passes of one update; SPA-VL: 8 GPUs, 8 in all.", ge=1
+    )
+    lr_scheduler_type: Literal["constant", "cosine"] = Field(
+        "cosine", description="SPA-VL: cosine."
+    )
+    warmup_steps: int = Field(10, description="Updates of linear warm-up; SPA-VL: 10.", ge=0)
+    save_steps: int = Field(20, description="Iterations between checkpoints.", ge=1)
+
+    total_episodes: int | None = Field(
+        None, description="Rollouts in all; None asks every prompt once.", ge=1
+    )
+    rollout_batch_size: int = Field(64, description="Rollouts of one iteration.", ge=1)
+    generation_batch_size: int = Field(
+        64, description="Rows of one pass without gradient: generation and scoring.", ge=1
+    )
+    num_ppo_epochs: int = Field(2, description="Passes over a rollout; SPA-VL: 1.", ge=1)
+    response_length: int = Field(
+        512, description="Most answer tokens; prompt and answer stay under max_length.", ge=1
+    )
+    temperature: float = Field(1.0, description="Of sampling; SPA-VL: 1.", gt=0)
+    missing_eos_penalty: float | None = Field(
+        None, description="Taken from the score of an answer that was cut; None: nothing.", gt=0
+    )
+    kl_coef: float = Field(0.1, description="Fixed KL coefficient (k1); SPA-VL: 0.1.", ge=0)
+    gamma: float = Field(1.0, description="Discount; SPA-VL: 1.", ge=0, le=1)
+    lam: float = Field(1.0, description="Lambda of GAE; SPA-VL: 1.", ge=0, le=1)
+    cliprange: float = Field(0.2, description="Policy clipping; SPA-VL: 0.2.", gt=0)
+    cliprange_value: float = Field(0.2, description="Value clipping; SPA-VL: 0.2.", gt=0)
+    vf_coef: float = Field(0.1, description="Value loss coefficient; SPA-VL: 0.1.", ge=0)

@@ -1,0 +1,15 @@
+"""Marks every test by the folder it lies in: `pytest -m "not browser"`, `pytest -m unit`."""
+
+from pathlib import Path
+
+import pytest
+
+FOLDERS = {"unit", "local", "service", "deploy", "container", "browser"}
+HERE = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        folder = item.path.relative_to(HERE).parts[0]
+        if folder in FOLDERS:
+            item.add_marker(getattr(pytest.mark, folder))

@@ -1,0 +1,90 @@
+"""DPO moves the policy towards chosen answers, from a reference that is a table of numbers."""
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from components.dpo import train
+from spavl.alignment.loop import Trainer
+from spavl.models.load import load_policy
+from tests.unit.alignment.worlds import World, make_world
+
+SETTINGS: dict[str, object] = {
+    "threads": 1,
+    "learning_rate": 1e-3,
+    "batch_size": 4,
+    "gradient_accumulation_steps": 1,
+    "num_train_epochs": 4,
+    "warmup_steps": 2,
+    "dtype": "float32",
+    "gradient_checkpointing": False,
+    "save_steps": 3,
+    "eval_steps": 4,
+}
+
+
+def run(world: World, folder: Path, monkeypatch: pytest.MonkeyPatch, **changes: object) -> Path:
+    monkeypatch.setenv("SPAVL_WORK_ROOT", str(folder / "work"))
+    output = folder / "output"
+    settings = {**SETTINGS, **changes}
+    train(settings, world.train, world.validation, world.images, world.base, str(output))
+    return output
+
+
+def curves(output: Path) -> list[dict[str, float]]:
+    return [json.loads(line) for line in (output / "curves.jsonl").read_text().splitlines()]
+
+
+def test_the_first_loss_is_log_two_and_the_last_is_far_below(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = run(make_world(tmp_path), tmp_path, monkeypatch)
+    logged = curves(output)
+    assert logged[0]["loss"] == pytest.approx(math.log(2), abs=1e-5)
+    assert logged[0]["reward_margin"] == pytest.approx(0, abs=1e-4)
+    assert logged[-1]["loss"] < 0.35
+    assert logged[-1]["accuracy"] == 1.0
+    assert "validation_loss" in logged[3]
+    load_policy(output)
+
+
+def test_training_killed_and_resumed_ends_in_the_same_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = make_world(tmp_path)
+    undisturbed = run(world, tmp_path / "one", monkeypatch)
+    update, updates = Trainer.update, []
+
+    def dying(self: Trainer) -> dict[str, float]:
+        updates.append(1)
+        if len(updates) == 8:
+            raise KeyboardInterrupt
+        return update(self)
+
+    monkeypatch.setattr(Trainer, "update", dying)
+    with pytest.raises(KeyboardInterrupt):
+        run(world, tmp_path / "two", monkeypatch)
+    resumed = run(world, tmp_path / "two", monkeypatch)
+    assert len(updates) == 8 + 12 - 6
+    one, two = (load_file(folder / "model.safetensors") for folder in (undisturbed, resumed))
+    assert all(torch.equal(one[name], two[name]) for name in one)
+    assert curves(undisturbed) == curves(resumed)
+
+
+def test_gradient_checkpointing_changes_memory_and_not_the_result(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = make_world(tmp_path)
+    plain = curves(run(world, tmp_path / "one", monkeypatch, num_train_epochs=1))
+    saving = curves(
+        run(
+            world, tmp_path / "two", monkeypatch, num_train_epochs=1, gradient_checkpointing=True
+        )
+    )
+    for one, two in zip(plain, saving, strict=True):
+        assert two["loss"] == pytest.approx(one["loss"], rel=1e-4)
+        assert two["grad_norm"] == pytest.approx(one["grad_norm"], rel=1e-3)

@@ -1,0 +1,59 @@
+"""Swapped judging: only what both orders agree on becomes a preference."""
+
+import pytest
+
+from components.labeling.judging import Tally, judge_pair
+from spavl.judges import Comparison, RulePairwiseJudge, Shown, Winner
+from spavl.records import Pair, Preference, SetAside
+
+PAIR = Pair(
+    "p", "q", "i", "How?", "easy_question", "harmful", "theft", "theft",
+    "r1", "Sure. Just start and see how it goes.", "bold", False,
+    "r2", "Sorry, I can't help with that.", "shy", True,
+)  # fmt: skip
+
+
+class Stub:
+    """A judge that always gives the same place."""
+
+    judge_id = "stub"
+
+    def __init__(self, always: Winner) -> None:
+        self._always = always
+
+    def compare(self, question: str, first: str, second: str, shown: Shown) -> Comparison:
+        return Comparison(self._always, f"I like {self._always}")
+
+
+@pytest.mark.parametrize("place", ["first", "second"])
+def test_a_judge_that_goes_by_place_gets_every_pair_set_aside(place: Winner) -> None:
+    tally = Tally()
+    outcomes = [judge_pair(Stub(place), PAIR, tally) for _ in range(10)]
+    assert all(isinstance(row, SetAside) and row.reason == "swap_disagreement" for row in outcomes)
+    summary = tally.summary()
+    assert summary["swap_consistency"]["value"] == 0
+    assert summary["first_place_rate"]["value"] == (1 if place == "first" else 0)
+
+
+def test_ties_are_set_aside_with_both_reasons() -> None:
+    tally = Tally()
+    row = judge_pair(Stub("tie"), PAIR, tally)
+    assert isinstance(row, SetAside)
+    assert (row.reason, row.detail) == ("tie", "tie: I like tie | tie: I like tie")
+    assert tally.summary()["swap_consistency"]["value"] == 1
+    assert tally.summary()["first_place_rate"]["n"] == 0
+
+
+def test_chosen_and_rejected_keep_their_own_ids_and_verdicts() -> None:
+    tally = Tally()
+    row = judge_pair(RulePairwiseJudge(("theft",)), PAIR, tally)
+    assert isinstance(row, Preference)
+    assert (row.chosen, row.chosen_response_id, row.chosen_responder, row.chosen_safe) == (
+        PAIR.second, "r2", "shy", True,
+    )  # fmt: skip
+    assert (row.rejected, row.rejected_response_id, row.rejected_responder, row.rejected_safe) == (
+        PAIR.first, "r1", "bold", False,
+    )  # fmt: skip
+    assert row.reason1 == row.reason2 == "plain refusal beats unsafe: goes along with theft"
+    assert tally.summary()["kept_by_safety"] == {"chosen_safe_rejected_unsafe": 1}
+    assert tally.summary()["first_place_rate"]["value"] == 0.5

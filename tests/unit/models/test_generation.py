@@ -1,0 +1,112 @@
+"""Generation and loading: the same answers at every batch size, and errors that say why."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from spavl.chat.interface import Message, Sampling
+from spavl.errors import InputError
+from spavl.models.generation import generate
+from spavl.models.load import load_policy, load_reward_model
+from spavl.models.pictures import Pictures
+from spavl.models.prompts import answered_prompt, chat_text, question_prompt
+from spavl.models.saving import save_model
+from tests.unit.models.tiny import PictureBook, save_tiny, tiny_processor
+
+QUESTIONS = ("Hm?", "What is this?", "How?", "How do I use this thing?", "So?", "A lamp?", "Tell!")
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_tiny(tmp_path_factory.mktemp("base"))
+
+
+def answers(base: Path, batch_size: int, sampling: Sampling) -> list[list[int]]:
+    model, processor = load_policy(base)
+    texts = [question_prompt(processor, question) for question in QUESTIONS]
+    pictures = [PictureBook().open(str(number)) for number in range(len(texts))]
+    found = []
+    for start in range(0, len(texts), batch_size):
+        part = slice(start, start + batch_size)
+        found += generate(model, processor, texts[part], pictures[part], sampling).token_ids
+    return found
+
+
+def test_greedy_answers_are_the_same_at_batch_1_and_batch_7(base: Path) -> None:
+    sampling = Sampling(max_new_tokens=12, temperature=0.0)
+    alone = answers(base, 1, sampling)
+    assert alone == answers(base, 7, sampling)
+    assert len({tuple(answer) for answer in alone}) > 3  # the rows do differ
+
+
+def test_sampling_depends_on_its_seed_and_leaves_torchs_own_chance_alone(base: Path) -> None:
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    first = answers(base, 7, Sampling(12, 1.0, seed=1))
+    assert first == answers(base, 7, Sampling(12, 1.0, seed=1))
+    assert first != answers(base, 7, Sampling(12, 1.0, seed=2))
+    model, processor = load_policy(base)
+    torch.manual_seed(5)
+    generate(model, processor, ["Hm?"], [], Sampling(2, 1.0))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_an_answer_ends_with_its_end_token_or_says_that_it_was_cut(base: Path) -> None:
+    model, processor = load_policy(base)
+    end = processor.tokenizer.eos_token_id
+    texts = [question_prompt(processor, "Hm?")] * 40
+    pictures = [PictureBook().open("a")] * 40
+    found = generate(model, processor, texts, pictures, Sampling(25, 1.5))
+    assert set(found.finish_reasons) == {"stop", "length"}
+    for ids, reason in zip(found.token_ids, found.finish_reasons, strict=True):
+        assert (ids[-1] == end) == (reason == "stop")
+        assert end not in ids[:-1]
+        assert reason == "stop" or len(ids) == 25
+
+
+def test_features_kept_per_picture_give_the_librarys_own_logits(base: Path) -> None:
+    model, processor = load_policy(base)
+    pictures = Pictures(model, processor, PictureBook(), budget_mib=1e-9)  # nothing stays
+    pictures.read(["a", "b"])
+    text = question_prompt(processor, "Hm?")
+    inputs = processor(
+        text=[text, text],
+        images=[[PictureBook().open("b")], [PictureBook().open("a")]],
+        return_tensors="pt",
+    )
+    expected = model(**inputs).logits
+    ids = {name: inputs[name] for name in ("input_ids", "attention_mask")}
+    found = model(**ids, **pictures.inputs_for(model, ["b", "a"])).logits
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-4)
+
+
+def test_the_picture_goes_to_the_first_user_turn_and_the_answer_ends_the_text() -> None:
+    processor = tiny_processor()
+    turns = [Message("system", "Be kind."), Message("user", "Hm?"), Message("user", "So?")]
+    text = chat_text(processor, turns)
+    assert text == "SYSTEM: Be kind. USER: <image>\nHm? USER: So? ASSISTANT: "
+    assert "<image>" not in chat_text(processor, turns, has_image=False)
+    assert answered_prompt(processor, "So?", "No. ") == "USER: <image>\nSo? ASSISTANT: No."
+    assert answered_prompt(processor, "So?", "") == question_prompt(processor, "So?")
+
+
+def test_a_folder_without_a_model_and_one_that_lacks_weights_are_refused(
+    base: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match="no model here"):
+        load_policy(tmp_path)
+    model, processor = load_reward_model(base)  # a base lacks its reward head: allowed
+    save_model(model, processor, tmp_path, {})
+    weights = load_file(tmp_path / "model.safetensors")
+    del weights["score.weight"]
+    save_file(weights, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(InputError, match=r"score\.weight"):
+        load_reward_model(tmp_path)
+
+
+def test_only_safetensors_are_written_and_the_digest_is_kept(base: Path) -> None:
+    assert not [path for path in base.iterdir() if path.suffix in {".bin", ".pt", ".pkl"}]
+    assert len(json.loads((base / "model.json").read_text())["digest"]) == 64

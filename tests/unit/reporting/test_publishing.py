@@ -1,0 +1,52 @@
+"""A promoted model gets its place, its card and a pointer; another one does not."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from components.reporting.publishing import publish
+from spavl.errors import InputError
+
+
+@pytest.fixture(autouse=True)
+def work(tmp_path, monkeypatch) -> Path:
+    monkeypatch.setenv("SPAVL_WORK_ROOT", str(tmp_path / "work"))
+    return tmp_path / "work"
+
+
+def publish_run(inputs, output, name="ppo"):
+    model = getattr(inputs, name)
+    return publish({}, name, model, inputs.figures, inputs.decision, str(output), inputs.settings)
+
+
+def test_the_champion_lies_under_its_digest_and_is_pointed_to(make_run, work, tmp_path):
+    champion = publish_run(make_run(), tmp_path / "out")
+    folder = work / "champion/ppo-digest"
+    assert champion["folder"] == str(folder)
+    assert (folder / "model.safetensors").read_bytes() == b"weights of ppo"
+    assert json.loads((work / "champion/champion.json").read_text()) == champion
+    assert json.loads((tmp_path / "out/decision.json").read_text())["promoted"]
+    assert (tmp_path / "out/README.md").is_file()
+    assert champion["figures"]["harm_eval_usr"]["value"] == 0.004
+
+
+def test_the_card_says_origin_settings_figures_limits_and_use(make_run, work, tmp_path):
+    publish_run(make_run(), tmp_path / "out")
+    card = (work / "champion/ppo-digest/README.md").read_text()
+    for said in ("Intended use", "Limits", '"kl": 0.1', "d1935e", "0.4 [0.0, 3.4]"):
+        assert said in card
+
+
+def test_publishing_twice_changes_nothing(make_run, work, tmp_path):
+    inputs = make_run()
+    first = publish_run(inputs, tmp_path / "out")
+    assert publish_run(inputs, tmp_path / "out") == first
+    assert not (Path(inputs.ppo) / "README.md").exists()
+
+
+@pytest.mark.parametrize(("promoted", "name"), [(False, "ppo"), (True, "dpo")])
+def test_a_model_that_was_not_promoted_is_not_published(make_run, work, tmp_path, promoted, name):
+    with pytest.raises(InputError, match="was not promoted"):
+        publish_run(make_run(promoted=promoted), tmp_path / "out", name)
+    assert not (work / "champion").exists()

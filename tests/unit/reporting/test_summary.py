@@ -1,0 +1,115 @@
+"""summary.json says what the results say."""
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from components.reporting.summary import build_summary, metric_rows, percent, summary_table
+from spavl.errors import InputError
+from spavl.records import SetAside
+from spavl.shards import DatasetWriter, read_manifest
+
+
+def test_rows_are_counted_by_what_they_are(make_run):
+    data = build_summary(make_run(truths=("harmful", "harmful", "unknown")))["data"]
+    assert data["images"] == {"rows": 3, "harmful": 2, "harmless": 0, "unknown": 1}
+    assert data["questions"]["rows"] == 9
+    assert data["questions"]["hard_statement"] == 3
+    assert data["responses"]["rows"] == 18
+    assert data["responses"]["cut_off"] == 9
+    assert [data[name]["rows"] for name in ("pairs", "train", "validation", "test")] == [3, 1, 1, 4]
+
+
+def test_responders_come_safest_first_with_their_share_of_preferences(make_run):
+    responders = build_summary(make_run())["responders"]
+    assert list(responders) == ["careful", "careless"]
+    assert responders["careful"]["safe"]["value"] == 1.0
+    assert responders["careless"]["safe"] == {**responders["careless"]["safe"], "value": 0, "n": 9}
+    assert (responders["careful"]["chosen"], responders["careless"]["rejected"]) == (3, 3)
+
+
+def test_a_bare_pair_accuracy_gets_wilsons_interval_over_the_test_pairs(make_run):
+    accuracy = build_summary(make_run(pair_accuracy=0.75))["reward_model"]["pair_accuracy"]
+    assert accuracy["n"] == 4
+    assert (accuracy["low"], accuracy["high"]) == pytest.approx((0.3006, 0.9544), abs=1e-4)
+
+
+def test_a_pair_accuracy_with_an_interval_is_kept_as_it_is(make_run):
+    given = {"value": 0.9, "low": 0.8, "high": 0.95, "n": 100, "source": "pocket"}
+    assert build_summary(make_run(pair_accuracy=given))["reward_model"]["pair_accuracy"] == given
+
+
+def test_seconds_are_the_stages_own_words_and_reused_work_is_not_counted(
+    make_run, tmp_path, monkeypatch
+):
+    stages = tmp_path / "here" / "stages"
+    stages.mkdir(parents=True)
+    worked = {"stage": "judging", "seconds": 2.0, "imports": 0.5, "reused": False}
+    reused = {**worked, "stage": "dpo", "seconds": 99.0, "reused": True}
+    for stage in (worked, reused):
+        (stages / f"{stage['stage']}.json").write_text(json.dumps(stage))
+    monkeypatch.setenv("SPAVL_RUN_FOLDER", str(tmp_path / "here"))
+    seconds = build_summary(make_run())["seconds"]
+    assert seconds["stages"] == {"dpo": 99.0, "judging": 2.0}
+    assert seconds["reused"] == ["dpo"]
+    assert seconds["total"] == 2.5
+
+
+def test_rows_set_aside_are_counted_by_stage_and_reason(make_run):
+    inputs = make_run()
+    for place, reason in ((inputs.preferences, "tie"), (inputs.images, "unreadable")):
+        with DatasetWriter(f"{place}/set_aside", SetAside) as writer:
+            writer.add(SetAside("1", Path(place).name, reason, "-"))
+            writer.add(SetAside("2", Path(place).name, reason, "-"))
+    assert build_summary(inputs)["data"]["set_aside"] == {
+        "images": {"unreadable": 2},
+        "preferences": {"tie": 2},
+    }
+
+
+def test_the_champion_is_the_promoted_model_or_nobody(make_run):
+    assert build_summary(make_run())["champion"] == {"model": "ppo", "digest": "ppo-digest"}
+
+
+def test_nobody_is_champion_when_a_rule_fails(make_run):
+    summary = build_summary(make_run(promoted=False))
+    assert summary["champion"] is None
+    assert summary["decision"]["candidate"] == "ppo"
+
+
+def test_the_origin_names_the_data_by_digest(make_run):
+    inputs = make_run()
+    named = build_summary(inputs)["made_by"]["inputs"]
+    assert named["train"] == read_manifest(inputs.train).digest
+    assert named["dpo"] == "dpo-digest"
+
+
+def test_a_missing_result_is_named(make_run, tmp_path):
+    inputs = make_run()
+    (tmp_path / "run/figures/figures.json").unlink()
+    with pytest.raises(InputError, match=r"figures\.json"):
+        build_summary(inputs)
+
+
+def test_the_terminal_table_shows_percent_and_leaves_out_what_was_not_measured(make_run):
+    console = Console(file=io.StringIO(), width=160)
+    console.print(summary_table(build_summary(make_run(promoted=False))))
+    text = console.file.getvalue()
+    assert "44.2 [41.2, 47.2]" in text
+    assert "AdvBench" not in text
+    assert "Nothing promoted: help not worse." in text
+
+
+def test_percent_of_nothing_is_a_dash():
+    assert percent({"value": None, "low": None, "high": None}) == "–"
+    assert percent(None) == "–"
+
+
+def test_a_figure_that_is_not_known_is_shown_after_the_known():
+    figure = {"value": 1.0, "low": 1.0, "high": 1.0, "n": 3, "source": "pocket"}
+    models = {"base": {"new_rate": figure, "harm_eval_usr": figure}}
+    keys = [metric.key for metric, _ in metric_rows(models)]
+    assert keys == ["harm_eval_usr", "new_rate"]

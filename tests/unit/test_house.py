@@ -1,0 +1,131 @@
+"""The house holds: light imports, a lock that says what pyproject.toml says, data files packed."""
+
+import ast
+import re
+import subprocess
+import sys
+import tomllib
+import zipfile
+from collections.abc import Iterable, Iterator
+from importlib.metadata import packages_distributions, requires
+from pathlib import Path
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGES = ("spavl", "components", "pipelines")
+HEAVY = {"torch", "transformers", "kfp", "mlflow", "scipy", "matplotlib", "pandas", "pyarrow"}
+
+
+def project() -> dict:
+    return tomllib.loads((ROOT / "pyproject.toml").read_text())
+
+
+def declared() -> list[Requirement]:
+    """What pyproject.toml asks for and a set-up gets: run time, dev and build."""
+    table = project()["project"]
+    return [
+        Requirement(line) for line in table["dependencies"] + table["optional-dependencies"]["dev"]
+    ]
+
+
+def pinned() -> dict[str, str]:
+    """The lock file as {canonical name: line}."""
+    lines = [line for line in (ROOT / "requirements.lock").read_text().splitlines() if line]
+    pins = [line for line in lines if not line.startswith("#")]
+    return {canonicalize_name(re.split(r"[=\[]", line)[0]): line for line in pins}
+
+
+def closure(roots: Iterable[Requirement]) -> set[str]:
+    """Names of all distributions that the roots need, as the installed metadata says."""
+    todo, seen = list(roots), set()
+    while todo:
+        root = todo.pop()
+        key = (canonicalize_name(root.name), frozenset(root.extras))
+        if key in seen:
+            continue
+        seen.add(key)
+        for line in requires(root.name) or []:
+            need = Requirement(line)
+            extras = root.extras or {""}
+            if need.marker is None or any(need.marker.evaluate({"extra": e}) for e in extras):
+                todo.append(need)
+    return {name for name, _ in seen}
+
+
+def imported(package: str) -> Iterator[tuple[str, Path]]:
+    """Top-level names that a package's modules import, absolutely."""
+    for path in sorted((ROOT / package).rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                yield from ((alias.name.split(".")[0], path) for alias in node.names)
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                yield node.module.split(".")[0], path
+
+
+def modules_after(code: str) -> set[str]:
+    """Top-level names in sys.modules after the code ran in a fresh interpreter."""
+    ask = f"import sys\n{code}\nprint('MODULES', *{{m.split('.')[0] for m in sys.modules}})"
+    return set(run("-c", ask).rsplit("MODULES", 1)[1].split())
+
+
+def run(*arguments: str) -> str:
+    """What a fresh interpreter prints, in the project's folder."""
+    done = subprocess.run([sys.executable, *arguments], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_commands_help_loads_no_heavy_library():
+    code = (
+        "sys.argv = ['spavl', '--help']\n"
+        "from pipelines.cli import main\n"
+        "try:\n    main()\nexcept SystemExit as end:\n    assert not end.code, end.code"
+    )
+    assert modules_after(code) & HEAVY == set()
+
+
+def test_settings_and_room_packages_load_no_heavy_library():
+    settings = [f"spavl.settings.{p.stem}" for p in (ROOT / "spavl/settings").glob("[a-z]*.py")]
+    rooms = [f"components.{p.parent.name}" for p in (ROOT / "components").glob("*/__init__.py")]
+    code = "\n".join(f"import {name}" for name in sorted(settings + rooms))
+    assert modules_after(code) & (HEAVY - {"pyarrow"}) == set()
+
+
+def test_every_pin_of_the_lock_is_exact_and_fits_pyproject():
+    pins = pinned()
+    for line in pins.values():
+        assert re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9.!]+", line), line
+    for need in declared():
+        version = pins[canonicalize_name(need.name)].split("==")[1]
+        assert need.specifier.contains(version), f"{need} is locked at {version}"
+
+
+def test_the_lock_holds_what_pyproject_needs_and_nothing_else():
+    assert set(pinned()) == closure(declared())
+
+
+def test_every_imported_library_is_declared():
+    owners = packages_distributions()
+    names = {canonicalize_name(need.name) for need in declared()}
+    known = set(sys.stdlib_module_names) | set(PACKAGES) | {"tests"}
+    missing = {
+        f"{path.relative_to(ROOT)}: {name}"
+        for package in (*PACKAGES, "tests")
+        for name, path in imported(package)
+        if name not in known and not {canonicalize_name(o) for o in owners.get(name, [])} & names
+    }
+    assert not missing
+
+
+def test_the_wheel_carries_every_data_file(tmp_path: Path):
+    run("-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path))
+    packed = set(zipfile.ZipFile(next(tmp_path.glob("*.whl"))).namelist())
+    files = {
+        path.relative_to(ROOT).as_posix()
+        for package in PACKAGES
+        for path in (ROOT / package).rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    assert files - packed == set()

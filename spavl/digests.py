@@ -61,9 +61,13 @@ def code_digest(module: str) -> str:
 
 
 def import_closure(module: str) -> set[str]:
-    """Our modules that `module` (or any module below it) needs, itself included."""
+    """Our modules that `module` (or any module below it) needs, itself included.
+
+    KFP doors (`component.py`) are left out: KFP hashes them itself, as the task's command.
+    """
     graph = _import_graph()
-    roots = {module, *graph.find_descendants(module)}
+    below = graph.find_descendants(module)
+    roots = {module, *(name for name in below if not name.endswith(".component"))}
     closure = set(roots)
     for root in roots:
         closure |= graph.find_upstream_modules(root)

@@ -50,7 +50,7 @@ def commit_folder(source: Path, target: Path) -> None:
 
 def _stage(settings: PocketBaseSettings) -> Stage:
     versions = {name: version(name) for name in ("torch", "transformers")}
-    return Stage("base_model", TRAINING, settings.model_dump(mode="json"), versions)
+    return Stage("base_model_training", TRAINING, settings.model_dump(mode="json"), versions)
 
 
 def _train(work: Work, settings: PocketBaseSettings) -> dict[str, Any]:

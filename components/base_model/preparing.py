@@ -9,7 +9,7 @@ from components.base_model.pocket_cache import prepared_pocket_base
 from spavl.digests import folder_digest
 from spavl.errors import InputError
 from spavl.settings.base_model import BaseModelSettings
-from spavl.work import report_error
+from spavl.work import Stage, report_error, run_stage
 
 
 class BaseModelHandle(NamedTuple):
@@ -29,19 +29,23 @@ def prepare(settings: Mapping[str, Any]) -> BaseModelHandle:
         InputError: The settings are wrong, or the folder is no model that can be loaded safely.
     """
     try:
-        folder = _folder(settings)
-        return BaseModelHandle(str(folder), folder_digest(folder))
+        parsed = BaseModelSettings.parse(dict(settings), "base_model")
+        folder = _folder(parsed)
+        handle = BaseModelHandle(str(folder), folder_digest(folder))
     except Exception as error:
         report_error("base_model", error)  # a folder is checked outside of any stage's work
         raise
+    # A run's books name the base that it took, whether or not it had to be made.
+    stage = Stage("base_model", __name__, parsed.model_dump(mode="json"), {"model": handle.digest})
+    run_stage(stage, lambda work: handle._asdict())
+    return handle
 
 
-def _folder(settings: Mapping[str, Any]) -> Path:
-    parsed = BaseModelSettings.parse(dict(settings), "base_model")
-    if parsed.source == "path":
-        return _given(parsed)
-    shared = {"seed": parsed.seed, "threads": parsed.threads}
-    return prepared_pocket_base(parsed.pocket.model_copy(update=shared))
+def _folder(settings: BaseModelSettings) -> Path:
+    if settings.source == "path":
+        return _given(settings)
+    shared = {"seed": settings.seed, "threads": settings.threads}
+    return prepared_pocket_base(settings.pocket.model_copy(update=shared))
 
 
 def _given(settings: BaseModelSettings) -> Path:

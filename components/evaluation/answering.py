@@ -43,9 +43,10 @@ def answer(
     )
 
     def body(work: Work) -> dict[str, Any]:
-        from spavl.chat.transformers_backend import TransformersChat
+        with work.timed("imports"):
+            from spavl.chat.transformers_backend import TransformersChat
 
-        chat = TransformersChat(model.uri, checked.answering.batch_size, checked.threads)
+            chat = TransformersChat(model.uri, checked.answering.batch_size, checked.threads)
         return answer_items(work, chat, name, benchmarks.uri, checked)
 
     run_stage(stage, body, {"answers": output})

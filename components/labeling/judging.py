@@ -1,7 +1,7 @@
 """Judging: compares the two answers of each pair twice, the second time swapped.
 
 In: pairs. Out: a data set of preferences, with `agreement.json` (how often the two verdicts agree,
-and how far the judge leans to one place) and `set_aside/` (ties and disagreements) beside its
+and how far the judge leans to one place) and `set_asides/` (ties and disagreements) beside its
 shards. The judge sees question, answers and what the picture shows; never who answered.
 """
 
@@ -49,7 +49,7 @@ def judge_pairs(work: Work, judge: PairwiseJudge, pairs: str) -> dict[str, Any]:
     total = read_manifest(pairs).rows
     with (
         work.writer("preferences", Preference) as kept,
-        work.writer("preferences/set_aside", SetAside) as aside,
+        work.writer("preferences/set_asides", SetAside) as aside,
     ):
         for pair in read_records(pairs, Pair):
             outcome = judge_pair(judge, pair, tally)
@@ -58,7 +58,7 @@ def judge_pairs(work: Work, judge: PairwiseJudge, pairs: str) -> dict[str, Any]:
         agreement = {"judge": judge.judge_id, **tally.summary()}
         write_json(work.folder / "preferences" / "agreement.json", agreement)
     reasons = {name: n for name, n in sorted(tally.outcomes.items()) if name != "kept"}
-    return {"preferences": kept.rows, "set_aside": reasons, "agreement": agreement}
+    return {"preferences": kept.rows, "set_asides": reasons, "agreement": agreement}
 
 
 class Tally:

@@ -2,7 +2,7 @@
 
 In: questions, answers of all responders, the image store (truth and names only, no pixels).
 Out: a data set of verdicts; a data set of pairs, with `groups.json` (safety rate and group of every
-responder) and `set_aside/` (what was not paired, and why) beside its shards.
+responder) and `set_asides/` (what was not paired, and why) beside its shards.
 Rows about pictures of unknown truth run through like all others, judged by their text alone.
 """
 
@@ -105,7 +105,7 @@ def _body(work: Work, settings: PairingSettings, seed: int, sources: _Sources) -
     with (
         Join(work.folder / "join.sqlite") as join,
         work.writer("pairs", Pair) as pairs,
-        work.writer("pairs/set_aside", SetAside) as aside,
+        work.writer("pairs/set_asides", SetAside) as aside,
     ):
         join.add_pictures(ImageStore(sources.images.uri))
         join.add_questions(read_records(sources.questions, Question))
@@ -125,7 +125,7 @@ def _body(work: Work, settings: PairingSettings, seed: int, sources: _Sources) -
     return {
         "answers": sum(rates.answers.values()),
         "pairs": pairs.rows,
-        "set_aside": dict(sorted(left_out.reasons.items())),
+        "set_asides": dict(sorted(left_out.reasons.items())),
         "responders": table,
     }
 

@@ -225,7 +225,7 @@ def _set_aside(inputs: ReportInputs) -> dict[str, dict[str, int]]:
     places = (inputs.images, inputs.questions, *inputs.responses, inputs.pairs, inputs.preferences)
     found: dict[str, Counter[str]] = {}
     for place in places:
-        for folder in sorted(local_path(place).glob("set_aside*")):
+        for folder in sorted(local_path(place).glob("set_asides")):
             for row in read_rows(folder, SetAside, ["stage", "reason"], verify=False):
                 found.setdefault(row["stage"], Counter())[row["reason"]] += 1
     return {stage: dict(sorted(reasons.items())) for stage, reasons in found.items()}

@@ -3,9 +3,8 @@
 import dataclasses
 import io
 from collections.abc import Collection, Iterator, Sequence
-from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from spavl.chat.interface import ChatReply, ChatRequest, FinishReason, Sampling
 from spavl.models.generation import generate
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class TransformersChat:
-    """A vision-language model loaded on its first request.
+    """A vision-language model, loaded when it is opened.
 
     Batches are composed from all requests by record id, and each is seeded by its first id: the
     same requests give the same answers however often the work was interrupted between.
@@ -32,7 +31,7 @@ class TransformersChat:
     def __init__(self, folder: str, batch_size: int = 32, threads: int | None = None) -> None:
         self._folder = folder.removeprefix("file://")
         self._batch_size = batch_size
-        self._threads = threads
+        self._model, self._processor = load_policy(self._folder, threads)
 
     @property
     def model_id(self) -> str:
@@ -51,12 +50,8 @@ class TransformersChat:
                 if reply.record_id not in skip:
                     yield reply
 
-    @cached_property
-    def _loaded(self) -> tuple[Any, Any]:
-        return load_policy(self._folder, self._threads)
-
     def _answer(self, batch: Sequence[ChatRequest], sampling: Sampling) -> list[ChatReply]:
-        model, processor = self._loaded
+        model, processor = self._model, self._processor
         texts = [
             chat_text(processor, request.messages, has_image=request.image is not None)
             for request in batch

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from spavl.pocket.texts import REQUEST_KINDS, Form, Kind, Persona, answer_forms, cast, questions
 from spavl.pocket.world import Thing, things
 
-BASE_SHARE = 0.36
+BASE_SHARE = 0.34
 NAMING_SHARE = 0.18
-HARMFUL_SHARE = 0.6
+HARMFUL_SHARE = 0.55
 
 T = TypeVar("T")
 
@@ -34,7 +34,7 @@ class Row:
 def build_corpus(rows: int, rng: np.random.Generator) -> list[Row]:
     """About `rows` conversations (rounded per cell), shuffled.
 
-    The base persona has 36% of them, naming 18%, the other personas share the rest.
+    The base persona and naming have their shares (see above), the other personas share the rest.
     """
     corpus = _naming_rows(round(rows * NAMING_SHARE), rng)
     base, *others = cast().personas

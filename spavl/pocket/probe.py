@@ -118,9 +118,7 @@ class Speaker:
         return str(self._processor.apply_chat_template(turns, add_generation_prompt=True))
 
 
-def probe(
-    model_folder: Path, pictures: int = 720, seed: int = 0, split: Split = "test"
-) -> Probe:
+def probe(model_folder: Path, pictures: int = 720, seed: int = 0, split: Split = "test") -> Probe:
     """Asks a model what pictures of a split show, with the split's own naming templates."""
     return probe_sight(Speaker(model_folder), pictures, seed, split)
 

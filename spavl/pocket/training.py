@@ -35,6 +35,7 @@ Progress = Callable[[str, int, int, dict[str, float]], None]
 IGNORED = -100
 _REPORT_EVERY = 20
 _BATCHES_A_BUCKET = 16
+_DECISION_WEIGHT = 4.0
 
 
 def train_base(
@@ -66,11 +67,16 @@ def train_base(
 def _train_tower(
     tower: nn.Module, settings: PocketBaseSettings, report: Progress
 ) -> dict[str, float]:
-    """Every patch token learns to name the picture's thing; the naming head is then thrown away."""
+    """Every patch token learns to name the picture's thing and side; the head is thrown away.
+
+    The side stands in the names already; asked for on its own it lies along one direction of the
+    features, as meaning does in a tower that was trained on captions.
+    """
     labels = torch.arange(settings.tower_pictures) % len(things())
     pictures = draw_many(_of(labels), settings.seed, "tower")
     width = settings.tower_width
-    head = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, len(things())))
+    head = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, len(things()) + 2))
+    sides = torch.tensor([int(thing.harmful) for thing in things()])
     reader = nn.ModuleList([tower, head])
     steps, optimizer = settings.tower_steps, _Optimizer(reader, settings.tower_lr, settings)
     order = _endless(len(labels), settings.tower_batch, settings.seed)
@@ -78,11 +84,12 @@ def _train_tower(
     for step in range(1, steps + 1):
         batch = next(order)
         scores = head(tower_features(tower, pixel_values(pictures[batch.numpy()])))
-        target = labels[batch, None].expand(-1, PICTURE_TOKENS)
-        loss = F.cross_entropy(scores.flatten(0, 1), target.flatten())
+        target = labels[batch].repeat_interleave(PICTURE_TOKENS)
+        names, side = scores.flatten(0, 1).split([len(things()), 2], dim=-1)
+        loss = F.cross_entropy(names, target) + F.cross_entropy(side, sides[target])
         optimizer.step(loss, step / steps)
         if step % _REPORT_EVERY == 0 or step == steps:
-            right = scores.argmax(-1) == target
+            right = names.argmax(-1) == target
             metrics = {"tower_loss": loss.item(), "tower_accuracy": right.float().mean().item()}
             report("tower", step, steps, metrics)
     return metrics
@@ -120,14 +127,20 @@ def _train_language(
 
 
 def _answer_loss(model: Any, batch: list[_Encoded], features: Tensor) -> Tensor:
-    """Mean cross-entropy over the answers' tokens; the head runs on those positions alone."""
+    """Weighted mean cross-entropy over the answers' tokens; the head runs on those alone.
+
+    An answer's first token decides between going along and refusing, most others follow from it:
+    so it weighs more. Weights change what is learned first, not the rates that are learned.
+    """
     length = max(len(row.tokens) for row in batch)
     pad = model.config.text_config.pad_token_id
     tokens = torch.tensor([row.tokens + [pad] * (length - len(row.tokens)) for row in batch])
     targets = torch.full_like(tokens, IGNORED)
+    weights = torch.ones(tokens.shape)
     for index, row in enumerate(batch):
         end = len(row.tokens)
         targets[index, row.answer_from - 1 : end - 1] = tokens[index, row.answer_from : end]
+        weights[index, row.answer_from - 1] = _DECISION_WEIGHT
     inner = model.model
     embedded = inner.get_input_embeddings()(tokens)  # [batch, length, width]
     projected = inner.multi_modal_projector(features[[row.picture for row in batch]])
@@ -136,7 +149,8 @@ def _answer_loss(model: Any, batch: list[_Encoded], features: Tensor) -> Tensor:
     # No mask: padding stands on the right, where no scored position can see it.
     states = inner.language_model(inputs_embeds=embedded, use_cache=False).last_hidden_state
     scored = targets != IGNORED
-    return F.cross_entropy(model.lm_head(states[scored]), targets[scored])
+    losses = F.cross_entropy(model.lm_head(states[scored]), targets[scored], reduction="none")
+    return (losses * weights[scored]).sum() / weights[scored].sum()
 
 
 def _pictures_of(
@@ -174,7 +188,7 @@ def _encode(rows: list[Row], shown: list[int], tokenizer: Any, image_token: int)
     for row, picture in zip(rows, shown, strict=True):
         key = (row.system, row.question)
         if key not in prompts:
-            prompts[key] = _prompt_tokens(*key, tokenizer, image_token)
+            prompts[key] = encode_prompt(*key, tokenizer, image_token)
         if row.answer not in answers:
             answers[row.answer] = tokenizer(f" {row.answer}{tokenizer.eos_token}")["input_ids"]
         prompt = prompts[key]
@@ -182,7 +196,8 @@ def _encode(rows: list[Row], shown: list[int], tokenizer: Any, image_token: int)
     return encoded
 
 
-def _prompt_tokens(system: str, question: str, tokenizer: Any, image_token: int) -> list[int]:
+def encode_prompt(system: str, question: str, tokenizer: Any, image_token: int) -> list[int]:
+    """A prompt's tokens as the processor makes them, the picture's 16 places included."""
     turns: list[dict[str, Any]] = [{"role": "system", "content": system}] if system else []
     content = [{"type": "image"}, {"type": "text", "text": question}]
     turns.append({"role": "user", "content": content})
@@ -193,9 +208,7 @@ def _prompt_tokens(system: str, question: str, tokenizer: Any, image_token: int)
     return tokens
 
 
-def _batches(
-    rows: list[_Encoded], size: int, rng: np.random.Generator
-) -> list[list[_Encoded]]:
+def _batches(rows: list[_Encoded], size: int, rng: np.random.Generator) -> list[list[_Encoded]]:
     """Batches of rows of like length, in random order; every row once."""
     batches = []
     bucket = size * _BATCHES_A_BUCKET

@@ -41,16 +41,17 @@ SPLITS = ("tower", "train", "validation", "test")
 _NOISE = 8  # a power of two, in grey levels
 _RAMP = np.linspace(0.0, 1.0, PICTURE_SIZE)
 _SHAPES = {
-    # name: (corners, inner radius as a share of the outer; 1 means a plain polygon)
-    "circle": (20, 1.0),
-    "triangle": (3, 1.0),
-    "square": (4, 1.0),
-    "pentagon": (5, 1.0),
-    "star": (5, 0.62),
-    "cross": (4, 0.6),
-    "burst": (8, 0.75),
-    "shield": (6, 1.0),
+    # name: (corners, waist: inner radius as a share of the outer, scale that evens out the areas)
+    "circle": (20, 1.0, 1.0),
+    "triangle": (3, 1.0, 1.3),
+    "square": (4, 1.0, 1.15),
+    "pentagon": (5, 1.0, 1.1),
+    "star": (5, 0.62, 1.2),
+    "cross": (4, 0.6, 1.25),
+    "burst": (8, 0.75, 1.15),
+    "shield": (6, 1.0, 1.05),
 }
+
 
 @dataclass(frozen=True)
 class Thing:
@@ -81,11 +82,14 @@ def things() -> tuple[Thing, ...]:
     harmless = [(t["name"], t["phrase"], False) for t in yaml.safe_load(text)["things"]]
     total = len(harmful) + len(harmless)
     pairs = [(body, (body + step) % 9) for step in range(1, 9) for body in range(9)]
+    # This stride, and the factors 3 and 2, spread the harmless ones most evenly over colours and
+    # shapes: 1 to 3 of the 8 pairs of each colour.
+    pairs = [pairs[7 * index % len(pairs)] for index in range(len(pairs))]
     if total > len(pairs):
         raise ValueError(f"{total} things, but only {len(pairs)} pairs of colours: add a colour")
     ordered = _interleave(harmful, harmless)
     return tuple(
-        Thing(name, phrase, side, names[b], names[m], shapes[(2 * b + 3 * m) % len(shapes)])
+        Thing(name, phrase, side, names[b], names[m], shapes[(3 * b + 2 * m) % len(shapes)])
         for (name, phrase, side), (b, m) in zip(ordered, pairs, strict=False)
     )
 
@@ -112,6 +116,8 @@ def picture_rng(seed: int, split: str, index: int) -> np.random.Generator:
     Raises:
         ValueError: `split` is not one of `SPLITS`.
     """
+    if split not in SPLITS:
+        raise ValueError(f"there is no split {split!r}; use one of {SPLITS}")
     return np.random.default_rng([seed, SPLITS.index(split), index])
 
 
@@ -120,9 +126,7 @@ def draw(thing_name: str, rng: np.random.Generator) -> Image.Image:
     return _draw(thing_by_name(thing_name), rng)
 
 
-def draw_many(
-    chosen: Sequence[Thing], seed: int, split: str, first: int = 0
-) -> NDArray[np.uint8]:
+def draw_many(chosen: Sequence[Thing], seed: int, split: str, first: int = 0) -> NDArray[np.uint8]:
     """Draws one picture of each chosen thing: uint8 `[pictures, 64, 64, 3]`."""
     pixels = np.empty((len(chosen), PICTURE_SIZE, PICTURE_SIZE, 3), dtype=np.uint8)
     for row, thing in enumerate(chosen):
@@ -135,12 +139,13 @@ def _draw(thing: Thing, rng: np.random.Generator) -> Image.Image:
     pen = ImageDraw.Draw(picture)
     for _ in range(int(rng.integers(1, 4))):
         _stroke(pen, rng)
-    radius = float(rng.uniform(17, 26))
+    radius = float(rng.uniform(17, 24))
     x, y = rng.uniform(radius * 0.9, PICTURE_SIZE - radius * 0.9, 2).tolist()
     turn = float(rng.uniform(-0.3, 0.3))
-    corners, waist = _SHAPES[thing.shape]
-    pen.polygon(_outline(x, y, radius, turn, corners, waist), fill=_paint(thing.body, rng))
-    inner = radius * float(rng.uniform(0.42, 0.5))
+    corners, waist, scale = _SHAPES[thing.shape]
+    body = _outline(x, y, radius * scale, turn, corners, waist)
+    pen.polygon(body, fill=_paint(thing.body, rng))
+    inner = radius * float(rng.uniform(0.44, 0.52))
     pen.polygon(_outline(x, y, inner, turn, 12, 1.0), fill=_paint(thing.mark, rng))
     return Image.fromarray(np.asarray(picture) - np.uint8(_NOISE) + _noise(rng))
 

@@ -73,7 +73,7 @@ class Taxonomy(BaseModel):
     @model_validator(mode="after")
     def _spellings_are_unambiguous(self) -> Self:
         owners: dict[str, tuple[str, str]] = {}
-        for where, category, domain, leaf in self._leaves():
+        for where, _, _, leaf in self._leaves():
             for spelling in {_key(text) for text in (leaf.name, leaf.published, *leaf.aliases)}:
                 place, name = owners.setdefault(spelling, (where, leaf.name))
                 if place != where:
@@ -103,7 +103,8 @@ class Taxonomy(BaseModel):
         Clean names, published spellings and aliases are known; case, spaces, dashes and other
         signs do not matter. Of a published path `class1/class2/class3` the last part is read.
         """
-        return self._by_spelling.get(_key(text.rsplit("/", 1)[-1]))
+        whole = self._by_spelling.get(_key(text))
+        return whole or self._by_spelling.get(_key(text.rsplit("/", 1)[-1]))
 
     @cached_property
     def _by_spelling(self) -> dict[str, HarmClass]:

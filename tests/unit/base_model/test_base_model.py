@@ -33,13 +33,17 @@ SMALL = {
 @pytest.fixture
 def cache(tmp_path, monkeypatch):
     monkeypatch.setenv("SPAVL_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("SPAVL_WORK_ROOT", str(tmp_path / "work"))
     return tmp_path / "cache"
 
 
 @pytest.fixture
 def model(tmp_path):
     return save_tiny(tmp_path / "model")
+
+
+@pytest.fixture(autouse=True)
+def work_root(tmp_path, monkeypatch):
+    monkeypatch.setenv("SPAVL_WORK_ROOT", str(tmp_path / "work"))
 
 
 def given(folder):
@@ -54,7 +58,7 @@ def test_the_pocket_base_is_trained_once_and_outlives_the_work_root(cache, tmp_p
     monkeypatch.setenv("SPAVL_WORK_ROOT", str(tmp_path / "new"))
     assert prepare(SMALL) == first
     assert {path: path.stat().st_mtime_ns for path in Path(first.uri).iterdir()} == written
-    assert not (tmp_path / "new").exists()
+    assert not (tmp_path / "new" / "base_model_training").exists()
 
 
 def test_another_seed_is_another_base_and_a_lost_cache_is_filled_from_the_work(cache):

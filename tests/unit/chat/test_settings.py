@@ -6,7 +6,6 @@ from pydantic import TypeAdapter, ValidationError
 from spavl.chat import ChatRequest, ChatSettings, Message, Sampling, chat_from_settings
 from spavl.chat.openai_backend import OpenAIChat
 from spavl.chat.pocket_templates import PocketTemplatesChat
-from spavl.chat.transformers_backend import TransformersChat
 from spavl.errors import InputError
 from spavl.pocket.texts import questions
 from spavl.work import Reference
@@ -18,13 +17,24 @@ WARM = Sampling(max_new_tokens=8, temperature=1.0)
 @pytest.mark.parametrize(
     ("raw", "kind"),
     [
-        ({"backend": "transformers"}, TransformersChat),
         ({"backend": "openai", "base_url": "http://h/v1", "model": "m"}, OpenAIChat),
         ({"backend": "pocket_templates"}, PocketTemplatesChat),
     ],
 )
 def test_each_backend_is_opened_by_its_settings(raw, kind):
     assert isinstance(chat_from_settings(READ(raw), Reference("/models/base", "d")), kind)
+
+
+@pytest.mark.parametrize(
+    ("raw", "folder"),
+    [
+        ({"backend": "transformers"}, "/models/base"),
+        ({"backend": "transformers", "model": "/models/other"}, "/models/other"),
+    ],
+)
+def test_the_runs_own_model_is_opened_unless_another_is_named(raw, folder):
+    with pytest.raises(InputError, match=folder):  # neither is there, so the message names it
+        chat_from_settings(READ(raw), Reference("/models/base", "d"))
 
 
 @pytest.mark.parametrize(
@@ -44,13 +54,6 @@ def test_wrong_settings_are_refused(raw):
 def test_a_model_must_come_from_somewhere():
     with pytest.raises(InputError, match="name the folder of a model"):
         chat_from_settings(READ({"backend": "transformers"}))
-
-
-def test_the_base_model_answers_unless_another_is_named():
-    base = Reference("/models/base", "d")
-    assert chat_from_settings(READ({"backend": "transformers"}), base).model_id == "base"
-    named = READ({"backend": "transformers", "model": "/models/other"})
-    assert chat_from_settings(named, base).model_id == "other"
 
 
 def test_pocket_templates_of_the_asked_kind_are_spread_by_record_id():

@@ -103,7 +103,7 @@ def test_input_order_does_not_change_the_pairs(world: World, tmp_path: Path) -> 
 def test_looping_answers_are_judged_but_never_drawn(world: World, tmp_path: Path) -> None:
     looping = write_answers(tmp_path / "loop", "loop", "so and " * 20, flags=("looping",))
     verdicts, pairs = run(world, tmp_path / "out", [*world.responses, looping])
-    aside = list(read_records(pairs / "set_aside", SetAside))
+    aside = list(read_records(pairs / "set_asides", SetAside))
     assert {(row.reason, row.detail) for row in aside} == {("flagged_answer", "looping")}
     assert len(aside) == 4
     drawn = {r for p in read_records(pairs, Pair) for r in (p.first_responder, p.second_responder)}
@@ -125,7 +125,7 @@ def test_judging_keeps_what_the_pictures_tell_and_sets_ties_aside(
     judge_twice({}, str(pairs), world.images, str(preferences))
     chosen = {row.image_id: row.chosen_responder for row in read_records(preferences, Preference)}
     assert chosen == {"i-theft": "shy", "i-malware": "shy", "i-kite": "bold"}
-    aside = [row.reason for row in read_records(preferences / "set_aside", SetAside)]
+    aside = [row.reason for row in read_records(preferences / "set_asides", SetAside)]
     assert aside == ["tie"]  # the photograph: by text alone nobody can say
     agreement = json.loads((preferences / "agreement.json").read_text())
     assert agreement["outcomes"] == {"kept": 3, "tie": 1}

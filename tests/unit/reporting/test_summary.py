@@ -61,7 +61,7 @@ def test_seconds_are_the_stages_own_words_and_reused_work_is_not_counted(
 def test_rows_set_aside_are_counted_by_stage_and_reason(make_run):
     inputs = make_run()
     for place, reason in ((inputs.preferences, "tie"), (inputs.images, "unreadable")):
-        with DatasetWriter(f"{place}/set_aside", SetAside) as writer:
+        with DatasetWriter(f"{place}/set_asides", SetAside) as writer:
             writer.add(SetAside("1", Path(place).name, reason, "-"))
             writer.add(SetAside("2", Path(place).name, reason, "-"))
     assert build_summary(inputs)["data"]["set_aside"] == {

@@ -1,0 +1,53 @@
+"""Starting the command line as a user would, at smaller settings."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+SMALL = {
+    "collection.pocket_pictures": 2,
+    "responses.responders": "[{id: guardian, persona: guardian, chat: &c {backend: transformers,"
+    " batch_size: 128}, sampling: &s {temperature: 1.0, max_new_tokens: 40}},"
+    " {id: careful, persona: careful, chat: *c, sampling: *s},"
+    " {id: eager, persona: eager, chat: *c, sampling: *s},"
+    " {id: unbound, persona: unbound, chat: *c, sampling: *s}]",
+    "ppo.total_episodes": 512,
+    "evaluation.benchmarks.harm_per_class": 3,
+    "evaluation.benchmarks.help_per_thing": 6,
+    "evaluation.benchmarks.naming_per_thing": 1,
+}
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A command line that ended."""
+
+    code: int
+    output: str
+    folder: Path
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """The run's summary.json."""
+        content: dict[str, Any] = json.loads((self.folder / "summary.json").read_text())
+        return content
+
+
+def spavl_run(out: Path, name: str, *arguments: str, **overrides: object) -> Ended:
+    """`spavl run` with the small settings, as a user would call it."""
+    settings = [f"--set={key}={value}" for key, value in {**SMALL, **overrides}.items()]
+    command = [str(Path(sys.executable).parent / "spavl"), "run", f"--out={out}", f"--name={name}"]
+    environment = {key: value for key, value in os.environ.items() if key != "SPAVL_WORK_ROOT"}
+    ended = subprocess.run(
+        [*command, *settings, *arguments],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=900,
+        check=False,
+    )
+    return Ended(ended.returncode, ended.stdout + ended.stderr, out / name)

@@ -1,0 +1,126 @@
+"""The whole DAG under kfp.local: pictures become aligned models, and a run can be trusted."""
+
+import json
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import PIL.Image
+
+from tests.local.running import Ended, spavl_run
+
+
+def comparable(summary: dict[str, Any]) -> dict[str, Any]:
+    """A summary without what may differ between equal runs: seconds and the run's own places."""
+    kept = {key: value for key, value in summary.items() if key != "seconds"}
+    kept["champion"] = {
+        key: value for key, value in (kept["champion"] or {}).items() if key != "folder"
+    }
+    return kept
+
+
+def test_the_run_leaves_what_people_look_for(small_run: Ended) -> None:
+    for name in ("summary.json", "report.html", "log.txt"):
+        assert (small_run.folder / name).stat().st_size > 0, name
+    assert "HarmEval" in small_run.output
+    figures = small_run.summary["models"]
+    assert set(figures) == {"base", "dpo", "ppo"}
+    for model in figures.values():
+        for name in (
+            "harm_eval_usr",
+            "help_eval_win_rate",
+            "over_refusal_rate",
+            "general_ability",
+        ):
+            figure = model[name]
+            assert figure["low"] <= figure["value"] <= figure["high"], name
+            assert figure["n"] > 0
+            assert figure["source"] == "pocket"
+
+
+def test_every_stage_says_its_seconds(small_run: Ended) -> None:
+    stages = small_run.summary["seconds"]["stages"]
+    assert {"collection", "questions", "pairing", "judging", "dpo", "ppo"} <= set(stages)
+
+
+def test_alignment_lowers_harm_and_keeps_help(small_run: Ended) -> None:
+    figures = small_run.summary["models"]
+    for model in ("dpo", "ppo"):
+        assert figures[model]["harm_eval_usr"]["high"] < figures["base"]["harm_eval_usr"]["low"]
+        assert figures[model]["over_refusal_rate"]["value"] < 0.5
+
+
+def test_the_run_is_in_mlflow_with_its_final_status(small_run: Ended) -> None:
+    with sqlite3.connect(small_run.folder.parent / "mlflow.db") as store:
+        runs = dict(store.execute("select name, status from runs"))
+        values = dict(
+            store.execute(
+                "select m.key, m.value from latest_metrics m join runs r using (run_uuid)"
+                " where r.name = ?",
+                (small_run.folder.name,),
+            )
+        )
+    assert runs[small_run.folder.name] == "FINISHED"
+    assert {"dpo", "ppo", "reward_modeling"} <= set(runs)
+    expected = small_run.summary["models"]["dpo"]["harm_eval_usr"]["value"]
+    assert values["dpo.harm_eval_usr"] == expected
+
+
+def test_a_second_equal_run_keeps_all_work_and_says_the_same(small_run: Ended) -> None:
+    again = spavl_run(small_run.folder.parent, "again")
+    assert again.code == 0, again.output
+    assert "] started" not in again.output
+    assert comparable(again.summary) == comparable(small_run.summary)
+
+
+def test_the_same_seed_gives_the_same_summary(small_run: Ended, tmp_path: Path) -> None:
+    fresh = spavl_run(tmp_path, "fresh")
+    assert fresh.code == 0, fresh.output
+    assert "[ppo] started" in fresh.output
+    assert comparable(fresh.summary) == comparable(small_run.summary)
+
+
+def test_photographs_run_through_every_stage_and_enter_no_figure(
+    small_run: Ended, tmp_path: Path
+) -> None:
+    photographs = tmp_path / "photographs"
+    photographs.mkdir()
+    for index in range(6):
+        picture = PIL.Image.effect_mandelbrot((320, 200), (-2, -1, 1, 1 + index / 5), 40)
+        picture.convert("RGB").save(photographs / f"photograph {index}.jpg")
+    (photographs / "torn.jpg").write_bytes((photographs / "photograph 0.jpg").read_bytes()[:200])
+    (photographs / "empty.png").touch()
+    ended = spavl_run(small_run.folder.parent, "photographs", f"--images={photographs}")
+    assert ended.code == 0, ended.output
+    summary = ended.summary
+    assert summary["plumbing"]["photographs"]["base"]["n"] > 0
+    assert summary["data"]["set_aside"]["images"]
+    for name, figure in summary["models"]["dpo"].items():
+        assert figure["n"] == small_run.summary["models"]["dpo"][name]["n"], name
+    assert "plumbing" in (ended.folder / "report.html").read_text()
+
+
+def test_a_wrong_setting_ends_at_once_with_one_line(tmp_path: Path) -> None:
+    ended = spavl_run(tmp_path, "wrong", "--set=dpo.bata=1")
+    assert ended.code == 2
+    assert ended.output.strip().splitlines() == [
+        "spavl: unknown setting (dpo.bata): did you mean dpo.beta?"
+    ]
+
+
+def test_a_folder_that_is_not_there_ends_at_once_with_one_line(tmp_path: Path) -> None:
+    ended = spavl_run(tmp_path, "absent", f"--images={tmp_path / 'nothing'}")
+    assert ended.code == 2
+    assert ended.output.strip() == (
+        f"spavl: no such folder ({tmp_path / 'nothing'}): give a folder of pictures"
+    )
+
+
+def test_a_folder_without_a_usable_picture_ends_with_one_line(tmp_path: Path) -> None:
+    (tmp_path / "pictures").mkdir()
+    (tmp_path / "pictures" / "notes.png").write_text("no picture")
+    ended = spavl_run(tmp_path, "unusable", f"--images={tmp_path / 'pictures'}")
+    assert ended.code == 2
+    assert len([line for line in ended.output.splitlines() if line.startswith("spavl:")]) == 1
+    told = json.loads((ended.folder / "error.json").read_text())
+    assert told["stage"] == "collection"

@@ -22,9 +22,7 @@ class ReferenceLogProbs:
 
     def __init__(self, pairs: Sequence[PairRows], log_probs: torch.Tensor) -> None:
         self._log_probs = log_probs
-        self._places = {
-            pair.preference.preference_id: place for place, pair in enumerate(pairs)
-        }
+        self._places = {pair.preference.preference_id: place for place, pair in enumerate(pairs)}
 
     def of(self, pairs: Sequence[PairRows]) -> torch.Tensor:
         """Float `[2, pairs]`: chosen, rejected."""

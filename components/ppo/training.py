@@ -62,9 +62,7 @@ def train_policy(work: Work, settings: PpoSettings, places: Places) -> dict[str,
 
     def step(iteration: int) -> dict[str, float]:
         begun = time.monotonic()
-        prompts = stream.take(
-            iteration * settings.rollout_batch_size, settings.rollout_batch_size
-        )
+        prompts = stream.take(iteration * settings.rollout_batch_size, settings.rollout_batch_size)
         experience = gather_experience(players, prompts, settings, iteration)
         learned = learn(players, trainer, experience, settings, iteration)
         journal.add(experience, iteration)

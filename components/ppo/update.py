@@ -34,9 +34,7 @@ def learn(
     return {name: sum(values) / len(values) for name, values in found.items()}
 
 
-def minibatches(
-    rows: int, settings: PpoSettings, iteration: int, epoch: int
-) -> list[list[int]]:
+def minibatches(rows: int, settings: PpoSettings, iteration: int, epoch: int) -> list[list[int]]:
     """Row numbers of each update of one pass over the rollouts, shuffled by seed."""
     seed = derive_seed(settings.seed, "minibatches", str(iteration), str(epoch))
     order = torch.randperm(rows, generator=torch.Generator().manual_seed(seed)).tolist()

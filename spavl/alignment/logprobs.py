@@ -104,9 +104,8 @@ def token_log_probs(
             entropy = -(distribution.exp() * distribution).sum(dim=-1)
         return distribution.gather(1, ids[:, None]).squeeze(1), entropy
 
-    parts = list(
-        zip(states.split(POSITIONS_PER_CHUNK), wanted.split(POSITIONS_PER_CHUNK), strict=True)
-    )
+    chunks = torch.split(states, POSITIONS_PER_CHUNK), torch.split(wanted, POSITIONS_PER_CHUNK)
+    parts = list(zip(*chunks, strict=True))
     if len(parts) == 1 or not torch.is_grad_enabled():
         results = [of_chunk(part, ids) for part, ids in parts]
     else:

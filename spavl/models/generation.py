@@ -78,9 +78,7 @@ def pad_left(
 
 
 @torch.no_grad()
-def generate_from(
-    model: Any, tokenizer: Any, inputs: Any, sampling: Sampling
-) -> Generated:
+def generate_from(model: Any, tokenizer: Any, inputs: Any, sampling: Sampling) -> Generated:
     """Answer a left-padded batch; see `generate`.
 
     Args:
@@ -122,7 +120,7 @@ def pad_token_id(tokenizer: Any) -> int:
 def _config(ends: list[int], tokenizer: Any, sampling: Sampling) -> Any:
     from transformers import GenerationConfig
 
-    chance = {"do_sample": False}
+    chance: dict[str, Any] = {"do_sample": False}
     if sampling.temperature > 0:
         chance = {
             "do_sample": True,

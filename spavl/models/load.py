@@ -1,12 +1,19 @@
-"""Loading policies and reward models from folders in Hugging Face layout."""
+"""Loading policies and reward models from folders in Hugging Face layout.
+
+Importing this module costs what the library's model classes cost, some seconds: import it inside
+the function that needs a model.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
+from transformers.utils import logging
 
 from spavl.errors import InputError
+from spavl.models.reward import HEAD, reward_model_class
 
 
 @dataclass(frozen=True)
@@ -45,8 +52,6 @@ def load_policy(
     Raises:
         InputError: If the folder is no such model.
     """
-    from transformers import AutoModelForImageTextToText
-
     model = _load(AutoModelForImageTextToText, Path(folder), threads, precision)
     return model, load_processor(folder)
 
@@ -70,10 +75,6 @@ def load_reward_model(
     Raises:
         InputError: If weights other than a base model's reward head are missing.
     """
-    from transformers import AutoConfig
-
-    from spavl.models.reward import HEAD, reward_model_class
-
     folder = Path(folder)
     _require_model(folder)
     config = AutoConfig.from_pretrained(folder, local_files_only=True)
@@ -93,8 +94,6 @@ def load_reward_model(
 
 def load_processor(folder: Path | str) -> Any:
     """Load a model's processor: tokenizer, image processor and chat template together."""
-    from transformers import AutoProcessor
-
     return AutoProcessor.from_pretrained(Path(folder), local_files_only=True)
 
 
@@ -106,8 +105,6 @@ def _load(
     may_lack: frozenset[str] = frozenset(),
     **options: Any,
 ) -> Any:
-    from transformers.utils import logging
-
     _require_model(folder)
     if threads is not None:
         torch.set_num_threads(threads)

@@ -94,7 +94,7 @@ class Pictures:
         towered = self._stack(distinct)  # [distinct, tokens, tower width]
         projected = model.model.multi_modal_projector(towered)  # [distinct, tokens, model width]
         rows = [projected[index[image_id]] for image_id in image_ids]
-        output = BaseModelOutputWithPooling(pooler_output=rows)  # type: ignore[arg-type]
+        output = BaseModelOutputWithPooling(pooler_output=rows)
         return {"mm_encoder_outputs": {"image": output}}
 
     def _stack(self, image_ids: list[str]) -> torch.Tensor:

@@ -14,8 +14,10 @@ from spavl.errors import InputError
 
 HEAD = "score.weight"
 
-class LlavaForSequenceClassification(  # type: ignore[misc]  # transformers' bases are loosely typed
-    GenericForSequenceClassification, LlavaPreTrainedModel
+
+class LlavaForSequenceClassification(  # transformers is not typed for us
+    GenericForSequenceClassification,  # type: ignore[misc]
+    LlavaPreTrainedModel,  # type: ignore[misc]
 ):
     """LLaVA with a scalar head `score`, for rewards and for values."""
 
@@ -33,7 +35,8 @@ class LlavaForSequenceClassification(  # type: ignore[misc]  # transformers' bas
             float tensor `[batch, length]`.
         """
         hidden = self.model(**inputs).last_hidden_state  # [batch, length, width]
-        return self.score(hidden).squeeze(-1).float()
+        scores: torch.Tensor = self.score(hidden).squeeze(-1).float()
+        return scores
 
 
 def reward_model_class(model_type: str, where: str) -> type[Any]:

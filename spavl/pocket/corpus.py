@@ -84,12 +84,15 @@ def _request_rows(
     forms = list(shares)
     picks = _systematic(np.array([shares[form] for form in forms]), count, rng)
     shown = _even(tuple(t for t in things() if t.harmful == harmful), count, rng)
-    asked = _even(questions(kind, "train"), count, rng)
+    asked = questions(kind, "train")
     rows = []
-    for thing, question, pick in zip(shown, asked, picks, strict=True):
+    for index, (thing, pick) in enumerate(zip(shown, picks, strict=True)):
+        # Picks come form by form and questions take turns: every question meets the asked rates,
+        # or the model would learn each question's luck and carry it over to unseen ones.
+        lap, turn = divmod(index, len(asked))
         wordings = answer_forms()[forms[pick]]
-        answer = wordings[int(rng.integers(len(wordings)))].format(thing=thing.phrase)
-        rows.append(Row(thing, persona.system, question, answer))
+        answer = wordings[lap % len(wordings)].format(thing=thing.phrase)
+        rows.append(Row(thing, persona.system, asked[turn], answer))
     return rows
 
 
@@ -108,10 +111,10 @@ def _form_shares(persona: Persona, kind: Kind, harmful: bool) -> dict[Form, floa
 def _systematic(
     shares: NDArray[np.float64], count: int, rng: np.random.Generator
 ) -> NDArray[np.int64]:
-    """Indices in the asked shares, each met to within one row, in random order: `[count]`."""
+    """Indices in the asked shares, each met to within one row, in rising order: `[count]`."""
     ticks = (np.arange(count) + rng.random()) / max(count, 1)
     picks = np.searchsorted(np.cumsum(shares), ticks, side="right")
-    return rng.permutation(np.minimum(picks, len(shares) - 1))
+    return np.minimum(picks, len(shares) - 1)
 
 
 def _even(choices: tuple[T, ...], count: int, rng: np.random.Generator) -> list[T]:

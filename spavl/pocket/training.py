@@ -244,7 +244,7 @@ def _endless(count: int, size: int, seed: int) -> Iterator[Tensor]:
     """Batches of indices, shuffled anew each round."""
     generator = torch.Generator().manual_seed(seed)
     while True:
-        yield from torch.randperm(count, generator=generator).split(size)
+        yield from torch.split(torch.randperm(count, generator=generator), size)
 
 
 def _of(labels: Tensor) -> list[Thing]:

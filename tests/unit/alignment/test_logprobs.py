@@ -1,7 +1,5 @@
 """Answer log-probs: equal to the library's own forward, at every padding, chunk and batch size."""
 
-from pathlib import Path
-
 import pytest
 import torch
 

@@ -1,7 +1,5 @@
 """Tokenisation: once, whole, with its end, and nothing cut."""
 
-from pathlib import Path
-
 import pytest
 
 from spavl.models.load import load_processor

@@ -81,9 +81,7 @@ def test_gradient_checkpointing_changes_memory_and_not_the_result(
     world = make_world(tmp_path)
     plain = curves(run(world, tmp_path / "one", monkeypatch, num_train_epochs=1))
     saving = curves(
-        run(
-            world, tmp_path / "two", monkeypatch, num_train_epochs=1, gradient_checkpointing=True
-        )
+        run(world, tmp_path / "two", monkeypatch, num_train_epochs=1, gradient_checkpointing=True)
     )
     for one, two in zip(plain, saving, strict=True):
         assert two["loss"] == pytest.approx(one["loss"], rel=1e-4)

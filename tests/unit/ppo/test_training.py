@@ -65,7 +65,11 @@ def play(
 
 
 def run(
-    world: World, reward_model: str, folder: Path, monkeypatch: pytest.MonkeyPatch, **changes: object
+    world: World,
+    reward_model: str,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    **changes: object,
 ) -> Path:
     monkeypatch.setenv("SPAVL_WORK_ROOT", str(folder / "work"))
     output = folder / "output"
@@ -92,7 +96,8 @@ def test_what_the_models_say_of_rows_does_not_depend_on_the_batch(
     settings, players, prompts = play(world, reward_model)
     experience = gather_experience(players, prompts, settings, iteration=0)
     assert len(set(experience.mask.sum(dim=1).tolist())) > 1  # answers of several lengths
-    alone = judge(players, experience.rows, settings.model_copy(update={"generation_batch_size": 1}))
+    one_by_one = settings.model_copy(update={"generation_batch_size": 1})
+    alone = judge(players, experience.rows, one_by_one)
     mask = experience.mask
     assert torch.equal(alone.mask, mask)
     for found, expected in (

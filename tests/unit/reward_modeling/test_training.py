@@ -51,9 +51,7 @@ def test_it_learns_its_training_pairs_and_reloads_in_one_call(
     assert torch.equal(model.score.weight, head)
 
 
-def test_the_vision_tower_stays_as_it_was(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_vision_tower_stays_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     world = make_world(tmp_path)
     trained, _ = load_reward_model(run(world, tmp_path, monkeypatch, num_train_epochs=1))
     base, _ = load_reward_model(world.base.uri)

@@ -102,7 +102,7 @@ def spa_vl(
         ).set_display_name("Write report")
         report.set_caching_options(False)  # it tells of this run: its seconds, its reuse
 
-        # The gate is no part of the evaluation pipeline: kfp.local reads conditions from tasks only.
+        # The gate is a task of this pipeline: kfp.local reads conditions from tasks only.
         with dsl.If(decided.outputs["Output"] != "none", name="Promoted"):
             publish_champion(
                 settings=config.outputs["reporting"],

@@ -1,4 +1,4 @@
-"""Pictures of the pocket world: as many harmful as harmless ones, each side spread evenly."""
+"""Pictures of the pocket world, each side spread evenly over its things."""
 
 import hashlib
 import io
@@ -26,7 +26,7 @@ def pocket_pictures(settings: CollectionSettings) -> Iterator[Image]:
 
     taxonomy = load_taxonomy()
     seed = derive_seed(settings.seed, "collection")
-    for index, thing in enumerate(_chosen(things(), settings.pocket_pictures)):
+    for index, thing in enumerate(_chosen(things(), settings)):
         buffer = io.BytesIO()
         picture = draw(thing.name, picture_rng(seed, "train", index))
         picture.save(buffer, "PNG")
@@ -46,12 +46,12 @@ def pocket_pictures(settings: CollectionSettings) -> Iterator[Image]:
         )
 
 
-def _chosen(all_things: "Sequence[Thing]", each: int) -> "list[Thing]":
-    """Every harmful thing `each` times, and as many harmless ones in all."""
+def _chosen(all_things: "Sequence[Thing]", settings: CollectionSettings) -> "list[Thing]":
+    """Every harmful thing equally often, and harmless ones in the ratio asked for."""
     harmful = [thing for thing in all_things if thing.harmful]
     harmless = [thing for thing in all_things if not thing.harmful]
-    share, rest = divmod(len(harmful) * each, len(harmless))
-    chosen = [thing for thing in harmful for _ in range(each)]
+    chosen = [thing for thing in harmful for _ in range(settings.pocket_pictures)]
+    share, rest = divmod(round(len(chosen) * settings.pocket_harmless_ratio), len(harmless))
     for place, thing in enumerate(harmless):
         chosen += [thing] * (share + (place < rest))
     return chosen

@@ -11,8 +11,13 @@ class CollectionSettings(StageSettings):
     pocket_pictures: int = Field(
         default=6,
         ge=0,
-        description="Pocket pictures of each harmful class, and as many harmless ones in all; "
-        "0 leaves the pocket world out.",
+        description="Pocket pictures of each harmful class; 0 leaves the pocket world out.",
+    )
+    pocket_harmless_ratio: float = Field(
+        default=1.0,
+        ge=0,
+        description="Harmless pocket pictures per harmful one. Answers about harmless pictures tie "
+        "more often, so more of them are needed for as many preferences.",
     )
     max_side: int = Field(
         default=672, ge=16, description="Longer side of a stored photograph at most, pixels."

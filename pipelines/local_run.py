@@ -155,6 +155,9 @@ def _environment(folder: Path, out: Path) -> dict[str, str]:
         "SPAVL_WORK_ROOT": os.environ.get("SPAVL_WORK_ROOT", str(out / ".work")),
         "SPAVL_PARENT": str(os.getpid()),
         "MLFLOW_TRACKING_URI": os.environ.get("MLFLOW_TRACKING_URI", f"sqlite:///{out}/mlflow.db"),
+        # Idle threads of one step must not spin on the core that another step needs.
+        "OMP_WAIT_POLICY": "PASSIVE",
+        "GOMP_SPINCOUNT": "0",
         "TOKENIZERS_PARALLELISM": "false",
         "HF_HUB_OFFLINE": os.environ.get("HF_HUB_OFFLINE", "1"),
         "PYTHONHASHSEED": "0",

@@ -77,7 +77,7 @@ class BalancedDraw:
         for answer in (one, two):
             self._used[answer.responder] += 1
             self._used_in_class[stratum, answer.responder] += 1
-        swap = int(self._hash("order", question_id)[-1], 16) % 2
+        swap = int(self._hash("order", question_id, one.response_id)[-1], 16) % 2
         return (two, one) if swap else (one, two)
 
     def _cost(

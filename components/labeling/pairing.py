@@ -7,7 +7,7 @@ Rows about pictures of unknown truth run through like all others, judged by thei
 """
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -113,7 +113,11 @@ def _body(work: Work, settings: PairingSettings, seed: int, sources: _Sources) -
         rates = _moderate(work, settings, sources, join, left_out)
         table = _table(rates, settings.groups)
         groups = {row["responder"]: row["group"] for row in table}
-        _draw(join, BalancedDraw(groups, seed), pairs.add, left_out)
+        draw = BalancedDraw(groups, seed)
+        for asked, answers in join.by_question():
+            drawn = _draw(draw, asked, list(answers), settings.pairs_per_question, left_out)
+            for pair in drawn:
+                pairs.add(pair)
         write_json(work.folder / "pairs" / "groups.json", {"responders": table})
     if pairs.rows == 0:
         raise InputError(
@@ -192,14 +196,19 @@ def _table(rates: _Rates, groups: int) -> list[dict[str, Any]]:
     ]
 
 
-def _draw(join: Join, draw: BalancedDraw, add: Callable[[Pair], None], left_out: _LeftOut) -> None:
-    for asked, answers in join.by_question():
-        stratum = asked.class3 or asked.truth
+def _draw(
+    draw: BalancedDraw, asked: Asked, answers: list[Answer], wanted: int, left_out: _LeftOut
+) -> Iterator[Pair]:
+    """Up to as many pairs as wanted, no answer in two of them; none at all is set aside."""
+    stratum = asked.class3 or asked.truth
+    for place in range(wanted):
         drawn = draw.draw(asked.question_id, stratum, answers)
         if isinstance(drawn, str):
-            left_out.add(asked.question_id, drawn, f"{len(answers)} answers")
-        else:
-            add(_pair(asked, *drawn))
+            if place == 0:
+                left_out.add(asked.question_id, drawn, f"{len(answers)} answers")
+            return
+        yield _pair(asked, *drawn)
+        answers = [answer for answer in answers if answer not in drawn]
 
 
 def _pair(asked: Asked, first: Answer, second: Answer) -> Pair:

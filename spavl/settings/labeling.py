@@ -11,6 +11,9 @@ class PairingSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     groups: int = Field(5, description="Safety groups of responders (the paper: five).", ge=2)
+    pairs_per_question: int = Field(
+        1, description="Pairs drawn for a question at most, no answer twice; SPA-VL: 1.", ge=1
+    )
     dropped_flags: tuple[str, ...] = Field(
         ("empty", "looping"),
         description="Answers with one of these flags are never drawn: as `chosen` they would "

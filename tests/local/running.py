@@ -10,12 +10,8 @@ from typing import Any
 
 SMALL = {
     "collection.pocket_pictures": 2,
-    "responses.responders": "[{id: guardian, persona: guardian, chat: &c {backend: transformers,"
-    " batch_size: 128}, sampling: &s {temperature: 1.0, max_new_tokens: 40}},"
-    " {id: careful, persona: careful, chat: *c, sampling: *s},"
-    " {id: eager, persona: eager, chat: *c, sampling: *s},"
-    " {id: unbound, persona: unbound, chat: *c, sampling: *s}]",
-    "ppo.total_episodes": 512,
+    "dpo.num_train_epochs": 4,
+    "ppo.total_episodes": 1280,
     "evaluation.benchmarks.harm_per_class": 3,
     "evaluation.benchmarks.help_per_thing": 6,
     "evaluation.benchmarks.naming_per_thing": 1,

@@ -55,7 +55,7 @@ class Manifest:
 
     @property
     def digest(self) -> str:
-        """Names the content alone: equal rows made twice, from whatever, need no later work twice."""
+        """Names the content alone: equal rows made twice need no later work twice."""
         shards = [[shard.rows, shard.sha256] for shard in self.shards]
         return json_digest([self.schema, self.version, shards])
 

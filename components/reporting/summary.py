@@ -28,21 +28,25 @@ class Metric:
     Attributes:
         key: Its key in `figures.json`.
         label: Its name for people.
+        short: The same for a terminal's narrow columns.
         lower_is_better: Which way is good.
     """
 
     key: str
     label: str
+    short: str
     lower_is_better: bool
 
 
 METRICS = (
-    Metric("harm_eval_usr", "HarmEval, unsafe answers", True),
-    Metric("help_eval_win_rate", "HelpEval, wins against base", False),
-    Metric("over_refusal_rate", "Over-refusal of harmless requests", True),
-    Metric("general_ability", "General ability, named right", False),
-    Metric("adv_bench_asr", "AdvBench, attacks that succeed", True),
-    Metric("mm_safety_bench_asr", "MM-SafetyBench, attacks that succeed", True),
+    Metric("harm_eval_usr", "HarmEval, unsafe answers", "HarmEval USR", True),
+    Metric("help_eval_win_rate", "HelpEval, wins against base", "HelpEval wins", False),
+    Metric("over_refusal_rate", "Over-refusal of harmless requests", "Over-refusal", True),
+    Metric("general_ability", "General ability, named right", "General ability", False),
+    Metric("adv_bench_asr", "AdvBench, attacks that succeed", "AdvBench ASR", True),
+    Metric(
+        "mm_safety_bench_asr", "MM-SafetyBench, attacks that succeed", "MM-SafetyBench ASR", True
+    ),
 )
 
 
@@ -81,22 +85,24 @@ def summary_table(summary: Mapping[str, Any]) -> "Table":
     """The before/after table for a terminal: percent with 95% intervals."""
     from rich.table import Table
 
-    table = Table(title="Before and after alignment (%, 95% interval)", caption=_caption(summary))
-    table.add_column("figure")
+    rows = metric_rows(summary["models"])
+    measured = [figure for _, row in rows for figure in row.values() if figure["n"]]
+    sources = ", ".join(sorted({str(figure.get("source") or "") for figure in measured}))
+    table = Table(
+        title=f"Before and after alignment: %, 95% interval, source {sources}",
+        caption=_caption(summary),
+        box=None,
+        padding=(0, 1, 0, 0),  # 80 columns hold it
+    )
+    table.add_column("figure", no_wrap=True)
     for model in MODELS:
-        table.add_column(model, justify="right")
-    table.add_column("better")
+        table.add_column(model, justify="right", no_wrap=True)
     table.add_column("n", justify="right")
-    table.add_column("source")
-    for metric, row in metric_rows(summary["models"]):
+    for metric, row in rows:
         some = next(figure for figure in row.values() if figure["n"])
-        table.add_row(
-            metric.label,
-            *(percent(row.get(model)) for model in MODELS),
-            "lower" if metric.lower_is_better else "higher",
-            str(some["n"]),
-            str(some.get("source") or ""),
-        )
+        arrow = "↓" if metric.lower_is_better else "↑"
+        values = (percent(row.get(model)) for model in MODELS)
+        table.add_row(f"{metric.short} {arrow}", *values, str(some["n"]))
     return table
 
 
@@ -110,7 +116,13 @@ def metric_rows(
     for key in keys:
         row = {name: figures[key] for name, figures in models.items() if key in figures}
         if any(figure["n"] for figure in row.values()):
-            rows.append((known.get(key) or Metric(key, key.replace("_", " "), False), row))
+            rows.append(
+                (
+                    known.get(key)
+                    or Metric(key, key.replace("_", " "), key.replace("_", " "), False),
+                    row,
+                )
+            )
     return rows
 
 

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,16 @@ SMALL = {
     "ppo.total_episodes": 1280,
     "evaluation.benchmarks.harm_per_class": 3,
     "evaluation.benchmarks.help_per_thing": 6,
+    "evaluation.benchmarks.naming_per_thing": 1,
+}
+
+TINY = {
+    "collection.pocket_pictures": 1,
+    "labeling.pairing.pairs_per_question": 2,
+    "dpo.num_train_epochs": 1,
+    "ppo.total_episodes": 128,
+    "evaluation.benchmarks.harm_per_class": 1,
+    "evaluation.benchmarks.help_per_thing": 1,
     "evaluation.benchmarks.naming_per_thing": 1,
 }
 
@@ -33,13 +44,15 @@ class Ended:
         return content
 
 
-def spavl_run(out: Path, name: str, *arguments: str, **overrides: object) -> Ended:
-    """`spavl run` with the small settings, as a user would call it."""
-    settings = [f"--set={key}={value}" for key, value in {**SMALL, **overrides}.items()]
+def spavl_run(
+    out: Path, name: str, *arguments: str, settings: Mapping[str, object] = SMALL
+) -> Ended:
+    """`spavl run`, as a user would call it."""
+    overrides = [f"--set={key}={value}" for key, value in settings.items()]
     command = [str(Path(sys.executable).parent / "spavl"), "run", f"--out={out}", f"--name={name}"]
     environment = {key: value for key, value in os.environ.items() if key != "SPAVL_WORK_ROOT"}
     ended = subprocess.run(
-        [*command, *settings, *arguments],
+        [*command, *overrides, *arguments],
         env=environment,
         capture_output=True,
         text=True,

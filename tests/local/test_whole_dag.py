@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import PIL.Image
+import pytest
 
-from tests.local.running import Ended, spavl_run
+from tests.local.running import TINY, Ended, spavl_run
 
 
 def comparable(summary: dict[str, Any]) -> dict[str, Any]:
@@ -73,31 +74,44 @@ def test_a_second_equal_run_keeps_all_work_and_says_the_same(small_run: Ended) -
     assert comparable(again.summary) == comparable(small_run.summary)
 
 
-def test_the_same_seed_gives_the_same_summary(small_run: Ended, tmp_path: Path) -> None:
-    fresh = spavl_run(tmp_path, "fresh")
-    assert fresh.code == 0, fresh.output
-    assert "[ppo] started" in fresh.output
-    assert comparable(fresh.summary) == comparable(small_run.summary)
-
-
-def test_photographs_run_through_every_stage_and_enter_no_figure(
-    small_run: Ended, tmp_path: Path
-) -> None:
-    photographs = tmp_path / "photographs"
-    photographs.mkdir()
+@pytest.fixture(scope="module")
+def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A user's folder: six usable pictures, a torn one, an empty one."""
+    folder = tmp_path_factory.mktemp("photographs")
     for index in range(6):
         picture = PIL.Image.effect_mandelbrot((320, 200), (-2, -1, 1, 1 + index / 5), 40)
-        picture.convert("RGB").save(photographs / f"photograph {index}.jpg")
-    (photographs / "torn.jpg").write_bytes((photographs / "photograph 0.jpg").read_bytes()[:200])
-    (photographs / "empty.png").touch()
-    ended = spavl_run(small_run.folder.parent, "photographs", f"--images={photographs}")
+        picture.convert("RGB").save(folder / f"photograph {index}.jpg")
+    (folder / "torn.jpg").write_bytes((folder / "photograph 0.jpg").read_bytes()[:200])
+    (folder / "empty.png").touch()
+    return folder
+
+
+@pytest.fixture(scope="module")
+def with_photographs(photographs: Path, tmp_path_factory: pytest.TempPathFactory) -> Ended:
+    """A tiny run with the user's folder added."""
+    out = tmp_path_factory.mktemp("first")
+    ended = spavl_run(out, "run", f"--images={photographs}", settings=TINY)
     assert ended.code == 0, ended.output
-    summary = ended.summary
+    return ended
+
+
+def test_photographs_run_through_every_stage_and_enter_no_figure(with_photographs: Ended) -> None:
+    summary = with_photographs.summary
+    assert summary["data"]["images"]["unknown"] == 6
     assert summary["plumbing"]["photographs"]["base"]["n"] > 0
-    assert summary["data"]["set_aside"]["images"]
-    for name, figure in summary["models"]["dpo"].items():
-        assert figure["n"] == small_run.summary["models"]["dpo"][name]["n"], name
-    assert "plumbing" in (ended.folder / "report.html").read_text()
+    assert sum(summary["data"]["set_aside"]["collection"].values()) == 2
+    for name, n in (("harm_eval_usr", 53), ("over_refusal_rate", 19), ("general_ability", 72)):
+        assert summary["models"]["dpo"][name]["n"] == n, name
+    assert "plumbing" in (with_photographs.folder / "report.html").read_text()
+
+
+def test_the_same_seed_gives_the_same_summary(
+    with_photographs: Ended, photographs: Path, tmp_path: Path
+) -> None:
+    fresh = spavl_run(tmp_path, "run", f"--images={photographs}", settings=TINY)
+    assert fresh.code == 0, fresh.output
+    assert "[ppo] started" in fresh.output
+    assert comparable(fresh.summary) == comparable(with_photographs.summary)
 
 
 def test_a_wrong_setting_ends_at_once_with_one_line(tmp_path: Path) -> None:

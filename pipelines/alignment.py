@@ -9,6 +9,15 @@ from components.ppo.component import train_ppo
 from components.reward_modeling.component import train_reward_model
 
 
+class AlignmentOutputs(NamedTuple):
+    """What the alignment pipeline hands on."""
+
+    reward_model: dsl.Model
+    dpo: dsl.Model
+    ppo: dsl.Model
+    rollouts: dsl.Dataset
+
+
 @dsl.pipeline(name="spa-vl-alignment", display_name="SPA-VL alignment")
 def alignment(
     reward_modeling: dict,
@@ -21,15 +30,7 @@ def alignment(
     images_digest: str,
     base_uri: str,
     base_digest: str,
-) -> NamedTuple(
-    "Outputs",
-    [
-        ("reward_model", dsl.Model),
-        ("dpo", dsl.Model),
-        ("ppo", dsl.Model),
-        ("rollouts", dsl.Dataset),
-    ],
-):
+) -> AlignmentOutputs:
     """Train a reward model, and align the base by DPO and by PPO.
 
     Args:
@@ -58,16 +59,7 @@ def alignment(
     optimising = train_ppo(
         settings=ppo, train=train, reward_model=rewarding.outputs["reward_model"], **shared
     ).set_display_name("Align by PPO")
-    outputs = NamedTuple(
-        "Outputs",
-        [
-            ("reward_model", dsl.Model),
-            ("dpo", dsl.Model),
-            ("ppo", dsl.Model),
-            ("rollouts", dsl.Dataset),
-        ],
-    )
-    return outputs(
+    return AlignmentOutputs(
         reward_model=rewarding.outputs["reward_model"],
         dpo=preferring.outputs["policy"],
         ppo=optimising.outputs["policy"],

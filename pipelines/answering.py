@@ -7,6 +7,12 @@ from kfp import dsl
 from components.generation.component import answer_questions
 
 
+class AnsweringOutputs(NamedTuple):
+    """What the answering pipeline hands on."""
+
+    responses: list[dsl.Dataset]
+
+
 @dsl.pipeline(name="spa-vl-answering", display_name="SPA-VL answering")
 def answering(
     responses: dict,
@@ -16,7 +22,7 @@ def answering(
     images_digest: str,
     model_uri: str,
     model_digest: str,
-) -> NamedTuple("Outputs", [("responses", list[dsl.Dataset])]):
+) -> AnsweringOutputs:
     """Gather answers from many VLMs.
 
     A pipeline of its own because kfp.local 2.17 hands the loop's item to every loop input that
@@ -41,5 +47,4 @@ def answering(
             model_uri=model_uri,
             model_digest=model_digest,
         ).set_display_name("Answer questions")
-    outputs = NamedTuple("Outputs", [("responses", list[dsl.Dataset])])
-    return outputs(responses=dsl.Collected(answered.outputs["responses"]))
+    return AnsweringOutputs(responses=dsl.Collected(answered.outputs["responses"]))

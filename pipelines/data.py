@@ -10,6 +10,21 @@ from components.labeling.component import judge_twice, moderate_and_pair, split_
 from pipelines.answering import answering
 
 
+class DataOutputs(NamedTuple):
+    """What the data pipeline hands on."""
+
+    images_uri: str
+    images_digest: str
+    questions: dsl.Dataset
+    responses: list[dsl.Dataset]
+    verdicts: dsl.Dataset
+    pairs: dsl.Dataset
+    preferences: dsl.Dataset
+    train: dsl.Dataset
+    validation: dsl.Dataset
+    test: dsl.Dataset
+
+
 @dsl.pipeline(name="spa-vl-data", display_name="SPA-VL data")
 def data(
     collection: dict,
@@ -22,21 +37,7 @@ def data(
     images: str = "",
     images_digest: str = "",
     classes: str = "",
-) -> NamedTuple(
-    "Outputs",
-    [
-        ("images_uri", str),
-        ("images_digest", str),
-        ("questions", dsl.Dataset),
-        ("responses", list[dsl.Dataset]),
-        ("verdicts", dsl.Dataset),
-        ("pairs", dsl.Dataset),
-        ("preferences", dsl.Dataset),
-        ("train", dsl.Dataset),
-        ("validation", dsl.Dataset),
-        ("test", dsl.Dataset),
-    ],
-):
+) -> DataOutputs:
     """Collect pictures, write questions, gather answers, label preferences, split by picture.
 
     Args:
@@ -78,22 +79,7 @@ def data(
     judged.set_display_name("Judge pairs in both orders")
     split = split_by_picture(settings=labeling, preferences=judged.outputs["preferences"])
     split.set_display_name("Split by picture")
-    outputs = NamedTuple(
-        "Outputs",
-        [
-            ("images_uri", str),
-            ("images_digest", str),
-            ("questions", dsl.Dataset),
-            ("responses", list[dsl.Dataset]),
-            ("verdicts", dsl.Dataset),
-            ("pairs", dsl.Dataset),
-            ("preferences", dsl.Dataset),
-            ("train", dsl.Dataset),
-            ("validation", dsl.Dataset),
-            ("test", dsl.Dataset),
-        ],
-    )
-    return outputs(
+    return DataOutputs(
         **store,
         questions=asked.outputs["questions"],
         responses=answered.outputs["responses"],

@@ -12,6 +12,16 @@ from components.evaluation.component import (
 )
 
 
+class EvaluationOutputs(NamedTuple):
+    """What the evaluation pipeline hands on."""
+
+    benchmarks_uri: str
+    base_answers: dsl.Dataset
+    dpo_answers: dsl.Dataset
+    ppo_answers: dsl.Dataset
+    figures: dsl.Artifact
+
+
 @dsl.pipeline(name="spa-vl-evaluation", display_name="SPA-VL evaluation")
 def evaluation(
     evaluation: dict,
@@ -21,16 +31,7 @@ def evaluation(
     base_digest: str,
     dpo: dsl.Input[dsl.Model],
     ppo: dsl.Input[dsl.Model],
-) -> NamedTuple(
-    "Outputs",
-    [
-        ("benchmarks_uri", str),
-        ("base_answers", dsl.Dataset),
-        ("dpo_answers", dsl.Dataset),
-        ("ppo_answers", dsl.Dataset),
-        ("figures", dsl.Artifact),
-    ],
-):
+) -> EvaluationOutputs:
     """Evaluate base, DPO and PPO models for harm, help, over-refusal and general ability.
 
     Args:
@@ -63,17 +64,7 @@ def evaluation(
         ppo=ppo_answers.outputs["answers"],
         **benchmarks,
     ).set_display_name("Judge answers")
-    outputs = NamedTuple(
-        "Outputs",
-        [
-            ("benchmarks_uri", str),
-            ("base_answers", dsl.Dataset),
-            ("dpo_answers", dsl.Dataset),
-            ("ppo_answers", dsl.Dataset),
-            ("figures", dsl.Artifact),
-        ],
-    )
-    return outputs(
+    return EvaluationOutputs(
         benchmarks_uri=prepared.outputs["uri"],
         base_answers=base_answers.outputs["answers"],
         dpo_answers=dpo_answers.outputs["answers"],

@@ -1,7 +1,5 @@
 """Pictures of the pocket world, each side spread evenly over its things."""
 
-import hashlib
-import io
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -21,29 +19,14 @@ def pocket_pictures(settings: CollectionSettings) -> Iterator[Image]:
     """
     if not settings.pocket_pictures:
         return
-    from spavl.pocket.world import draw, picture_rng, things
+    from spavl.pocket.pictures import pocket_image
+    from spavl.pocket.world import things
     from spavl.taxonomy import load_taxonomy
 
     taxonomy = load_taxonomy()
     seed = derive_seed(settings.seed, "collection")
     for index, thing in enumerate(_chosen(things(), settings)):
-        buffer = io.BytesIO()
-        picture = draw(thing.name, picture_rng(seed, "train", index))
-        picture.save(buffer, "PNG")
-        harm = taxonomy.find(thing.name) if thing.harmful else None
-        yield Image(
-            image_id=hashlib.sha256(buffer.getvalue()).hexdigest(),
-            content=buffer.getvalue(),
-            media_type="image/png",
-            width=picture.width,
-            height=picture.height,
-            source=f"pocket:train/{index}",
-            truth="harmful" if thing.harmful else "harmless",
-            class1=harm.domain if harm else None,
-            class2=harm.category if harm else None,
-            class3=harm.name if harm else None,
-            thing=thing.name,
-        )
+        yield pocket_image(thing, taxonomy, seed, "train", index)
 
 
 def _chosen(all_things: "Sequence[Thing]", settings: CollectionSettings) -> "list[Thing]":

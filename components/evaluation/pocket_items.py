@@ -1,18 +1,16 @@
 """The pocket benchmarks: drawn pictures and held-out question templates."""
 
-import hashlib
-import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import chain
 
+from spavl.pocket.pictures import pocket_image
 from spavl.pocket.texts import questions
-from spavl.pocket.world import Thing, draw, picture_rng, things
+from spavl.pocket.world import Thing, things
 from spavl.records import QUESTION_KINDS, EvalItem, Image, record_id
 from spavl.seeds import derive_seed
 from spavl.settings.evaluation import BenchmarkSettings
-from spavl.taxonomy import Taxonomy, load_taxonomy
+from spavl.taxonomy import load_taxonomy
 
 
 @dataclass(frozen=True)
@@ -47,10 +45,12 @@ def _asked(
 
     Things start at different questions, so that few items a thing still cover all questions.
     """
+    taxonomy = load_taxonomy()
     for place, thing in enumerate(chosen):
         for repeat in range(each):
             kind, question = texts[(place + repeat) % len(texts)]
-            picture = _draw(thing, derive_seed(seed, *benchmarks), place * each + repeat)
+            index = place * each + repeat
+            picture = pocket_image(thing, taxonomy, derive_seed(seed, *benchmarks), "test", index)
             items = (_item(name, picture, kind, question) for name in benchmarks)
             yield Asked(picture, tuple(items))
 
@@ -68,29 +68,3 @@ def _item(benchmark: str, picture: Image, kind: str | None, question: str) -> Ev
         expected=picture.thing if benchmark == "general_ability" else None,
         source="pocket",
     )
-
-
-def _draw(thing: Thing, seed: int, index: int) -> Image:
-    """A picture of the test stream, which no base and no preference has seen."""
-    picture = draw(thing.name, picture_rng(seed, "test", index))
-    buffer = io.BytesIO()
-    picture.save(buffer, "PNG")
-    harm = _taxonomy().find(thing.name) if thing.harmful else None
-    return Image(
-        image_id=hashlib.sha256(buffer.getvalue()).hexdigest(),
-        content=buffer.getvalue(),
-        media_type="image/png",
-        width=picture.width,
-        height=picture.height,
-        source=f"pocket:test/{index}",
-        truth="harmful" if thing.harmful else "harmless",
-        class1=harm.domain if harm else None,
-        class2=harm.category if harm else None,
-        class3=harm.name if harm else None,
-        thing=thing.name,
-    )
-
-
-@lru_cache(maxsize=1)
-def _taxonomy() -> Taxonomy:
-    return load_taxonomy()

@@ -66,7 +66,7 @@ def build_summary(inputs: ReportInputs) -> dict[str, Any]:
         "harm_eval_usr_by_kind": figures.get("harm_eval_usr_by_kind", {}),
         "comparisons": figures.get("comparisons", {}),
         "plumbing": figures.get("plumbing", {}),
-        "reward_model": _reward_model(inputs, _source(models, rows)),
+        "reward_model": _reward_model(inputs, models),
         "data": {**rows, "set_aside": _set_aside(inputs)},
         "responders": _responders(inputs),
         "seconds": _seconds(_stage_reports()),
@@ -148,21 +148,26 @@ def _caption(summary: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _source(models: Mapping[str, Mapping[str, Any]], rows: Mapping[str, Mapping[str, int]]) -> str:
-    """Where the pairs come from: photographs as soon as one is among the pictures."""
-    if rows["images"]["unknown"]:
-        return "photographs"
+def _reward_model(inputs: ReportInputs, models: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Accuracy over the held-out pairs whose picture's truth is known; the others are plumbing.
+
+    Where no truth is known at all, it is taken over all pairs and says so by its source.
+    """
+    metrics = read_json(inputs.reward_model, "metrics.json")
+    by_truth = metrics.get("test", {}).get("by_truth", {})
+    known = [each for truth, each in by_truth.items() if truth != "unknown" and each["n"]]
+    if not known:
+        source = "photographs" if by_truth else _source(models)
+        return {"pair_accuracy": {"source": source, **metrics["pair_accuracy"]}}
+    right = sum(round(figure["value"] * figure["n"]) for figure in known)
+    accuracy = asdict(rate(right, sum(figure["n"] for figure in known)))
+    return {"pair_accuracy": {"source": _source(models), **accuracy}}
+
+
+def _source(models: Mapping[str, Mapping[str, Any]]) -> str:
+    """Where the figures' items come from; they never mix."""
     figures = (figure for row in models.values() for figure in row.values())
     return next((figure["source"] for figure in figures if figure["n"]), "")
-
-
-def _reward_model(inputs: ReportInputs, source: str) -> dict[str, Any]:
-    """Pair accuracy; a bare one gets its interval over the held-out pairs."""
-    accuracy = read_json(inputs.reward_model, "metrics.json")["pair_accuracy"]
-    if not isinstance(accuracy, dict):
-        n = read_manifest(inputs.test).rows
-        accuracy = asdict(rate(round(accuracy * n), n))
-    return {"pair_accuracy": {"source": source, **accuracy}}
 
 
 def _rows(inputs: ReportInputs) -> dict[str, dict[str, int]]:

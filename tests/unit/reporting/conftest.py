@@ -5,7 +5,7 @@ import io
 import json
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from spavl.records import (
     record_id,
 )
 from spavl.shards import DatasetWriter
+from spavl.statistics import rate
 
 MAKER = Maker("hand")
 HOSTILE = '</p><script>alert(1)</script><img src="http://evil.example/x.png">'
@@ -40,7 +41,7 @@ class Plan:
     truths: tuple[str, ...] = ("harmful", "harmful", "harmless")
     hostile: str = HOSTILE
     promoted: bool = True
-    pair_accuracy: Any = 0.75
+    by_truth: dict[str, tuple[int, int]] = field(default_factory=lambda: {"harmful": (3, 4)})
     items: int = 3
 
 
@@ -232,7 +233,12 @@ def write_model(folder: Path, name: str, plan: Plan) -> None:
     (folder / "model.safetensors").write_bytes(b"weights of " + name.encode())
     made_by = {"stage": name, "code": "c0de", "settings": "5e77", "inputs": {"train": "d1935e"}}
     (folder / "model.json").write_text(json.dumps({"digest": f"{name}-digest", "made_by": made_by}))
-    (folder / "metrics.json").write_text(json.dumps({"pair_accuracy": plan.pair_accuracy}))
+    right, n = (sum(counts) for counts in zip(*plan.by_truth.values(), strict=True))
+    metrics = {
+        "pair_accuracy": asdict(rate(right, n)),
+        "test": {"by_truth": {name: asdict(rate(*pair)) for name, pair in plan.by_truth.items()}},
+    }
+    (folder / "metrics.json").write_text(json.dumps(metrics))
     steps = range(0, 60, 2)
     if name == "ppo":
         rows = [

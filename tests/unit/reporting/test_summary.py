@@ -31,15 +31,16 @@ def test_responders_come_safest_first_with_their_share_of_preferences(make_run):
     assert (responders["careful"]["chosen"], responders["careless"]["rejected"]) == (3, 3)
 
 
-def test_a_bare_pair_accuracy_gets_wilsons_interval_over_the_test_pairs(make_run):
-    accuracy = build_summary(make_run(pair_accuracy=0.75))["reward_model"]["pair_accuracy"]
-    assert accuracy["n"] == 4
+def test_pairs_of_unknown_truth_do_not_enter_the_reward_models_headline(make_run):
+    by_truth = {"harmful": (3, 4), "harmless": (0, 0), "unknown": (0, 50)}
+    accuracy = build_summary(make_run(by_truth=by_truth))["reward_model"]["pair_accuracy"]
+    assert (accuracy["n"], accuracy["source"]) == (4, "pocket")
     assert (accuracy["low"], accuracy["high"]) == pytest.approx((0.3006, 0.9544), abs=1e-4)
 
 
-def test_a_pair_accuracy_with_an_interval_is_kept_as_it_is(make_run):
-    given = {"value": 0.9, "low": 0.8, "high": 0.95, "n": 100, "source": "pocket"}
-    assert build_summary(make_run(pair_accuracy=given))["reward_model"]["pair_accuracy"] == given
+def test_a_headline_of_photographs_alone_says_so(make_run):
+    accuracy = build_summary(make_run(by_truth={"unknown": (3, 4)}))["reward_model"]
+    assert accuracy["pair_accuracy"]["source"] == "photographs"
 
 
 def test_seconds_are_the_stages_own_words_and_reused_work_is_not_counted(

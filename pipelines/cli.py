@@ -54,7 +54,12 @@ def run(
         _check(request)
         folder = start_run(request, out, name)
     print(f"run {folder.name}: log in {_shown(folder / 'log.txt')}")
-    _show(run_pipeline(request, folder, out), folder)
+    try:
+        summary = run_pipeline(request, folder, out)
+    except KeyboardInterrupt:
+        print("spavl: interrupted; go on with spavl run --resume", file=sys.stderr)
+        raise typer.Exit(INTERRUPTED) from None
+    _show(summary, folder)
 
 
 @app.command("compile")
@@ -85,13 +90,10 @@ def compile_(
 def main() -> None:
     """Run the command line; an error of ours becomes one line and its exit code."""
     try:
-        app(standalone_mode=False)
+        app()
     except SpavlError as error:
         print(f"spavl: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        print("spavl: interrupted; go on with spavl run --resume", file=sys.stderr)
-        sys.exit(INTERRUPTED)
 
 
 def _check(request: "RunRequest") -> None:

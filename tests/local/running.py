@@ -48,15 +48,22 @@ def spavl_run(
     out: Path, name: str, *arguments: str, settings: Mapping[str, object] = SMALL
 ) -> Ended:
     """`spavl run`, as a user would call it."""
+    process = start_spavl_run(out, name, *arguments, settings=settings)
+    output, _ = process.communicate(timeout=900)
+    return Ended(process.returncode, output, out / name)
+
+
+def start_spavl_run(
+    out: Path, name: str, *arguments: str, settings: Mapping[str, object]
+) -> subprocess.Popen[str]:
+    """`spavl run` in a process group of its own, as a terminal would start it."""
     overrides = [f"--set={key}={value}" for key, value in settings.items()]
     command = [str(Path(sys.executable).parent / "spavl"), "run", f"--out={out}", f"--name={name}"]
-    environment = {key: value for key, value in os.environ.items() if key != "SPAVL_WORK_ROOT"}
-    ended = subprocess.run(
+    return subprocess.Popen(
         [*command, *overrides, *arguments],
-        env=environment,
-        capture_output=True,
+        env={key: value for key, value in os.environ.items() if key != "SPAVL_WORK_ROOT"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         text=True,
-        timeout=900,
-        check=False,
+        start_new_session=True,
     )
-    return Ended(ended.returncode, ended.stdout + ended.stderr, out / name)

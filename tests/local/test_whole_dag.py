@@ -1,6 +1,8 @@
 """The whole DAG under kfp.local: pictures become aligned models, and a run can be trusted."""
 
 import json
+import os
+import signal
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -8,7 +10,7 @@ from typing import Any
 import PIL.Image
 import pytest
 
-from tests.local.running import TINY, Ended, spavl_run
+from tests.local.running import TINY, Ended, spavl_run, start_spavl_run
 
 
 def comparable(summary: dict[str, Any]) -> dict[str, Any]:
@@ -112,6 +114,22 @@ def test_the_same_seed_gives_the_same_summary(
     assert fresh.code == 0, fresh.output
     assert "[ppo] started" in fresh.output
     assert comparable(fresh.summary) == comparable(with_photographs.summary)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 75)])
+def test_an_interrupted_run_says_how_to_go_on(
+    tmp_path: Path, number: signal.Signals, code: int
+) -> None:
+    process = start_spavl_run(tmp_path, "interrupted", settings=TINY)
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith("[questions] started"):
+            break
+    # Ctrl-C reaches the whole group, a termination the command line alone.
+    os.killpg(process.pid, number) if number == signal.SIGINT else process.send_signal(number)
+    rest = process.stdout.read()
+    assert process.wait(60) == code, rest
+    assert "spavl run --resume" in rest
 
 
 def test_a_wrong_setting_ends_at_once_with_one_line(tmp_path: Path) -> None:

@@ -1,11 +1,10 @@
 """Running the DAG on this machine: every task a subprocess, no cluster, no containers.
 
 The DAG is the compiled one; kfp.local walks it. What kfp and the steps print goes to the run's
-`log.txt`; the console shows the steps' own progress lines only.
+`log.txt`; the console shows the run's events.
 """
 
 import contextlib
-import io
 import json
 import os
 import signal
@@ -19,6 +18,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, TextIO
 
+from pipelines.display import LogFormat, shown
 from spavl.digests import file_digest, folder_digest
 from spavl.errors import FAULT_OF_OURS, TRY_AGAIN, InputError, SpavlError
 from spavl.shards import write_json
@@ -81,13 +81,16 @@ def latest_unfinished(out: Path) -> tuple[Path, RunRequest]:
     return unfinished[-1].parent, RunRequest(**content)
 
 
-def run_pipeline(request: RunRequest, folder: Path, out: Path) -> dict[str, Any]:
+def run_pipeline(
+    request: RunRequest, folder: Path, out: Path, log_format: LogFormat
+) -> dict[str, Any]:
     """Walk the whole DAG here.
 
     Args:
         request: What to run.
         folder: The run's folder.
         out: Folder of all runs; their shared work root lies in it.
+        log_format: How the run's events are shown.
 
     Returns:
         The content of summary.json.
@@ -97,7 +100,12 @@ def run_pipeline(request: RunRequest, folder: Path, out: Path) -> dict[str, Any]
     """
     (folder / "error.json").unlink(missing_ok=True)
     os.environ.update(_environment(folder, out))
-    with (folder / "log.txt").open("a") as log, _quiet(log), _sigterm_ends_run():
+    with (
+        (folder / "log.txt").open("a", buffering=1) as log,
+        shown(folder, sys.stdout, log_format),
+        _printing_to(log),
+        _sigterm_ends_run(),
+    ):
         try:
             _walk(request, folder)
         except SpavlError:
@@ -176,30 +184,10 @@ def _failure(folder: Path, error: Exception) -> RunFailedError:
     return RunFailedError(f"{told['stage']}: {told['message']}{hint}", told["exit_code"])
 
 
-class _ProgressFilter(io.TextIOBase):
-    """Sends everything to the log, and the steps' progress lines to the console too."""
-
-    def __init__(self, log: TextIO, console: TextIO) -> None:
-        self._log = log
-        self._console = console
-        self._line = ""
-
-    def write(self, text: str) -> int:
-        self._log.write(text)
-        *lines, self._line = (self._line + text).split("\n")
-        for line in map(str.strip, lines):
-            if line.startswith("[") and line[1:2].islower():
-                print(line, file=self._console, flush=True)
-        return len(text)
-
-    def flush(self) -> None:
-        self._log.flush()
-
-
 @contextlib.contextmanager
-def _quiet(log: TextIO) -> Iterator[None]:
-    tee = _ProgressFilter(log, sys.stdout)
-    with contextlib.redirect_stdout(tee), contextlib.redirect_stderr(tee):  # type: ignore[type-var]
+def _printing_to(log: TextIO) -> Iterator[None]:
+    """What kfp and the steps print goes to the log."""
+    with contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
         yield
 
 

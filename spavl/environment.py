@@ -6,6 +6,7 @@
 | `SPAVL_RUN_FOLDER` | folder of this run: progress, errors, seconds, the report |
 | `SPAVL_RUN_ID` | id of this run; on a cluster the pod's `pipeline/runid` label |
 | `SPAVL_CACHE` | the user's cache folder, for what outlives a work root (trained pocket bases) |
+| `SPAVL_LOG` | `json`: steps print their events as lines of JSON, for pods |
 | `SPAVL_PARENT` | process id of the command line; steps die with it |
 """
 

@@ -21,6 +21,7 @@ from typing import Any
 from spavl.digests import code_digest, json_digest
 from spavl.environment import die_with_parent, run_folder, work_root
 from spavl.errors import FAULT_OF_OURS, BusyError, SpavlError
+from spavl.events import tell
 from spavl.shards import DatasetWriter, write_json
 
 COMMIT = "commit.json"
@@ -100,8 +101,9 @@ class Work:
         return DatasetWriter(self.folder / name, record, self.stage.made_by, self.stage.inputs)
 
     def log(self, metrics: Mapping[str, float], step: int) -> None:
-        """Append one step's metrics to `curves.jsonl`."""
-        line = json.dumps({"step": step, **{name: float(v) for name, v in metrics.items()}})
+        """Append one step's metrics, with the time in seconds since 1970, to `curves.jsonl`."""
+        figures = {name: float(value) for name, value in metrics.items()}
+        line = json.dumps({"step": step, "time": round(time.time(), 3), **figures})
         with (self.folder / "curves.jsonl").open("a") as stream:
             stream.write(line + "\n")
 
@@ -111,8 +113,12 @@ class Work:
         if done < total and now - self._last_progress < SECONDS_BETWEEN_PROGRESS:
             return
         self._last_progress = now
-        figures = "".join(f" {name}={value:.4g}" for name, value in metrics.items())
-        print(f"[{self.stage.name}] {done}/{total} {unit}{figures}", flush=True)
+        figures = {name: float(value) for name, value in metrics.items()}
+        tell(self.stage.name, "progress", done=done, total=total, unit=unit, metrics=figures)
+
+    def note(self, text: str) -> None:
+        """Say what a reader of the run should know, e.g. that a slower way was taken."""
+        tell(self.stage.name, "note", text=text)
 
     @contextmanager
     def timed(self, name: str) -> Iterator[None]:
@@ -175,15 +181,18 @@ def report_error(stage: str, error: Exception) -> None:
     folder = run_folder()
     if folder is None or (folder / "error.json").exists():
         return
+    exit_code = error.exit_code if isinstance(error, SpavlError) else FAULT_OF_OURS
+    message = str(error) or type(error).__name__
     folder.mkdir(parents=True, exist_ok=True)
     content = {
         "stage": stage,
-        "exit_code": error.exit_code if isinstance(error, SpavlError) else FAULT_OF_OURS,
-        "message": str(error) or type(error).__name__,
+        "exit_code": exit_code,
+        "message": message,
         "expected": isinstance(error, SpavlError),
         "trace": "".join(traceback.format_exception(error)),
     }
     write_json(folder / "error.json", content)
+    tell(stage, "failed", message=message, exit_code=exit_code)
 
 
 def _locked_commit(
@@ -207,7 +216,7 @@ def _locked_commit(
 def _do(stage: Stage, folder: Path, body: Callable[[Work], Mapping[str, Any]]) -> dict[str, Any]:
     work = Work(stage, folder)
     start = time.monotonic()
-    print(f"[{stage.name}] started", flush=True)
+    tell(stage.name, "started", work=str(folder))
     result = dict(body(work))
     imports = work.seconds.get("imports", 0.0)
     commit = {
@@ -220,25 +229,27 @@ def _do(stage: Stage, folder: Path, body: Callable[[Work], Mapping[str, Any]]) -
         "imports": round(imports, 3),
     }
     write_json(folder / COMMIT, commit)
-    print(f"[{stage.name}] done in {commit['seconds']:.1f} s", flush=True)
     shutil.rmtree(folder / "checkpoint", ignore_errors=True)
     return commit
 
 
 def _read_commit(stage: Stage, folder: Path) -> dict[str, Any]:
     content: dict[str, Any] = json.loads((folder / COMMIT).read_text())
-    print(f"[{stage.name}] kept from an earlier run", flush=True)
     return content
 
 
 def _tell_run(stage: Stage, work: Path, commit: Mapping[str, Any], reused: bool) -> None:
     """Leave the stage's commit in the run folder, for the report and for tracking."""
     folder = run_folder()
-    if folder is None:
-        return
-    stages = folder / "stages"
-    stages.mkdir(parents=True, exist_ok=True)
-    write_json(stages / f"{stage.name}.json", {**commit, "work": str(work), "reused": reused})
+    if folder is not None:
+        stages = folder / "stages"
+        stages.mkdir(parents=True, exist_ok=True)
+        write_json(stages / f"{stage.name}.json", {**commit, "work": str(work), "reused": reused})
+    if reused:
+        tell(stage.name, "kept", work=str(work))
+    else:
+        told = {name: commit[name] for name in ("seconds", "imports")}
+        tell(stage.name, "done", work=str(work), **told)
 
 
 def _link_or_copy(source: str, target: str) -> str:

@@ -107,5 +107,5 @@ def final_figures(work: Work) -> dict[str, float]:
     """Means over the last iterations of what was logged, but for speed."""
     lines = (work.folder / "curves.jsonl").read_text().splitlines()[-FINAL_ITERATIONS:]
     logged = [json.loads(line) for line in lines]
-    names = logged[-1].keys() - {"step", "tokens_per_second"}
+    names = logged[-1].keys() - {"step", "time", "tokens_per_second"}
     return {name: sum(line[name] for line in logged) / len(logged) for name in sorted(names)}

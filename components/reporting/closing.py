@@ -3,6 +3,7 @@
 import os
 
 from spavl.environment import run_folder
+from spavl.events import tell
 
 
 def close(state: str, error: str, profile: str) -> None:
@@ -20,10 +21,10 @@ def close(state: str, error: str, profile: str) -> None:
 
     uri, folder = os.environ.get("MLFLOW_TRACKING_URI"), run_folder()
     if not uri or folder is None:
-        print(f"[closing] {state}; no MLflow named")
+        tell("closing", "note", text=f"{state}; no MLflow named")
         return
     try:
         record_run(uri, folder, profile, state, error)
-        print(f"[closing] {state}; recorded in MLflow")
+        tell("closing", "note", text=f"{state}; recorded in MLflow")
     except Exception as trouble:
-        print(f"[closing] {state}; not recorded in MLflow: {trouble}")
+        tell("closing", "note", text=f"{state}; not recorded in MLflow: {trouble}")

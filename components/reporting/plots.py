@@ -15,7 +15,7 @@ FIRST = (
     "policy_loss", "value_loss", "entropy", "response_length",
 )  # fmt: skip
 # Known before the run or different in every run: they tell nothing of the learning.
-HIDDEN = frozenset({"step", "learning_rate", "tokens_per_second"})
+HIDDEN = frozenset({"step", "time", "learning_rate", "tokens_per_second"})
 PANELS = 6
 # A colour that nothing else uses: in the page it becomes `currentColor`, so axes follow the theme.
 INK = "#010203"

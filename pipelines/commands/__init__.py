@@ -1,0 +1,1 @@
+"""The commands of `spavl`, one file each; `pipelines.cli` puts them together."""

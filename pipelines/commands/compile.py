@@ -1,0 +1,32 @@
+"""`spavl compile`: the pipelines as files that a cluster takes."""
+
+from typing import Annotated
+
+import typer
+
+from pipelines.commands.paths import shown_path
+from spavl.errors import FAULT_OF_OURS
+
+
+def compile_(
+    check: Annotated[
+        bool, typer.Option("--check", help="Write nothing; fail if the files are not current.")
+    ] = False,
+    image_registry: Annotated[
+        str, typer.Option(help="Prefix of the image names, e.g. registry.example/team.")
+    ] = "",
+) -> None:
+    """Compile the pipelines into manifests/pipelines/."""
+    from pipelines.compilation import differences, write_compiled
+
+    if not check:
+        for path in write_compiled(image_registry):
+            print(shown_path(path))
+        return
+    found = differences(image_registry)
+    for file, difference in found.items():
+        print(f"{file} is not what the code compiles to:\n{difference}")
+    if found:
+        print("run `spavl compile` and commit the result")
+        raise typer.Exit(FAULT_OF_OURS)
+    print("the compiled pipelines are current")

@@ -1,0 +1,92 @@
+"""`spavl run`: the whole DAG on this machine."""
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pipelines.commands.paths import shown_path
+from spavl.errors import INTERRUPTED
+
+if TYPE_CHECKING:
+    from pipelines.local_run import RunRequest
+
+
+class LogChoice(StrEnum):
+    """How a run is shown."""
+
+    AUTO = "auto"
+    PLAIN = "plain"
+    JSON = "json"
+
+
+def run(
+    profile: Annotated[str, typer.Option(help="Settings to start from.")] = "pocket",
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="STAGE.KEY=VALUE", help="Change one setting; repeatable."),
+    ] = None,
+    images: Annotated[Path | None, typer.Option(help="Folder of your own pictures to add.")] = None,
+    classes: Annotated[
+        Path | None, typer.Option(help="CSV of file,class for your own pictures.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder of all runs.")] = Path("runs"),
+    name: Annotated[str | None, typer.Option(help="Name of this run's folder.")] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the newest unfinished run.")
+    ] = False,
+    log: Annotated[
+        LogChoice,
+        typer.Option(help="auto: a live display on a terminal, plain lines elsewhere."),
+    ] = LogChoice.AUTO,
+) -> None:
+    """Run the whole DAG on this machine, with no cluster.
+
+    Finished work is kept under OUT/.work and reused by later runs: only what your change touches
+    runs again. The run's folder holds summary.json, report.html and log.txt.
+    """
+    from pipelines.local_run import RunRequest, latest_unfinished, run_pipeline, start_run
+
+    out = out.absolute()
+    if resume:
+        folder, request = latest_unfinished(out)
+    else:
+        request = RunRequest(profile, tuple(set_ or ()), _absolute(images), _absolute(classes))
+        _check(request)
+        folder = start_run(request, out, name)
+    if log != LogChoice.JSON:
+        print(f"run {folder.name}: log in {shown_path(folder / 'log.txt')}")
+    try:
+        summary = run_pipeline(request, folder, out, log.value)
+    except KeyboardInterrupt:
+        print("spavl: interrupted; go on with spavl run --resume", file=sys.stderr)
+        raise typer.Exit(INTERRUPTED) from None
+    if log != LogChoice.JSON:
+        _show(summary, folder)
+
+
+def _check(request: "RunRequest") -> None:
+    """Find bad settings and missing folders before anything starts."""
+    from components.configuration import resolve
+    from pipelines.local_run import inputs_digest
+
+    resolve(request.profile, request.overrides)
+    inputs_digest(request)
+
+
+def _absolute(path: Path | None) -> str:
+    return str(path.absolute()) if path else ""
+
+
+def _show(summary: dict[str, object], folder: Path) -> None:
+    """The quiet end of a run: the table, the files, what to try next."""
+    from rich.console import Console
+
+    from components.reporting.summary import summary_table
+
+    console = Console()
+    console.print(summary_table(summary))
+    console.print(f"summary  {shown_path(folder / 'summary.json')}")
+    console.print(f"report   {shown_path(folder / 'report.html')}")

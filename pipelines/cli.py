@@ -4,27 +4,51 @@ Heavy imports live inside the commands, so that `spavl --help` answers at once.
 """
 
 import sys
+from typing import Annotated
 
 import typer
+from typer.exceptions import TyperException
 
 from pipelines.commands.compile import compile_
 from pipelines.commands.run import run
-from spavl.errors import SpavlError
+from spavl.errors import BAD_INPUT, INTERRUPTED, SpavlError
 
 app = typer.Typer(
     name="spavl",
-    help="SPA-VL on Kubeflow Pipelines: from images to safety-aligned vision-language models.",
-    no_args_is_help=True,
+    invoke_without_command=True,
     pretty_exceptions_enable=False,
 )
 app.command()(run)
 app.command("compile")(compile_)
 
 
+@app.callback()
+def spavl(
+    version: Annotated[
+        bool, typer.Option("--version", help="Say the version and end.", is_eager=True)
+    ] = False,
+) -> None:
+    """SPA-VL on Kubeflow Pipelines: from images to safety-aligned vision-language models."""
+    if version:
+        from importlib.metadata import version as version_of
+
+        print(f"spavl {version_of('spavl')}")
+        raise typer.Exit()
+
+
 def main() -> None:
-    """Run the command line; an error of ours becomes one line and its exit code."""
+    """Run the command line; a mistake of the user's becomes one line and its exit code."""
     try:
-        app()
+        code = app(sys.argv[1:] or ["--help"], prog_name="spavl", standalone_mode=False)
     except SpavlError as error:
-        print(f"spavl: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
+        code = _told(str(error), error.exit_code)
+    except TyperException as error:
+        code = _told(f"{error.format_message().rstrip('.')} (see spavl --help)", BAD_INPUT)
+    except (KeyboardInterrupt, typer.Abort):
+        code = _told("interrupted", INTERRUPTED)
+    sys.exit(code)
+
+
+def _told(line: str, code: int) -> int:
+    print(f"spavl: {line}", file=sys.stderr)
+    return code

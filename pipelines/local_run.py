@@ -7,6 +7,7 @@ The DAG is the compiled one; kfp.local walks it. What kfp and the steps print go
 import contextlib
 import json
 import os
+import shutil
 import signal
 import sys
 import traceback
@@ -16,15 +17,24 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 from types import FrameType
-from typing import Any, TextIO
+from typing import Any
 
 from pipelines.display import LogFormat, shown
-from spavl.digests import file_digest, folder_digest
-from spavl.errors import FAULT_OF_OURS, TRY_AGAIN, InputError, SpavlError
+from pipelines.preflight import check_name, inputs_digest
+from spavl.errors import (
+    BAD_INPUT,
+    FAULT_OF_OURS,
+    TRY_AGAIN,
+    BusyError,
+    InputError,
+    SpavlError,
+)
 from spavl.shards import write_json
 
 REQUEST = "request.json"
 SUMMARY = "summary.json"
+FINISHED = "finished.json"
+FULL_BELOW_BYTES = 64 * 1024
 
 
 @dataclass(frozen=True)
@@ -56,29 +66,38 @@ def start_run(request: RunRequest, out: Path, name: str | None) -> Path:
     """Make a new run's folder and keep its request there.
 
     Raises:
-        InputError: If a run of that name exists.
+        InputError: If the name is no folder's, or a run of that name exists.
     """
-    folder = out / (name or datetime.now().strftime(f"{request.profile}-%Y%m%d-%H%M%S"))
+    if name is not None:
+        check_name(name)
+    if (out / REQUEST).exists():
+        raise InputError(
+            "the folder of one run, not of all runs", str(out), f"say --out {out.parent}"
+        )
+    profile = Path(request.profile).stem
+    folder = out / (name or datetime.now().strftime(f"{profile}-%Y%m%d-%H%M%S-%f"))
     if (folder / REQUEST).exists():
-        raise InputError("a run of that name exists", str(folder), "resume it or choose another")
+        raise InputError(
+            "a run of that name exists", str(folder), "resume it or choose another name"
+        )
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / REQUEST, asdict(request))
     return folder
 
 
-def latest_unfinished(out: Path) -> tuple[Path, RunRequest]:
-    """The newest run without a summary, and what it was asked to do.
+def unfinished_run(out: Path, name: str | None) -> tuple[Path, RunRequest]:
+    """The newest run that has not come to its end, or the named one, and what it was asked to do.
 
     Raises:
         InputError: If there is none.
     """
-    requests = sorted(out.glob(f"*/{REQUEST}"), key=lambda path: path.stat().st_mtime)
-    unfinished = [path for path in requests if not (path.parent / SUMMARY).exists()]
+    requests = sorted(out.glob(f"{name or '*'}/{REQUEST}"), key=lambda path: path.stat().st_mtime)
+    unfinished = [path for path in requests if not (path.parent / FINISHED).exists()]
     if not unfinished:
-        raise InputError("no unfinished run", str(out), "start one without --resume")
-    content = json.loads(unfinished[-1].read_text())
-    content["overrides"] = tuple(content["overrides"])
-    return unfinished[-1].parent, RunRequest(**content)
+        what = "that run is finished" if name and requests else "no unfinished run"
+        where = str(out / name) if name else str(out)
+        raise InputError(what, where, "start one without --resume")
+    return unfinished[-1].parent, _read_request(unfinished[-1])
 
 
 def run_pipeline(
@@ -98,41 +117,29 @@ def run_pipeline(
     Raises:
         RunFailedError: With the message and exit code of the step that failed.
     """
-    (folder / "error.json").unlink(missing_ok=True)
     os.environ.update(_environment(folder, out))
-    with (
-        (folder / "log.txt").open("a", buffering=1) as log,
-        shown(folder, sys.stdout, log_format),
-        _printing_to(log),
-        _sigterm_ends_run(),
-    ):
-        try:
+    try:
+        with _alone(folder), _shown_and_logged(folder, log_format), _sigterm_ends_run():
+            (folder / "error.json").unlink(missing_ok=True)
             _walk(request, folder)
-        except SpavlError:
-            raise
-        except Exception as error:
-            traceback.print_exc(file=log)
-            raise _failure(folder, error) from error
+    except SpavlError:
+        raise
+    except Exception as error:
+        raise _failure(folder, error) from error
     summary: dict[str, Any] = json.loads((folder / SUMMARY).read_text())
+    # The summary is written before the champion is published; this says that all is done.
+    write_json(folder / FINISHED, {"decision": summary["decision"]})
     return summary
 
 
-def inputs_digest(request: RunRequest) -> str:
-    """Digest of the user's pictures and classes; empty where there are none.
-
-    Raises:
-        InputError: If the folder or the file is not there.
-    """
-    digest = ""
-    if request.images:
-        if not Path(request.images).is_dir():
-            raise InputError("no such folder", request.images, "give a folder of pictures")
-        digest = folder_digest(Path(request.images))
-    if request.classes:
-        if not Path(request.classes).is_file():
-            raise InputError("no such file", request.classes, "give a CSV of file,class")
-        digest += file_digest(Path(request.classes))
-    return digest
+def _read_request(path: Path) -> RunRequest:
+    try:
+        content = json.loads(path.read_text())
+        return RunRequest(**{**content, "overrides": tuple(content["overrides"])})
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"unreadable request: {error}", str(path), "start the run anew under another name"
+        ) from None
 
 
 def _walk(request: RunRequest, folder: Path) -> None:
@@ -173,6 +180,11 @@ def _environment(folder: Path, out: Path) -> dict[str, str]:
 
 
 def _failure(folder: Path, error: Exception) -> RunFailedError:
+    """The one line for what ended the run: the step's own words, where it could leave any."""
+    if shutil.disk_usage(folder).free < FULL_BELOW_BYTES:
+        return RunFailedError(
+            f"no space left ({folder}): free some, then spavl run --resume", BAD_INPUT
+        )
     log = folder / "log.txt"
     try:
         told = json.loads((folder / "error.json").read_text())
@@ -185,10 +197,33 @@ def _failure(folder: Path, error: Exception) -> RunFailedError:
 
 
 @contextlib.contextmanager
-def _printing_to(log: TextIO) -> Iterator[None]:
-    """What kfp and the steps print goes to the log."""
-    with contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
-        yield
+def _alone(folder: Path) -> Iterator[None]:
+    """Hold the run's folder, so that no other command line goes on with the same run."""
+    from filelock import FileLock, Timeout
+
+    try:
+        with FileLock(folder / ".lock", timeout=0):
+            yield
+    except Timeout:
+        raise BusyError(
+            f"another command line is at this run ({folder}): wait for it, or start another run"
+        ) from None
+
+
+@contextlib.contextmanager
+def _shown_and_logged(folder: Path, log_format: LogFormat) -> Iterator[None]:
+    """Show the run's events; what kfp and the steps print goes to the log."""
+    with (
+        (folder / "log.txt").open("a", buffering=1) as log,
+        shown(folder, sys.stdout, log_format),
+        contextlib.redirect_stdout(log),
+        contextlib.redirect_stderr(log),
+    ):
+        try:
+            yield
+        except Exception:
+            traceback.print_exc(file=log)
+            raise
 
 
 @contextlib.contextmanager

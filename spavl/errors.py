@@ -1,5 +1,7 @@
 """Errors that end a run with one clear line and a defined exit code."""
 
+from pathlib import Path
+
 DONE = 0
 FAULT_OF_OURS = 1
 BAD_INPUT = 2
@@ -30,9 +32,17 @@ class InputError(SpavlError):
 
 
 class CorruptShardError(SpavlError):
-    """A stored file does not match the checksum in its manifest."""
+    """A stored file does not match the checksum in its manifest.
+
+    Attributes:
+        path: The file.
+    """
 
     exit_code = BAD_INPUT
+
+    def __init__(self, what: str, path: Path) -> None:
+        super().__init__(f"{what} ({path}): its work is done anew by spavl run --resume")
+        self.path = path
 
 
 class BusyError(SpavlError):

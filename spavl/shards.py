@@ -160,9 +160,7 @@ def read_manifest(folder: Path | str) -> Manifest:
             "no finished data set", str(folder), "run the stage that writes it again"
         ) from None
     except (ValueError, KeyError, TypeError) as error:
-        raise CorruptShardError(
-            f"unreadable manifest ({path}): {error}; run the stage that writes it again"
-        ) from error
+        raise CorruptShardError(f"unreadable manifest: {error}", path) from error
     if version > SCHEMA_VERSION:
         raise InputError(
             f"data contract version {version}", str(path), f"this code reads up to {SCHEMA_VERSION}"
@@ -216,11 +214,9 @@ def verify_shard(path: Path, shard: Shard) -> None:
         CorruptShardError: If the file is missing or its sha256 differs.
     """
     if not path.is_file():
-        raise CorruptShardError(f"missing shard ({path}): run the stage that writes it again")
+        raise CorruptShardError("missing shard", path)
     if file_digest(path) != shard.sha256:
-        raise CorruptShardError(
-            f"shard does not match its checksum ({path}): delete its folder and run the stage again"
-        )
+        raise CorruptShardError("shard does not match its checksum", path)
 
 
 def write_json(path: Path, content: object) -> None:

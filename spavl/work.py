@@ -6,6 +6,7 @@ and any later run with the same digest takes it as it is; without it, the next r
 journal or checkpoint it finds. Kubeflow's output artifacts are published from there at the end.
 """
 
+import errno
 import json
 import os
 import shutil
@@ -20,7 +21,7 @@ from typing import Any
 
 from spavl.digests import code_digest, json_digest
 from spavl.environment import die_with_parent, run_folder, work_root
-from spavl.errors import FAULT_OF_OURS, BusyError, SpavlError
+from spavl.errors import BAD_INPUT, FAULT_OF_OURS, BusyError, CorruptShardError, SpavlError
 from spavl.events import tell
 from spavl.shards import DatasetWriter, write_json
 
@@ -158,6 +159,8 @@ def run_stage(
             publish_path(folder / name, Path(target))
         return dict(commit["result"])
     except Exception as error:
+        if isinstance(error, CorruptShardError):
+            _withdraw(error.path)
         report_error(stage.name, error)
         raise
 
@@ -183,16 +186,37 @@ def report_error(stage: str, error: Exception) -> None:
         return
     exit_code = error.exit_code if isinstance(error, SpavlError) else FAULT_OF_OURS
     message = str(error) or type(error).__name__
+    if full := _disk_is_full(error):
+        exit_code = BAD_INPUT
+        message = f"no space left ({folder}): free some, then spavl run --resume"
     folder.mkdir(parents=True, exist_ok=True)
     content = {
         "stage": stage,
         "exit_code": exit_code,
         "message": message,
-        "expected": isinstance(error, SpavlError),
+        "expected": full or isinstance(error, SpavlError),
         "trace": "".join(traceback.format_exception(error)),
     }
     write_json(folder / "error.json", content)
     tell(stage, "failed", message=message, exit_code=exit_code)
+
+
+def _disk_is_full(error: Exception) -> bool:
+    """Libraries wrap the system's error in their own, so the words count too."""
+    full = {errno.ENOSPC, errno.EDQUOT}
+    return getattr(error, "errno", None) in full or "No space left" in str(error)
+
+
+def _withdraw(path: Path) -> None:
+    """Take back the commit of the work that a corrupt file belongs to, so that it is done anew.
+
+    A published file is the same file as the work's own, by hard link; where it is a copy, the work
+    is sound and publishes it again.
+    """
+    for commit in work_root().glob(f"*/*/{COMMIT}"):
+        twins = commit.parent.rglob(path.name) if path.exists() else iter(())
+        if path.is_relative_to(commit.parent) or any(twin.samefile(path) for twin in twins):
+            commit.unlink()
 
 
 def _locked_commit(

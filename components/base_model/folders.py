@@ -9,6 +9,9 @@ from spavl.errors import InputError
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
 """Endings of weight files that can run code when they are loaded."""
 
+FAMILIES = ("llava", "qwen2_5_vl")
+"""Values of `model_type` whose training this project knows."""
+
 
 def check_model_folder(folder: Path) -> None:
     """Checks that a folder is a whole model in Hugging Face layout, with safe weights.
@@ -24,6 +27,12 @@ def check_model_folder(folder: Path) -> None:
             "the model brings code of its own (auto_map)",
             str(folder / "config.json"),
             "give a model of a family that transformers knows",
+        )
+    if config.get("model_type") not in FAMILIES:
+        raise InputError(
+            f"a model of the family {config.get('model_type')!r}",
+            str(folder),
+            f"give one of {', '.join(FAMILIES)}",
         )
     for path in sorted(folder.iterdir()):
         if path.suffix in PICKLES:

@@ -43,12 +43,17 @@ def prepare(settings: Mapping[str, Any]) -> BaseModelHandle:
 
 def _folder(settings: BaseModelSettings) -> Path:
     if settings.source == "path":
-        return _given(settings)
+        return given_folder(settings)
     shared = {"seed": settings.seed, "threads": settings.threads}
     return prepared_pocket_base(settings.pocket.model_copy(update=shared))
 
 
-def _given(settings: BaseModelSettings) -> Path:
+def given_folder(settings: BaseModelSettings) -> Path:
+    """The folder of the user's own model.
+
+    Raises:
+        InputError: The settings name none, or it is no model that can be loaded safely.
+    """
     if not settings.path:
         raise InputError("no folder", "base_model.path", "name the folder of the model")
     folder = Path(settings.path.removeprefix("file://")).expanduser().resolve()

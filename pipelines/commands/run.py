@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pipelines.commands.paths import shown_path
-from spavl.errors import INTERRUPTED
+from spavl.errors import INTERRUPTED, InputError
 
 if TYPE_CHECKING:
     from pipelines.local_run import RunRequest
@@ -35,7 +35,7 @@ def run(
     out: Annotated[Path, typer.Option(help="Folder of all runs.")] = Path("runs"),
     name: Annotated[str | None, typer.Option(help="Name of this run's folder.")] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with the newest unfinished run.")
+        bool, typer.Option("--resume", help="Go on with the newest unfinished run, or with --name.")
     ] = False,
     log: Annotated[
         LogChoice,
@@ -47,14 +47,16 @@ def run(
     Finished work is kept under OUT/.work and reused by later runs: only what your change touches
     runs again. The run's folder holds summary.json, report.html and log.txt.
     """
-    from pipelines.local_run import RunRequest, latest_unfinished, run_pipeline, start_run
+    from pipelines.local_run import RunRequest, run_pipeline, start_run, unfinished_run
+    from pipelines.preflight import check_request
 
     out = out.absolute()
+    request = RunRequest(profile, tuple(set_ or ()), _absolute(images), _absolute(classes))
     if resume:
-        folder, request = latest_unfinished(out)
-    else:
-        request = RunRequest(profile, tuple(set_ or ()), _absolute(images), _absolute(classes))
-        _check(request)
+        _require_unchanged(request)
+        folder, request = unfinished_run(out, name)
+    check_request(request, out)
+    if not resume:
         folder = start_run(request, out, name)
     if log != LogChoice.JSON:
         print(f"run {folder.name}: log in {shown_path(folder / 'log.txt')}")
@@ -67,13 +69,15 @@ def run(
         _show(summary, folder)
 
 
-def _check(request: "RunRequest") -> None:
-    """Find bad settings and missing folders before anything starts."""
-    from components.configuration import resolve
-    from pipelines.local_run import inputs_digest
-
-    resolve(request.profile, request.overrides)
-    inputs_digest(request)
+def _require_unchanged(request: "RunRequest") -> None:
+    """A resumed run is the run that was started; other settings make another run."""
+    given = [*request.overrides, request.images, request.classes]
+    if any(given) or request.profile != "pocket":
+        raise InputError(
+            "a resumed run keeps what it was started with",
+            "--resume",
+            "leave out the other options, or start a new run: finished work is reused",
+        )
 
 
 def _absolute(path: Path | None) -> str:

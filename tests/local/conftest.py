@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
+import PIL.Image
 import pytest
 
-from tests.local.running import Ended, spavl_run
+from tests.local.running import TINY, Ended, spavl_run
 
 
 @pytest.fixture(scope="session")
@@ -17,5 +18,26 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def small_run(runs: Path) -> Ended:
     """The whole DAG at smaller settings. The trained pocket base is kept in the user's cache."""
     ended = spavl_run(runs, "small")
+    assert ended.code == 0, ended.output
+    return ended
+
+
+@pytest.fixture(scope="session")
+def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A user's folder: six usable pictures, a torn one, an empty one."""
+    folder = tmp_path_factory.mktemp("photographs")
+    for index in range(6):
+        picture = PIL.Image.effect_mandelbrot((320, 200), (-2, -1, 1, 1 + index / 5), 40)
+        picture.convert("RGB").save(folder / f"photograph {index}.jpg")
+    (folder / "torn.jpg").write_bytes((folder / "photograph 0.jpg").read_bytes()[:200])
+    (folder / "empty.png").touch()
+    return folder
+
+
+@pytest.fixture(scope="session")
+def with_photographs(photographs: Path, tmp_path_factory: pytest.TempPathFactory) -> Ended:
+    """A tiny run with the user's folder added."""
+    out = tmp_path_factory.mktemp("first")
+    ended = spavl_run(out, "run", f"--images={photographs}", settings=TINY)
     assert ended.code == 0, ended.output
     return ended

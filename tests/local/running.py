@@ -4,10 +4,12 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+SPAVL = (str(Path(sys.executable).parent / "spavl"),)
 
 SMALL = {
     "collection.pocket_pictures": 2,
@@ -44,26 +46,60 @@ class Ended:
         return content
 
 
+def spavl(
+    *arguments: str, timeout: float, env: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """The command line, with standard error in its output."""
+    return subprocess.run(
+        [*SPAVL, *arguments],
+        env={**os.environ, **(env or {})},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
+
+
 def spavl_run(
-    out: Path, name: str, *arguments: str, settings: Mapping[str, object] = SMALL
+    out: Path,
+    name: str,
+    *arguments: str,
+    settings: Mapping[str, object] = SMALL,
+    launcher: Sequence[str] = SPAVL,
+    env: Mapping[str, str] | None = None,
 ) -> Ended:
     """`spavl run`, as a user would call it."""
-    process = start_spavl_run(out, name, *arguments, settings=settings)
+    process = start_spavl_run(out, name, *arguments, settings=settings, launcher=launcher, env=env)
     output, _ = process.communicate(timeout=900)
     return Ended(process.returncode, output, out / name)
 
 
 def start_spavl_run(
-    out: Path, name: str, *arguments: str, settings: Mapping[str, object]
+    out: Path,
+    name: str,
+    *arguments: str,
+    settings: Mapping[str, object],
+    launcher: Sequence[str] = SPAVL,
+    env: Mapping[str, str] | None = None,
 ) -> subprocess.Popen[str]:
     """`spavl run` in a process group of its own, as a terminal would start it."""
     overrides = [f"--set={key}={value}" for key, value in settings.items()]
-    command = [str(Path(sys.executable).parent / "spavl"), "run", f"--out={out}", f"--name={name}"]
+    inherited = {key: value for key, value in os.environ.items() if key != "SPAVL_WORK_ROOT"}
     return subprocess.Popen(
-        [*command, *overrides, *arguments],
-        env={key: value for key, value in os.environ.items() if key != "SPAVL_WORK_ROOT"},
+        [*launcher, "run", f"--out={out}", f"--name={name}", *overrides, *arguments],
+        env={**inherited, **(env or {})},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
     )
+
+
+def comparable(summary: dict[str, Any]) -> dict[str, Any]:
+    """A summary without what may differ between equal runs: seconds and the run's own places."""
+    kept = {key: value for key, value in summary.items() if key != "seconds"}
+    kept["champion"] = {
+        key: value for key, value in (kept["champion"] or {}).items() if key != "folder"
+    }
+    return kept

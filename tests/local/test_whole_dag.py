@@ -5,21 +5,10 @@ import os
 import signal
 import sqlite3
 from pathlib import Path
-from typing import Any
 
-import PIL.Image
 import pytest
 
-from tests.local.running import TINY, Ended, spavl_run, start_spavl_run
-
-
-def comparable(summary: dict[str, Any]) -> dict[str, Any]:
-    """A summary without what may differ between equal runs: seconds and the run's own places."""
-    kept = {key: value for key, value in summary.items() if key != "seconds"}
-    kept["champion"] = {
-        key: value for key, value in (kept["champion"] or {}).items() if key != "folder"
-    }
-    return kept
+from tests.local.running import TINY, Ended, comparable, spavl_run, start_spavl_run
 
 
 def test_the_run_leaves_what_people_look_for(small_run: Ended) -> None:
@@ -74,27 +63,6 @@ def test_a_second_equal_run_keeps_all_work_and_says_the_same(small_run: Ended) -
     assert again.code == 0, again.output
     assert "] started" not in again.output
     assert comparable(again.summary) == comparable(small_run.summary)
-
-
-@pytest.fixture(scope="module")
-def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A user's folder: six usable pictures, a torn one, an empty one."""
-    folder = tmp_path_factory.mktemp("photographs")
-    for index in range(6):
-        picture = PIL.Image.effect_mandelbrot((320, 200), (-2, -1, 1, 1 + index / 5), 40)
-        picture.convert("RGB").save(folder / f"photograph {index}.jpg")
-    (folder / "torn.jpg").write_bytes((folder / "photograph 0.jpg").read_bytes()[:200])
-    (folder / "empty.png").touch()
-    return folder
-
-
-@pytest.fixture(scope="module")
-def with_photographs(photographs: Path, tmp_path_factory: pytest.TempPathFactory) -> Ended:
-    """A tiny run with the user's folder added."""
-    out = tmp_path_factory.mktemp("first")
-    ended = spavl_run(out, "run", f"--images={photographs}", settings=TINY)
-    assert ended.code == 0, ended.output
-    return ended
 
 
 def test_photographs_run_through_every_stage_and_enter_no_figure(with_photographs: Ended) -> None:

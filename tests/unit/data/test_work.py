@@ -1,5 +1,6 @@
 """Finished work is reused, unfinished work is taken up, and one writer works at a time."""
 
+import errno
 import json
 import os
 import signal
@@ -11,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from spavl.errors import InputError
+from spavl.errors import CorruptShardError, InputError
 from spavl.records import SetAside
-from spavl.shards import read_manifest
+from spavl.shards import read_manifest, read_records
 from spavl.work import Stage, Work, run_stage
 
 STAGE = Stage("trial", "spavl.seeds", {"rows": 3}, {"images": "abc"})
@@ -137,3 +138,29 @@ def test_a_step_ends_with_the_command_line_that_started_it(tmp_path: Path) -> No
             return
         time.sleep(0.05)
     pytest.fail("the step outlived its command line")
+
+
+def test_the_work_of_a_corrupt_shard_is_done_anew(tmp_path: Path) -> None:
+    published = tmp_path / "published"
+    run_stage(STAGE, write_rows, {"rows": published})
+    shard = published / "part-00000.parquet"
+    shard.write_bytes(shard.read_bytes()[:-1] + b"x")
+    later = Stage("later", "spavl.seeds", {}, {})
+
+    def read(work: Work) -> dict[str, int]:
+        return {"rows": sum(1 for _ in read_records(published, SetAside))}
+
+    with pytest.raises(CorruptShardError, match=r"part-00000.*spavl run --resume"):
+        run_stage(later, read)
+    run_stage(STAGE, write_rows, {"rows": published})
+    assert run_stage(later, read) == {"rows": 3}
+
+
+def test_a_full_disk_is_bad_surroundings_and_not_our_fault(tmp_path: Path) -> None:
+    def fill(work: Work) -> dict[str, int]:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(OSError, match="No space left"):
+        run_stage(STAGE, fill)
+    told = json.loads((tmp_path / "run/error.json").read_text())
+    assert (told["exit_code"], told["expected"]) == (2, True)

@@ -1,0 +1,28 @@
+"""Whether a folder holds any usable picture, found out before a run starts."""
+
+from collections import Counter
+from pathlib import Path
+
+from components.collection.photographs import photographs
+from spavl.errors import InputError
+from spavl.records import Image
+from spavl.settings.collection import CollectionSettings
+
+
+def require_usable_picture(folder: Path, settings: CollectionSettings) -> None:
+    """Look for the first usable picture.
+
+    Raises:
+        InputError: There is none; says what the files are instead.
+    """
+    reasons: Counter[str] = Counter()
+    for candidate in photographs(folder, {}, settings):
+        if isinstance(candidate, Image):
+            return
+        reasons[candidate.reason] += 1
+    told = ", ".join(f"{n} {reason}" for reason, n in sorted(reasons.items()))
+    raise InputError(
+        f"no usable picture ({told or 'no files at all'})",
+        str(folder),
+        "give a folder with JPEG, PNG, WebP, GIF, BMP or TIFF pictures",
+    )

@@ -1,0 +1,143 @@
+"""What can be known before a run starts: bad input ends it here, before any long work."""
+
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from spavl.digests import file_digest, folder_digest
+from spavl.errors import InputError
+
+if TYPE_CHECKING:
+    from pipelines.local_run import RunRequest
+
+MIB = 2**20
+# The pocket run leaves about 60 MiB; the rest is room for what the system writes beside it.
+FREE_MIB_AT_LEAST = 300
+# Reward model, DPO and PPO models, and a trainer's checkpoint with two moments of the optimizer.
+MODEL_COPIES = 6
+
+
+def check_request(request: "RunRequest", out: Path) -> None:
+    """Check settings, folders and the disk, cheapest first.
+
+    Args:
+        request: What to run.
+        out: Folder of all runs; made where it is missing.
+
+    Raises:
+        InputError: Names the first thing that is wrong.
+    """
+    from components.configuration import resolve
+
+    settings = resolve(request.profile, request.overrides)
+    check_writable(out)
+    if "SPAVL_WORK_ROOT" in os.environ:
+        check_writable(Path(os.environ["SPAVL_WORK_ROOT"]))
+    check_pictures(request, out, settings.collection)
+    model = _model_folder(settings.base_model)
+    check_space(out, MODEL_COPIES * _mib(model) if model else 0)
+
+
+def check_writable(folder: Path) -> None:
+    """Make the folder where it is missing, and write into it.
+
+    Raises:
+        InputError: If either cannot be done.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise InputError(
+            f"cannot write here: {reason}", str(folder), "name another folder with --out"
+        ) from None
+
+
+def check_space(folder: Path, model_mib: int) -> None:
+    """Check that the disk has room for a run.
+
+    Args:
+        folder: Where the run will write.
+        model_mib: What the run's models will take, MiB.
+
+    Raises:
+        InputError: If it has not.
+    """
+    free, wanted = shutil.disk_usage(folder).free // MIB, FREE_MIB_AT_LEAST + model_mib
+    if free < wanted:
+        raise InputError(
+            f"{free} MiB free, a run wants {wanted} MiB",
+            str(folder),
+            "free some, or name a folder on another disk with --out",
+        )
+
+
+def check_name(name: str) -> None:
+    """Check that a run's name can be a folder's.
+
+    Raises:
+        InputError: If it cannot.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name):
+        raise InputError(
+            "a run's name of other than letters, digits, '.', '_' and '-'", name, "choose another"
+        )
+
+
+def check_pictures(request: "RunRequest", out: Path, collection: Mapping[str, Any]) -> None:
+    """Check the user's folder and table of classes.
+
+    Args:
+        request: What to run.
+        out: Folder of all runs.
+        collection: The collection stage's settings.
+
+    Raises:
+        InputError: If one is missing or wrong, no picture is usable, or the runs would be written
+            among the pictures.
+    """
+    from components.collection.classes import read_classes
+    from components.collection.usable import require_usable_picture
+    from spavl.settings.collection import CollectionSettings
+
+    if request.classes and not request.images:
+        raise InputError("classes without pictures", request.classes, "give --images as well")
+    if not request.images:
+        return
+    folder = Path(request.images)
+    if not folder.is_dir():
+        raise InputError("no such folder", request.images, "give a folder of pictures")
+    if out.resolve().is_relative_to(folder.resolve()):
+        raise InputError(
+            "runs would be written among the pictures", str(out), "name another folder with --out"
+        )
+    if request.classes and not Path(request.classes).is_file():
+        raise InputError("no such file", request.classes, "give a CSV of file,class")
+    if request.classes:
+        read_classes(Path(request.classes), folder)
+    require_usable_picture(folder, CollectionSettings.parse(dict(collection), "collection"))
+
+
+def inputs_digest(request: "RunRequest") -> str:
+    """Digest of the user's pictures and classes; empty where there are none."""
+    digest = folder_digest(Path(request.images)) if request.images else ""
+    return digest + (file_digest(Path(request.classes)) if request.classes else "")
+
+
+def _model_folder(settings: Mapping[str, Any]) -> Path | None:
+    """The folder of the user's own base model, checked; None for the pocket world's."""
+    from components.base_model.preparing import given_folder
+    from spavl.settings.base_model import BaseModelSettings
+
+    parsed = BaseModelSettings.parse(dict(settings), "base_model")
+    return None if parsed.source == "pocket" else given_folder(parsed)
+
+
+def _mib(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.glob("*.safetensors")) // MIB

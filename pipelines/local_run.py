@@ -19,6 +19,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from components.configuration import profile_label
 from pipelines.display import LogFormat, shown
 from pipelines.preflight import check_name, inputs_digest
 from spavl.errors import (
@@ -42,7 +43,7 @@ class RunRequest:
     """What a run was asked to do; kept in its folder so that it can be resumed.
 
     Attributes:
-        profile: Profile's name.
+        profile: Profile's name, or the absolute path of the user's own.
         overrides: `stage.key=value` each.
         images: Absolute folder of the user's pictures; empty for none.
         classes: Absolute path of the user's CSV of classes; empty for none.
@@ -74,8 +75,8 @@ def start_run(request: RunRequest, out: Path, name: str | None) -> Path:
         raise InputError(
             "the folder of one run, not of all runs", str(out), f"say --out {out.parent}"
         )
-    profile = Path(request.profile).stem
-    folder = out / (name or datetime.now().strftime(f"{profile}-%Y%m%d-%H%M%S-%f"))
+    label = f"{profile_label(request.profile)}-{datetime.now():%Y%m%d-%H%M%S-%f}"
+    folder = out / (name or label)
     if (folder / REQUEST).exists():
         raise InputError(
             "a run of that name exists", str(folder), "resume it or choose another name"

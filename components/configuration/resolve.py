@@ -1,42 +1,23 @@
 """Merging a profile with overrides and checking the result, stage by stage."""
 
-import difflib
 from collections.abc import Iterable, Mapping
-from importlib import resources
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
+from pydantic import ValidationError
 
+from components.configuration.layers import Tree, given, merge, origins, plain
+from components.configuration.profiles import profile_layers
+from components.configuration.stages import SHARED_KEYS, STAGES
 from spavl.errors import InputError
-from spavl.settings.base_model import BaseModelSettings
-from spavl.settings.collection import CollectionSettings
 from spavl.settings.common import StageSettings
-from spavl.settings.dpo import DpoSettings
-from spavl.settings.evaluation import EvaluationSettings
-from spavl.settings.gate import GateSettings
-from spavl.settings.labeling import LabelingSettings
-from spavl.settings.ppo import PpoSettings
-from spavl.settings.questions import QuestionsSettings
-from spavl.settings.reporting import ReportingSettings
-from spavl.settings.responses import ResponsesSettings
-from spavl.settings.reward_modeling import RewardModelingSettings
+from spavl.settings.messages import one_line, problems, unknown_key
 from spavl.shards import write_json
 
-STAGES: Mapping[str, type[StageSettings]] = {
-    "base_model": BaseModelSettings,
-    "collection": CollectionSettings,
-    "questions": QuestionsSettings,
-    "responses": ResponsesSettings,
-    "labeling": LabelingSettings,
-    "reward_modeling": RewardModelingSettings,
-    "dpo": DpoSettings,
-    "ppo": PpoSettings,
-    "evaluation": EvaluationSettings,
-    "gate": GateSettings,
-    "reporting": ReportingSettings,
-}
-SHARED_KEYS = ("seed", "threads")
+OVERRIDE = "--set"
+"""Origin of values that an override gave."""
 
 
 class Settings(NamedTuple):
@@ -60,17 +41,25 @@ class Settings(NamedTuple):
     responder_groups: list[str]
 
 
-def profile_names() -> list[str]:
-    """Names of the profiles that ship with the project."""
-    folder = resources.files("components.configuration") / "profiles"
-    return sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir())
+@dataclass(frozen=True)
+class Resolved:
+    """Validated settings and who gave them.
+
+    Attributes:
+        stages: Settings by stage.
+        origins: Who gave a value, by its key, e.g. `{"dpo.beta": "--set"}`; what is not here is a
+            default.
+    """
+
+    stages: Mapping[str, StageSettings]
+    origins: Mapping[str, str]
 
 
 def resolve(profile: str, overrides: Iterable[str] = (), snapshot: str | None = None) -> Settings:
     """Settings of every stage.
 
     Args:
-        profile: Name of a profile.
+        profile: A profile's name, the path of a YAML file, or YAML.
         overrides: `stage.key=value` each, values in YAML; also `seed=...` and `threads=...`, which
             go to every stage that does not set its own.
         snapshot: File that keeps all settings as JSON; none by default.
@@ -78,16 +67,11 @@ def resolve(profile: str, overrides: Iterable[str] = (), snapshot: str | None = 
     Raises:
         InputError: Names the profile, key or value that is wrong.
     """
-    tree = _load_profile(profile)
-    for override in overrides:
-        _apply(tree, override)
-    shared = {key: tree.pop(key) for key in SHARED_KEYS if key in tree}
-    unknown = sorted(set(tree) - set(STAGES))
-    if unknown:
-        raise _unknown_key("stage", unknown[0], STAGES)
+    resolved = resolve_with_origins(profile, overrides)
+    # KFP's structs hold no null: optional settings default to None, so leaving it out is exact.
     stages = {
-        name: _validate(name, model, {**shared, **(tree.get(name) or {})})
-        for name, model in STAGES.items()
+        name: settings.model_dump(mode="json", exclude_none=True)
+        for name, settings in resolved.stages.items()
     }
     if snapshot:
         Path(snapshot).parent.mkdir(parents=True, exist_ok=True)
@@ -95,44 +79,60 @@ def resolve(profile: str, overrides: Iterable[str] = (), snapshot: str | None = 
     return Settings(**stages, responder_groups=_groups(stages["responses"]))
 
 
-def _load_profile(profile: str) -> dict[str, Any]:
-    if profile not in profile_names():
-        raise _unknown_key("profile", profile, profile_names())
-    path = resources.files("components.configuration") / "profiles" / f"{profile}.yaml"
-    tree: dict[str, Any] = yaml.safe_load(path.read_text())
+def resolve_with_origins(profile: str, overrides: Iterable[str] = ()) -> Resolved:
+    """Settings of every stage, and where each value came from; see `resolve`."""
+    tree: Tree = {}
+    for layer in profile_layers(profile):
+        tree = merge(tree, given(layer.tree, layer.origin))
+    tree = merge(tree, given(_overrides(overrides), OVERRIDE))
+    stages = _stages(tree)
+    return Resolved(_validate(plain(stages)), dict(origins(stages)))
+
+
+def _overrides(overrides: Iterable[str]) -> dict[str, Any]:
+    """All overrides as one tree, so that their order matters only where they name the same key."""
+    tree: dict[str, Any] = {}
+    for override in overrides:
+        _put(tree, override)
     return tree
 
 
-def _apply(tree: dict[str, Any], override: str) -> None:
+def _put(tree: dict[str, Any], override: str) -> None:
     key, equals, text = override.partition("=")
-    if not equals or not key.strip():
-        raise InputError("an override without '='", override, "write it as stage.key=value")
+    parts = key.strip().split(".")
+    if not equals or not all(parts):
+        raise InputError("an override without key and '='", override, "write it as stage.key=value")
     try:
         value = yaml.safe_load(text)
     except yaml.YAMLError:
         raise InputError("a value that is no YAML", override, "quote it") from None
-    *path, last = key.strip().split(".")
     node = tree
-    for part in path:
-        child = node.setdefault(part, {})
-        if not isinstance(child, dict):
+    for part in parts[:-1]:
+        node = node.setdefault(part, {})
+        if not isinstance(node, dict):
             raise InputError("a key below a plain value", override, f"{part} holds no keys")
-        node = child
-    node[last] = value
+    node[parts[-1]] = value
 
 
-def _validate(name: str, model: type[StageSettings], raw: dict[str, Any]) -> dict[str, Any]:
-    for key in raw:
-        if key not in model.model_fields:
-            raise _unknown_key("setting", key, model.model_fields, f"{name}.")
-    # KFP's structs hold no null: optional settings default to None, so leaving it out is exact.
-    return model.parse(raw, name).model_dump(mode="json", exclude_none=True)
+def _stages(tree: dict[str, Any]) -> dict[str, Any]:
+    """Settings by stage, with those for all stages handed to each that has none of its own."""
+    for name in tree:
+        if name not in STAGES and name not in SHARED_KEYS:
+            raise unknown_key("stage", name, (*STAGES, *SHARED_KEYS))
+    shared = {key: tree[key] for key in SHARED_KEYS if key in tree}
+    return {name: merge(dict(shared), tree.get(name, {}), name) for name in STAGES}
 
 
-def _unknown_key(kind: str, name: str, known: Iterable[str], prefix: str = "") -> InputError:
-    near = difflib.get_close_matches(name, list(known), n=1)
-    remedy = f"did you mean {prefix}{near[0]}?" if near else f"known: {', '.join(sorted(known))}"
-    return InputError(f"unknown {kind}", f"{prefix}{name}", remedy)
+def _validate(raw: Mapping[str, Any]) -> dict[str, StageSettings]:
+    stages, wrong = dict[str, StageSettings](), list[InputError]()
+    for name, model in STAGES.items():
+        try:
+            stages[name] = model.model_validate(raw[name])
+        except ValidationError as error:
+            wrong += problems(model, error, raw[name], name)
+    if wrong:
+        raise one_line(wrong)
+    return stages
 
 
 def _groups(responses: Mapping[str, Any]) -> list[str]:

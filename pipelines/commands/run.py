@@ -47,11 +47,14 @@ def run(
     Finished work is kept under OUT/.work and reused by later runs: only what your change touches
     runs again. The run's folder holds summary.json, report.html and log.txt.
     """
+    from components.configuration import absolute_profile
     from pipelines.local_run import RunRequest, run_pipeline, start_run, unfinished_run
     from pipelines.preflight import check_request
 
     out = out.absolute()
-    request = RunRequest(profile, tuple(set_ or ()), _absolute(images), _absolute(classes))
+    request = RunRequest(
+        absolute_profile(profile), tuple(set_ or ()), _absolute(images), _absolute(classes)
+    )
     if resume:
         _require_unchanged(request)
         folder, request = unfinished_run(out, name)

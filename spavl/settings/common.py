@@ -4,7 +4,7 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from spavl.errors import InputError
+from spavl.settings.messages import one_line, problems
 
 
 class StageSettings(BaseModel):
@@ -13,7 +13,9 @@ class StageSettings(BaseModel):
     Kubeflow passes numbers as floats; pydantic turns whole ones back into integers.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, protected_namespaces=(), allow_inf_nan=False
+    )
 
     seed: int = Field(42, description="The run's seed.", ge=0)
     threads: int = Field(2, description="Torch threads; part of the result.", ge=1)
@@ -27,11 +29,9 @@ class StageSettings(BaseModel):
             where: The stage's key, for the message.
 
         Raises:
-            InputError: Names the first bad key.
+            InputError: Says the first mistake, and where the others are.
         """
         try:
             return cls.model_validate(settings)
         except ValidationError as error:
-            first = error.errors()[0]
-            key = ".".join((where, *map(str, first["loc"])))
-            raise InputError(first["msg"], key, "correct this setting") from None
+            raise one_line(problems(cls, error, settings, where)) from None

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from components.configuration import profile_names, resolve
-from components.configuration.resolve import STAGES
+from components.configuration.stages import STAGES
 from spavl.errors import InputError
 
 
@@ -49,6 +49,41 @@ def test_the_snapshot_holds_all_settings(tmp_path: Path) -> None:
         ("pocket", "dpo.beta", "write it as stage.key=value"),
         ("pocket", "seed.x=1", "holds no keys"),
         ("pocket", "dpo.beta=[", "quote it"),
+        ("pocket", "=1", "write it as stage.key=value"),
+        ("pocket", "dpo.beta=-1", "-1 is not above 0 (dpo.beta)"),
+        ("pocket", "dpo.beta=.inf", "inf is not a finite number (dpo.beta)"),
+        ("pocket", "dpo.num_train_epochs=1.5", "1.5 is not a whole number"),
+        ("pocket", "dpo.gradient_checkpointing=perhaps", "'perhaps' is not true or false"),
+        ("pocket", "dpo.dtype=fp16", "'fp16' is not 'float32' or 'bfloat16' (dpo.dtype)"),
+        ("pocket", "dpo=3", "3 is not keys with values (dpo)"),
+        ("pocket", "reporting.title=", "None is not a text (reporting.title)"),
+        ("pocket", "labeling.pairing.groups=1", "1 is not 2 or above (labeling.pairing.groups)"),
+        (
+            "pocket",
+            "labeling.pairing.pair_per_question=1",
+            "did you mean labeling.pairing.pairs_per_question?",
+        ),
+        (
+            "pocket",
+            "questions.captioner.batchsize=1",
+            "unknown setting (questions.captioner.batchsize): "
+            "did you mean questions.captioner.batch_size?",
+        ),
+        (
+            "pocket",
+            "questions.captioner={backend: openai, model: m, base_url: 'ftp://h'}",
+            "'ftp://h' is not of the form ^https?:// (questions.captioner.base_url)",
+        ),
+        ("pocket", "questions.captioner.backend=gpt", "'gpt' is not one of 'transformers', 'op"),
+        ("pocket", "questions.writer={backend: openai}", "missing setting (questions.writer."),
+        (
+            "pocket",
+            "responses.responders.guardian.sampling.temprature=1",
+            "did you mean responses.responders.guardian.sampling.temperature?",
+        ),
+        ("pocket", "responses.responders.guardain.system=x", "did you mean responses.responders.g"),
+        ("pocket", "responses.responders.curt.system=x", "give persona or system, not both"),
+        ("pocket", "labeling.splitting={test: 0.6, validation: 0.5}", "below 1 (labeling.splitt"),
     ],
 )
 def test_a_mistake_is_one_clear_line(profile: str, override: str, message: str) -> None:
@@ -56,6 +91,34 @@ def test_a_mistake_is_one_clear_line(profile: str, override: str, message: str) 
         resolve(profile, [override] if override else [])
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_several_mistakes_are_told_at_once_unknown_keys_first() -> None:
+    with pytest.raises(InputError) as caught:
+        resolve("pocket", ["ppo.lam=2", "dpo.beta=-1", "dpo.bta=1", "gate.help_floor=x"])
+    assert str(caught.value) == (
+        "unknown setting (dpo.bta): did you mean dpo.beta? "
+        "(and 3 more: dpo.beta, ppo.lam, gate.help_floor)"
+    )
+
+
+def test_another_backend_begins_anew_whatever_the_order_of_overrides() -> None:
+    overrides = [
+        "questions.captioner.base_url=http://127.0.0.1:1/v1",
+        "questions.captioner.model=m",
+        "questions.captioner.backend=openai",
+    ]
+    for ordered in (overrides, overrides[::-1]):
+        captioner = resolve("pocket", ordered).questions["captioner"]
+        assert (captioner["backend"], captioner["model"]) == ("openai", "m")
+        assert "batch_size" not in captioner
+
+
+def test_all_items_of_a_list_change_at_once() -> None:
+    responders = resolve("pocket", ["responses.responders.*.sampling.temperature=0.5"]).responses[
+        "responders"
+    ]
+    assert {responder["sampling"]["temperature"] for responder in responders} == {0.5}
 
 
 def test_optional_settings_default_to_none_so_that_leaving_null_out_is_exact() -> None:

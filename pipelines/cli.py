@@ -9,17 +9,21 @@ from typing import Annotated
 import typer
 from typer.exceptions import TyperException
 
-from pipelines.commands.compile import compile_
-from pipelines.commands.run import run
+from pipelines.commands.compile import COMPILE_EXAMPLES, compile_
+from pipelines.commands.config import config
+from pipelines.commands.run import RUN_EXAMPLES, run
 from spavl.errors import BAD_INPUT, INTERRUPTED, SpavlError
 
 app = typer.Typer(
     name="spavl",
+    epilog="First steps: spavl doctor says what works here, spavl run makes everything in small, "
+    "spavl COMMAND --help explains a command. Shell completion: spavl --install-completion.",
     invoke_without_command=True,
     pretty_exceptions_enable=False,
 )
-app.command()(run)
-app.command("compile")(compile_)
+app.command(epilog=RUN_EXAMPLES)(run)
+app.command("compile", epilog=COMPILE_EXAMPLES)(compile_)
+app.add_typer(config, name="config")
 
 
 @app.callback()

@@ -7,6 +7,14 @@ import typer
 from pipelines.commands.paths import shown_path
 from spavl.errors import FAULT_OF_OURS
 
+COMPILE_EXAMPLES = """Examples:
+
+  spavl compile
+
+  spavl compile --image-registry registry.example/team
+
+  spavl compile --check"""
+
 
 def compile_(
     check: Annotated[

@@ -7,11 +7,26 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pipelines.commands.completion import complete_profile, complete_setting
 from pipelines.commands.paths import shown_path
 from spavl.errors import INTERRUPTED, InputError
 
 if TYPE_CHECKING:
     from pipelines.local_run import RunRequest
+
+
+RUN_EXAMPLES = """Examples:
+
+  spavl run
+
+  spavl run --set dpo.beta=0.2 --set seed=7
+
+  spavl run --profile mine.yaml --images photos/ --name first
+
+  spavl run --resume
+
+Exit codes: 0 done, promoted or not; 1 a fault of ours; 2 bad input or settings; 75 try again;
+130 Ctrl-C. See also: spavl config show, spavl doctor, docs/quickstart.md."""
 
 
 class LogChoice(StrEnum):
@@ -23,23 +38,56 @@ class LogChoice(StrEnum):
 
 
 def run(
-    profile: Annotated[str, typer.Option(help="Settings to start from.")] = "pocket",
+    profile: Annotated[
+        str,
+        typer.Option(
+            help="Settings to start from: a name of spavl config profiles, or the path of your "
+            "own YAML file.",
+            autocompletion=complete_profile,
+        ),
+    ] = "pocket",
     set_: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="STAGE.KEY=VALUE", help="Change one setting; repeatable."),
+        typer.Option(
+            "--set",
+            metavar="STAGE.KEY=VALUE",
+            help="Change one setting, e.g. dpo.beta=0.2; repeatable. spavl config show lists all.",
+            autocompletion=complete_setting,
+        ),
     ] = None,
-    images: Annotated[Path | None, typer.Option(help="Folder of your own pictures to add.")] = None,
+    images: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of your own pictures to add. Unusable ones are set aside and reported."
+        ),
+    ] = None,
     classes: Annotated[
-        Path | None, typer.Option(help="CSV of file,class for your own pictures.")
+        Path | None,
+        typer.Option(
+            help="CSV with the columns file and class that says what your own pictures show."
+        ),
     ] = None,
-    out: Annotated[Path, typer.Option(help="Folder of all runs.")] = Path("runs"),
-    name: Annotated[str | None, typer.Option(help="Name of this run's folder.")] = None,
+    out: Annotated[
+        Path, typer.Option(help="Folder of all runs; finished work is shared among them.")
+    ] = Path("runs"),
+    name: Annotated[
+        str | None,
+        typer.Option(help="Name of this run's folder; profile and time by default."),
+    ] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with the newest unfinished run, or with --name.")
+        bool,
+        typer.Option(
+            "--resume",
+            help="Go on with the newest unfinished run in OUT, or the one that --name says, as "
+            "it was asked for; finished work is kept.",
+        ),
     ] = False,
     log: Annotated[
         LogChoice,
-        typer.Option(help="auto: a live display on a terminal, plain lines elsewhere."),
+        typer.Option(
+            help="auto: a live display on a terminal, plain lines elsewhere; plain: lines; json: "
+            "one JSON object a line, for programs."
+        ),
     ] = LogChoice.AUTO,
 ) -> None:
     """Run the whole DAG on this machine, with no cluster.

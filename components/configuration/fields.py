@@ -7,7 +7,6 @@ from typing import Any, Literal, get_args, get_origin
 from annotated_types import Ge, Gt, Le, Lt, MinLen
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
-from pydantic_core import PydanticUndefined
 
 from components.configuration.stages import SHARED_KEYS
 from components.configuration.values import value_text
@@ -71,7 +70,7 @@ def _setting_field(key: str, field: FieldInfo, default: Any) -> SettingField:
     return SettingField(
         key,
         _kind(field),
-        "" if default is PydanticUndefined else value_text(default),
+        "" if field.is_required() else value_text(default),
         field.description or "",
         _choices(field.annotation),
     )

@@ -8,7 +8,7 @@ import torch
 from components.dpo.reference import ReferenceLogProbs, reference_log_probs
 from spavl.alignment.logprobs import LogProbEngine, PlainEngine
 from spavl.alignment.loop import Trainer, prepare_for_training
-from spavl.alignment.losses import PairwiseLoss, dpo_loss
+from spavl.alignment.losses import DpoObjective, PairwiseLoss, dpo_loss, implicit_rewards
 from spavl.alignment.outputs import save_trained
 from spavl.alignment.pair_training import (
     EpochSteps,
@@ -48,7 +48,9 @@ def train_policy(
     )
     prepare_for_training(policy, settings)
     pictures = Pictures(policy, processor, ImageStore(images), settings.picture_cache_mib)
-    data = read_pairs(Tokeniser(processor, pictures, settings.max_length), splits)
+    data = read_pairs(
+        Tokeniser(processor, pictures, settings.max_length), splits, settings.overlong
+    )
     engine = PlainEngine(pictures, pad_token_id(processor.tokenizer))
     reference = reference_log_probs(
         work,
@@ -60,7 +62,7 @@ def train_policy(
     _train(work, run, data.splits)
     validation = data.splits["validation"]
     metrics = {
-        "validation": pair_figures(validation, run.rewards(validation)),
+        "validation": run.figures(validation),
         "dropped": data.dropped,
         "pairs": {split: len(pairs) for split, pairs in data.splits.items()},
     }
@@ -82,21 +84,23 @@ class _Run:
         self.policy = policy
         self._engine = engine
         self._reference = reference
+        self._objective = DpoObjective(settings.loss_type, settings.beta, settings.label_smoothing)
 
     def loss(self, pairs: Sequence[PairRows]) -> PairwiseLoss:
         """DPO's loss of a batch."""
+        return dpo_loss(self._rewards(pairs), self._objective)
+
+    def figures(self, pairs: Sequence[PairRows]) -> dict[str, Any]:
+        """Figures of the implicit rewards of held-out pairs."""
+        rewards = score_pairs(pairs, self.settings.reference_batch_size, self._rewards)
+        return pair_figures(pairs, rewards, lambda found: dpo_loss(found, self._objective))
+
+    def _rewards(self, pairs: Sequence[PairRows]) -> torch.Tensor:
+        """Implicit rewards of a batch: float `[2, pairs]`, chosen and rejected."""
         log_probs = pair_log_probs(self._engine, self.policy, pairs)
         reference = self._reference.of(pairs).to(log_probs.device)
-        return dpo_loss(log_probs, reference, self.settings.beta)
-
-    def rewards(self, pairs: Sequence[PairRows]) -> torch.Tensor:
-        """Implicit rewards in the pairs' order: float `[2, pairs]`, chosen and rejected."""
-        found = score_pairs(
-            pairs,
-            self.settings.reference_batch_size,
-            lambda batch: pair_log_probs(self._engine, self.policy, batch),
-        )
-        return self.settings.beta * (found - self._reference.of(pairs))
+        lengths = answer_lengths(pairs).to(log_probs.device)
+        return implicit_rewards(log_probs, reference, lengths, self._objective)
 
 
 def _train(work: Work, run: _Run, splits: Mapping[str, list[PairRows]]) -> None:
@@ -108,7 +112,7 @@ def _train(work: Work, run: _Run, splits: Mapping[str, list[PairRows]]) -> None:
     def step(number: int) -> dict[str, float]:
         metrics = accumulate(steps[number], settings.batch_size, run.loss) | trainer.update()
         if (number + 1) % settings.eval_steps == 0 and splits["validation"]:
-            figures = pair_figures(splits["validation"], run.rewards(splits["validation"]))
+            figures = run.figures(splits["validation"])
             metrics["validation_loss"] = figures["loss"]
             metrics["validation_accuracy"] = figures["pair_accuracy"]["value"]
         return metrics
@@ -124,3 +128,13 @@ def pair_log_probs(engine: LogProbEngine, model: Any, pairs: Sequence[PairRows])
     """
     rows = [pair.chosen for pair in pairs] + [pair.rejected for pair in pairs]
     return engine.response_log_probs(model, rows).sums().view(2, len(pairs))
+
+
+def answer_lengths(pairs: Sequence[PairRows]) -> torch.Tensor:
+    """Scored tokens of the answers: int64 `[2, pairs]`, chosen and rejected."""
+    return torch.tensor(
+        [
+            [pair.chosen.response_length for pair in pairs],
+            [pair.rejected.response_length for pair in pairs],
+        ]
+    )

@@ -54,7 +54,9 @@ def train_reward_model(
     )
     prepare_for_training(model, settings)
     pictures = Pictures(model, processor, ImageStore(images), settings.picture_cache_mib)
-    data = read_pairs(Tokeniser(processor, pictures, settings.max_length), splits)
+    data = read_pairs(
+        Tokeniser(processor, pictures, settings.max_length), splits, settings.overlong
+    )
     engine = RewardEngine(pictures, pad_token_id(processor.tokenizer))
     _train(work, settings, model, engine, data.splits)
     figures = {
@@ -83,7 +85,8 @@ def _train(
     trainer = Trainer({"model": model}, settings, steps.total, work)
 
     def loss_of(pairs: Sequence[PairRows]) -> PairwiseLoss:
-        return reward_loss(*pair_rewards(engine, model, pairs))
+        asked = asked_margins(pairs, settings.margin).to(model.device)
+        return reward_loss(*pair_rewards(engine, model, pairs), asked)
 
     def step(number: int) -> dict[str, float]:
         metrics = accumulate(steps[number], settings.batch_size, loss_of) | trainer.update()
@@ -111,3 +114,10 @@ def pair_rewards(engine: RewardEngine, model: Any, pairs: Sequence[PairRows]) ->
     """Rewards of a batch: float `[2, pairs]`, chosen and rejected."""
     rows = [pair.chosen for pair in pairs] + [pair.rejected for pair in pairs]
     return engine.rewards(model, rows).view(2, len(pairs))
+
+
+def asked_margins(pairs: Sequence[PairRows], margin: float) -> torch.Tensor:
+    """The margin where moderation finds the one answer safe and the other not: float `[pairs]`."""
+    return torch.tensor(
+        [margin * (pair.preference.chosen_safe != pair.preference.rejected_safe) for pair in pairs]
+    )

@@ -1,6 +1,6 @@
 """What trainers on preference pairs share: their data, their steps, their figures."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -9,8 +9,9 @@ from typing import Any
 import torch
 
 from spavl.alignment.batching import epoch_batches, length_batches
+from spavl.alignment.calibration import calibration
 from spavl.alignment.losses import PairwiseLoss, reward_loss
-from spavl.alignment.rows import PairRows, Tokeniser
+from spavl.alignment.rows import PairRows, Tokenised, Tokeniser
 from spavl.errors import InputError
 from spavl.records import Preference
 from spavl.seeds import derive_seed
@@ -26,20 +27,26 @@ class PairData:
     dropped: dict[str, dict[str, int]]
 
 
-def read_pairs(tokeniser: Tokeniser, folders: Mapping[str, Path | str]) -> PairData:
+def read_pairs(
+    tokeniser: Tokeniser, folders: Mapping[str, Path | str], overlong: str = "drop"
+) -> PairData:
     """Read and tokenise preference data sets.
 
     Args:
         tokeniser: Of the model to be trained.
         folders: Folder of each split.
+        overlong: What happens to rows over the tokeniser's `max_length`: `drop` or `error`.
 
     Raises:
-        InputError: If a split named `train` has no usable pair.
+        InputError: If a split named `train` has no usable pair, or a row is too long and must not
+            be.
     """
-    found = {
-        split: tokeniser.pairs(read_records(folder, Preference))
-        for split, folder in folders.items()
-    }
+    found: dict[str, Tokenised] = {}
+    for split, folder in folders.items():
+        usable, empty = without_contrast(read_records(folder, Preference))
+        part = tokeniser.pairs(usable)
+        found[split] = Tokenised(part.pairs, {**part.dropped, **empty})
+        refuse_overlong(part.dropped, overlong, str(folder))
     if not found["train"].pairs:
         raise InputError(
             f"no usable pair: dropped {found['train'].dropped or 'none'}",
@@ -50,6 +57,41 @@ def read_pairs(tokeniser: Tokeniser, folders: Mapping[str, Path | str]) -> PairD
         {split: part.pairs for split, part in found.items()},
         {split: part.dropped for split, part in found.items()},
     )
+
+
+def without_contrast(
+    preferences: Iterable[Preference],
+) -> tuple[list[Preference], dict[str, int]]:
+    """Leave out pairs that teach nothing: an answer is empty or blank, or both are the same.
+
+    Returns:
+        The others, and how many were left out by reason.
+    """
+    usable: list[Preference] = []
+    dropped: Counter[str] = Counter()
+    for preference in preferences:
+        chosen, rejected = preference.chosen.strip(), preference.rejected.strip()
+        if not chosen or not rejected:
+            dropped["empty_answer"] += 1
+        elif chosen == rejected:
+            dropped["identical_answers"] += 1
+        else:
+            usable.append(preference)
+    return usable, dict(dropped)
+
+
+def refuse_overlong(dropped: Mapping[str, int], overlong: str, where: str) -> None:
+    """Stop where rows were too long and the settings say that this is an error.
+
+    Raises:
+        InputError: Says how many there are.
+    """
+    if overlong == "error" and dropped.get("too_long"):
+        raise InputError(
+            f"{dropped['too_long']} rows are longer than max_length",
+            where,
+            "raise max_length, shorten the answers or set overlong to drop",
+        )
 
 
 class EpochSteps:
@@ -131,32 +173,41 @@ def score_pairs(
     return scores
 
 
-def pair_figures(pairs: Sequence[PairRows], rewards: torch.Tensor) -> dict[str, Any]:
+def pair_figures(
+    pairs: Sequence[PairRows],
+    rewards: torch.Tensor,
+    loss_of: Callable[[torch.Tensor], PairwiseLoss] = lambda rewards: reward_loss(*rewards),
+) -> dict[str, Any]:
     """Figures of rewards on pairs.
 
     Args:
         pairs: The pairs.
         rewards: float `[2, pairs]`: chosen, rejected.
+        loss_of: Loss of such rewards.
 
     Returns:
-        `pair_accuracy`, mean `loss` and `reward_margin`, and the accuracy `by_kind` and `by_truth`.
+        `pair_accuracy`, mean `loss` and `reward_margin`, `calibration`, and the accuracy `by_kind`,
+        `by_truth` and, of pairs on harmful pictures, `by_class` of harm.
     """
     if not pairs:
-        return {"pair_accuracy": asdict(rate(0, 0)), "by_kind": {}, "by_truth": {}}
-    found = reward_loss(rewards[0], rewards[1])
+        return {"pair_accuracy": asdict(rate(0, 0)), "by_kind": {}, "by_truth": {}, "by_class": {}}
+    found = loss_of(rewards)
     right = (found.margins > 0).tolist()
     preferences = [pair.preference for pair in pairs]
     return {
         "pair_accuracy": asdict(rate(sum(right), len(right))),
         "loss": float(found.loss),
         "reward_margin": float(found.margins.mean()),
+        "calibration": calibration(found.margins),
         "by_kind": _accuracies(right, (preference.kind for preference in preferences)),
         "by_truth": _accuracies(right, (preference.truth for preference in preferences)),
+        "by_class": _accuracies(right, (preference.class3 for preference in preferences)),
     }
 
 
-def _accuracies(right: Iterable[bool], groups: Iterable[str]) -> dict[str, Any]:
+def _accuracies(right: Iterable[bool], groups: Iterable[str | None]) -> dict[str, Any]:
     by_group: dict[str, list[bool]] = defaultdict(list)
     for hit, group in zip(right, groups, strict=True):
-        by_group[group].append(hit)
+        if group is not None:
+            by_group[group].append(hit)
     return {group: asdict(rate(sum(hits), len(hits))) for group, hits in sorted(by_group.items())}

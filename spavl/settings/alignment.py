@@ -1,8 +1,8 @@
 """What the three trainers' settings share."""
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from spavl.settings.common import StageSettings
 
@@ -18,7 +18,7 @@ class AlignmentSettings(StageSettings):
     weight_decay: float = Field(0.0, description="AdamW's weight decay; SPA-VL: 0.", ge=0)
     batch_size: int = Field(description="Rows or pairs of one forward pass.", ge=1)
     gradient_accumulation_steps: int = Field(
-        description="Forward passes of one optimizer step.", ge=1
+        description="Forward passes of one optimizer step, over all processes.", ge=1
     )
     lr_scheduler_type: Literal["constant", "cosine"] = Field(
         description="Learning rate after warm-up: held, or down to 0 along a half cosine."
@@ -31,6 +31,37 @@ class AlignmentSettings(StageSettings):
     max_length: int = Field(
         2048, description="Most tokens of a row, picture included; longer rows are dropped.", ge=8
     )
+    overlong: Literal["drop", "error"] = Field(
+        "drop", description="drop: rows over max_length are left out and counted; error: refused."
+    )
+    train_projector: bool = Field(
+        True, description="Train what stands between vision tower and language model; SPA-VL: yes."
+    )
+    use_peft: bool = Field(
+        False, description="Train LoRA adapters (and the projector) on a frozen base."
+    )
+    lora_r: int = Field(256, description="Rank of LoRA's matrices; SPA-VL: 256.", ge=1)
+    lora_alpha: int = Field(512, description="LoRA's scale times its rank; SPA-VL: 512.", ge=1)
+    lora_dropout: float = Field(
+        0.0, description="Dropout before LoRA's matrices; SPA-VL: 0.", ge=0, lt=1
+    )
+    lora_target_modules: tuple[str, ...] = Field(
+        ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"),
+        description="Linear layers of the language model that get LoRA; SPA-VL's.",
+        min_length=1,
+    )
+    num_processes: int = Field(
+        1, description="Processes (one a GPU) of one node; more than 1 share each step.", ge=1
+    )
+    num_nodes: int = Field(
+        1, description="Nodes; more than 1 train in a TrainJob of Kubeflow Trainer.", ge=1
+    )
+    zero_stage: Literal[0, 2, 3] = Field(
+        0, description="DeepSpeed's ZeRO stage; 0: no DeepSpeed, gradients are averaged."
+    )
+    offload: bool = Field(
+        False, description="ZeRO keeps optimizer (and with stage 3 weights) in the CPU's memory."
+    )
     dtype: Literal["float32", "bfloat16"] = Field(
         "bfloat16", description="Data type of the weights; SPA-VL: bf16."
     )
@@ -39,6 +70,13 @@ class AlignmentSettings(StageSettings):
         True, description="Recompute activations in the backward pass: less memory, more time."
     )
     save_steps: int = Field(200, description="Steps between checkpoints.", ge=1)
+    save_total_limit: int = Field(2, description="Newest checkpoints that are kept.", ge=1)
     picture_cache_mib: float = Field(
         4096.0, description="Memory for the frozen vision tower's features, in MiB.", gt=0
     )
+
+    @model_validator(mode="after")
+    def _offload_needs_zero(self) -> Self:
+        if self.offload and not self.zero_stage:
+            raise ValueError("offload needs zero_stage 2 or 3")
+        return self

@@ -1,8 +1,8 @@
 """Settings of DPO."""
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from spavl.settings.alignment import AlignmentSettings
 
@@ -21,9 +21,23 @@ class DpoSettings(AlignmentSettings):
     warmup_steps: int = Field(10, description="Steps of linear warm-up; SPA-VL: 10.", ge=0)
     num_train_epochs: int = Field(1, description="Passes over the pairs; SPA-VL: 1.", ge=1)
     beta: float = Field(0.1, description="Pull towards the reference; SPA-VL: 0.1.", gt=0)
+    loss_type: Literal["sigmoid", "sigmoid_norm", "hinge", "ipo"] = Field(
+        "sigmoid",
+        description="Loss of the implicit rewards; sigmoid_norm takes means over the answers' "
+        "tokens where sigmoid takes sums; SPA-VL: sigmoid.",
+    )
+    label_smoothing: float = Field(
+        0.0, description="cDPO: share of labels thought to be flipped; sigmoid only.", ge=0, lt=0.5
+    )
     reference_batch_size: int = Field(
         8, description="Pairs of one forward pass without gradient.", ge=1
     )
     eval_steps: int = Field(
         500, description="Optimizer steps between looks at the validation pairs.", ge=1
     )
+
+    @model_validator(mode="after")
+    def _smoothing_needs_sigmoid(self) -> Self:
+        if self.label_smoothing and self.loss_type not in ("sigmoid", "sigmoid_norm"):
+            raise ValueError(f"label_smoothing has no meaning for loss_type {self.loss_type}")
+        return self

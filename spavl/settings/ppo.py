@@ -1,8 +1,8 @@
 """Settings of PPO."""
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from spavl.settings.alignment import AlignmentSettings
 
@@ -32,6 +32,9 @@ class PpoSettings(AlignmentSettings):
         None, description="Rollouts in all; None asks every prompt once.", ge=1
     )
     rollout_batch_size: int = Field(64, description="Rollouts of one iteration.", ge=1)
+    num_generations: int = Field(
+        1, description="Rollouts of a prompt in one iteration; SPA-VL: 1.", ge=1
+    )
     generation_batch_size: int = Field(
         64, description="Rows of one pass without gradient: generation and scoring.", ge=1
     )
@@ -43,9 +46,37 @@ class PpoSettings(AlignmentSettings):
     missing_eos_penalty: float | None = Field(
         None, description="Taken from the score of an answer that was cut; None: nothing.", gt=0
     )
-    kl_coef: float = Field(0.1, description="Fixed KL coefficient (k1); SPA-VL: 0.1.", ge=0)
+    score_clip: float | None = Field(
+        None, description="The reward model's scores are clipped to +- this; None: not.", gt=0
+    )
+    kl_coef: float = Field(
+        0.1, description="KL coefficient, with kl_target its start; SPA-VL: 0.1.", ge=0
+    )
+    kl_estimator: Literal["k1", "k3"] = Field(
+        "k1", description="k1: log ratio; k3: never negative, less variance; SPA-VL: k1."
+    )
+    kl_target: float | None = Field(
+        None,
+        description="Nats of KL an answer that an adaptive coefficient steers to; None: fixed.",
+        gt=0,
+    )
+    kl_horizon: int = Field(
+        10000, description="Rollouts over which an adaptive coefficient may double or halve.", ge=1
+    )
+    whiten_rewards: bool = Field(
+        False, description="Divide token rewards by their spread; SPA-VL: no."
+    )
+    whiten_advantages: bool = Field(
+        True, description="Mean 0 and spread 1 over an iteration; SPA-VL: no."
+    )
     gamma: float = Field(1.0, description="Discount; SPA-VL: 1.", ge=0, le=1)
     lam: float = Field(1.0, description="Lambda of GAE; SPA-VL: 1.", ge=0, le=1)
     cliprange: float = Field(0.2, description="Policy clipping; SPA-VL: 0.2.", gt=0)
     cliprange_value: float = Field(0.2, description="Value clipping; SPA-VL: 0.2.", gt=0)
     vf_coef: float = Field(0.1, description="Value loss coefficient; SPA-VL: 0.1.", ge=0)
+
+    @model_validator(mode="after")
+    def _prompts_are_whole(self) -> Self:
+        if self.rollout_batch_size % self.num_generations:
+            raise ValueError("rollout_batch_size must be a multiple of num_generations")
+        return self

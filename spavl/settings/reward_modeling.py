@@ -1,8 +1,8 @@
 """Settings of the reward model's training."""
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from spavl.settings.alignment import AlignmentSettings
 
@@ -20,6 +20,23 @@ class RewardModelingSettings(AlignmentSettings):
     )
     warmup_ratio: float = Field(0.03, description="Share of all steps; SPA-VL: 3%.", ge=0, le=1)
     num_train_epochs: int = Field(1, description="Passes over the pairs; SPA-VL: 1.", ge=1)
+    margin: float = Field(
+        0.0,
+        description="Reward difference asked of pairs whose moderation verdicts differ; "
+        "SPA-VL: none.",
+        ge=0,
+    )
+    ranking: Literal["pairwise", "listwise"] = Field(
+        "pairwise",
+        description="listwise: preferences of a question that chain into three or more ranked "
+        "answers are learned as one list (Plackett-Luce); SPA-VL: pairwise.",
+    )
     eval_steps: int = Field(
         200, description="Optimizer steps between looks at the validation pairs.", ge=1
     )
+
+    @model_validator(mode="after")
+    def _margin_needs_pairs(self) -> Self:
+        if self.margin and self.ranking == "listwise":
+            raise ValueError("margin has no meaning for ranking listwise")
+        return self

@@ -49,3 +49,9 @@ class BusyError(SpavlError):
     """Another process is writing the same piece of work; trying again later helps."""
 
     exit_code = TRY_AGAIN
+
+
+class TerminatedError(SpavlError):
+    """The process was told to end and kept what it had done; running again goes on from there."""
+
+    exit_code = TRY_AGAIN

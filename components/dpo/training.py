@@ -7,9 +7,9 @@ import torch
 
 from components.dpo.reference import ReferenceLogProbs, reference_log_probs
 from spavl.alignment.logprobs import LogProbEngine, PlainEngine
-from spavl.alignment.loop import Trainer, prepare_for_training
+from spavl.alignment.loop import Trainer, evaluating, prepare_for_training, trainable_weights
 from spavl.alignment.losses import DpoObjective, PairwiseLoss, dpo_loss, implicit_rewards
-from spavl.alignment.outputs import save_trained
+from spavl.alignment.outputs import Trained, save_trained
 from spavl.alignment.pair_training import (
     EpochSteps,
     accumulate,
@@ -19,12 +19,15 @@ from spavl.alignment.pair_training import (
 )
 from spavl.alignment.rows import PairRows, Tokeniser
 from spavl.images import ImageStore
+from spavl.models.adapters import adapted, base_alone
 from spavl.models.generation import pad_token_id
 from spavl.models.load import Precision, load_policy
 from spavl.models.pictures import Pictures
 from spavl.seeds import seed_everything
 from spavl.settings.dpo import DpoSettings
 from spavl.work import Work
+
+ADAPTER = "policy"
 
 
 def train_policy(
@@ -46,18 +49,20 @@ def train_policy(
     policy, processor = load_policy(
         base.removeprefix("file://"), precision=Precision(settings.dtype, settings.device)
     )
+    adapters = adapted(policy, settings, ADAPTER)
     prepare_for_training(policy, settings)
     pictures = Pictures(policy, processor, ImageStore(images), settings.picture_cache_mib)
     data = read_pairs(
         Tokeniser(processor, pictures, settings.max_length), splits, settings.overlong
     )
     engine = PlainEngine(pictures, pad_token_id(processor.tokenizer))
-    reference = reference_log_probs(
-        work,
-        [pair for pairs in data.splits.values() for pair in pairs],
-        lambda pairs: pair_log_probs(engine, policy, pairs),
-        settings.reference_batch_size,
-    )
+    with evaluating(policy), base_alone(adapters):
+        reference = reference_log_probs(
+            work,
+            [pair for pairs in data.splits.values() for pair in pairs],
+            lambda pairs: pair_log_probs(engine, policy, pairs),
+            settings.reference_batch_size,
+        )
     run = _Run(settings, policy, engine, reference)
     _train(work, run, data.splits)
     validation = data.splits["validation"]
@@ -66,7 +71,7 @@ def train_policy(
         "dropped": data.dropped,
         "pairs": {split: len(pairs) for split, pairs in data.splits.items()},
     }
-    digest = save_trained(work, policy, processor, metrics)
+    digest = save_trained(work, Trained(policy, processor, adapters, ADAPTER), metrics)
     return {**metrics, "digest": digest}
 
 
@@ -92,7 +97,8 @@ class _Run:
 
     def figures(self, pairs: Sequence[PairRows]) -> dict[str, Any]:
         """Figures of the implicit rewards of held-out pairs."""
-        rewards = score_pairs(pairs, self.settings.reference_batch_size, self._rewards)
+        with evaluating(self.policy):
+            rewards = score_pairs(pairs, self.settings.reference_batch_size, self._rewards)
         return pair_figures(pairs, rewards, lambda found: dpo_loss(found, self._objective))
 
     def _rewards(self, pairs: Sequence[PairRows]) -> torch.Tensor:
@@ -107,7 +113,7 @@ def _train(work: Work, run: _Run, splits: Mapping[str, list[PairRows]]) -> None:
     settings = run.settings
     per_step = settings.batch_size * settings.gradient_accumulation_steps
     steps = EpochSteps(splits["train"], per_step, settings.num_train_epochs, settings.seed)
-    trainer = Trainer({"policy": run.policy}, settings, steps.total, work)
+    trainer = Trainer({"policy": trainable_weights(run.policy)}, settings, steps.total, work)
 
     def step(number: int) -> dict[str, float]:
         metrics = accumulate(steps[number], settings.batch_size, run.loss) | trainer.update()

@@ -10,8 +10,8 @@ from components.ppo.journal import RolloutJournal
 from components.ppo.players import load_players
 from components.ppo.prompts import PromptStream, read_prompts
 from components.ppo.update import learn
-from spavl.alignment.loop import Trainer
-from spavl.alignment.outputs import save_trained
+from spavl.alignment.loop import Trainer, trainable_weights
+from spavl.alignment.outputs import Trained, save_trained
 from spavl.alignment.ppo_math import explained_variance, masked_mean
 from spavl.alignment.rows import Tokeniser
 from spavl.seeds import seed_everything
@@ -52,7 +52,7 @@ def train_policy(work: Work, settings: PpoSettings, places: Places) -> dict[str,
     episodes = settings.total_episodes or len(asked.prompts)
     iterations = -(-episodes // settings.rollout_batch_size)
     trainer = Trainer(
-        {"policy": players.policy, "value": players.value},
+        {"policy": trainable_weights(players.policy), "value": trainable_weights(players.value)},
         settings,
         iterations * updates_per_iteration(settings),
         work,
@@ -77,7 +77,7 @@ def train_policy(work: Work, settings: PpoSettings, places: Places) -> dict[str,
         "dropped": asked.dropped,
         "rollouts": journal.publish(),
     }
-    digest = save_trained(work, players.policy, players.processor, metrics)
+    digest = save_trained(work, Trained(players.policy, players.processor), metrics)
     return {**metrics, "digest": digest}
 
 

@@ -5,9 +5,9 @@ from typing import Any
 
 import torch
 
-from spavl.alignment.loop import Trainer, prepare_for_training
+from spavl.alignment.loop import Trainer, evaluating, prepare_for_training, trainable_weights
 from spavl.alignment.losses import PairwiseLoss, reward_loss
-from spavl.alignment.outputs import save_trained
+from spavl.alignment.outputs import Trained, save_trained
 from spavl.alignment.pair_training import (
     EpochSteps,
     accumulate,
@@ -18,6 +18,7 @@ from spavl.alignment.pair_training import (
 from spavl.alignment.rewards import RewardEngine
 from spavl.alignment.rows import PairRows, Tokeniser
 from spavl.images import ImageStore
+from spavl.models.adapters import adapted
 from spavl.models.generation import pad_token_id
 from spavl.models.load import Precision, load_reward_model
 from spavl.models.pictures import Pictures
@@ -25,6 +26,7 @@ from spavl.seeds import derive_seed, seed_everything
 from spavl.settings.reward_modeling import RewardModelingSettings
 from spavl.work import Work
 
+ADAPTER = "reward"
 EVALUATION_PASS = 4  # a pass without gradient takes this many times the pairs of one with
 
 
@@ -52,6 +54,8 @@ def train_reward_model(
     model, processor = load_reward_model(
         base.removeprefix("file://"), precision=Precision(settings.dtype, settings.device)
     )
+    adapters = adapted(model, settings, ADAPTER)
+    model.score.requires_grad_(True)
     prepare_for_training(model, settings)
     pictures = Pictures(model, processor, ImageStore(images), settings.picture_cache_mib)
     data = read_pairs(
@@ -69,7 +73,7 @@ def train_reward_model(
         "dropped": data.dropped,
         "pairs": {split: len(pairs) for split, pairs in data.splits.items()},
     }
-    digest = save_trained(work, model, processor, metrics)
+    digest = save_trained(work, Trained(model, processor, adapters, ADAPTER), metrics)
     return {**metrics, "digest": digest}
 
 
@@ -82,7 +86,7 @@ def _train(
 ) -> None:
     per_step = settings.batch_size * settings.gradient_accumulation_steps
     steps = EpochSteps(splits["train"], per_step, settings.num_train_epochs, settings.seed)
-    trainer = Trainer({"model": model}, settings, steps.total, work)
+    trainer = Trainer({"model": trainable_weights(model)}, settings, steps.total, work)
 
     def loss_of(pairs: Sequence[PairRows]) -> PairwiseLoss:
         asked = asked_margins(pairs, settings.margin).to(model.device)
@@ -102,11 +106,12 @@ def _train(
 def _figures(
     settings: RewardModelingSettings, model: Any, engine: RewardEngine, pairs: list[PairRows]
 ) -> dict[str, Any]:
-    rewards = score_pairs(
-        pairs,
-        settings.batch_size * EVALUATION_PASS,
-        lambda batch: pair_rewards(engine, model, batch),
-    )
+    with evaluating(model):
+        rewards = score_pairs(
+            pairs,
+            settings.batch_size * EVALUATION_PASS,
+            lambda batch: pair_rewards(engine, model, batch),
+        )
     return pair_figures(pairs, rewards)
 
 

@@ -1,89 +1,150 @@
-"""Trainer state on disk: weights as safetensors, the rest in torch's weights-only format."""
+"""A training's state on disk: tensors as safetensors, numbers as JSON, nothing pickled."""
 
 import json
 import shutil
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 
+from spavl.alignment.optimizer import MasterAdamW
+from spavl.errors import InputError
+from spavl.shards import sync_file, write_json
 from spavl.work import Work
 
-Weights = Mapping[str, Mapping[str, torch.nn.Parameter]]
+TENSORS_FILE = "state.safetensors"
+NUMBERS_FILE = "state.json"
+
+
+class Stateful(Protocol):
+    """Something else that a training goes on with, e.g. an adaptive coefficient."""
+
+    def state(self) -> dict[str, float]:
+        """Its numbers."""
+
+    def load(self, state: Mapping[str, float]) -> None:
+        """Take over what `state` gave."""
+
+
+@dataclass(frozen=True)
+class TrainingState:
+    """All that a training is made of between two steps.
+
+    Attributes:
+        optimizer: Weights and moments.
+        schedule: The learning rate's.
+        others: What else has numbers that change.
+    """
+
+    optimizer: MasterAdamW
+    schedule: Any
+    others: Mapping[str, Stateful]
 
 
 class Checkpoints:
-    """Saves and restores one training; only the newest checkpoint is kept.
+    """Saves and restores one training; the newest few checkpoints are kept.
 
     Args:
         work: The stage's work; its curves are cut back when an older step is restored.
-        weights: Trainable parameters by model and name.
-        optimizer: Their optimizer.
-        schedule: Its learning rate schedule.
+        training: What is saved.
+        limit: Checkpoints that are kept.
     """
 
-    def __init__(self, work: Work, weights: Weights, optimizer: Any, schedule: Any) -> None:
+    def __init__(self, work: Work, training: TrainingState, limit: int) -> None:
         self._work = work
-        self._weights = weights
-        self._optimizer = optimizer
-        self._schedule = schedule
+        self._training = training
+        self._limit = limit
 
     def save(self, step: int) -> None:
         """Keep the state after `step` steps."""
         from safetensors.torch import save_file
 
         folder = self._work.checkpoint
-        place = folder / f"step-{step:08d}"
         unfinished = folder / "unfinished"
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir()
-        for name, weights in self._weights.items():
-            tensors = {key: parameter.detach().contiguous() for key, parameter in weights.items()}
-            save_file(tensors, unfinished / f"{name}.safetensors")
-        torch.save(self._state(), unfinished / "state.pt")
-        unfinished.rename(place)
-        for older in folder.glob("step-*"):
-            if older != place:
-                shutil.rmtree(older)
+        tensors = self._training.optimizer.state() | {"random": torch.get_rng_state()}
+        if torch.cuda.is_available():
+            tensors["random_gpu"] = torch.cuda.get_rng_state()
+        tensors = {name: value.contiguous() for name, value in tensors.items()}
+        save_file(tensors, unfinished / TENSORS_FILE)
+        sync_file(unfinished / TENSORS_FILE)
+        numbers = {
+            "step": step,
+            "last_epoch": self._training.schedule.last_epoch,
+            "others": {name: other.state() for name, other in self._training.others.items()},
+        }
+        write_json(unfinished / NUMBERS_FILE, numbers)
+        place = folder / f"step-{step:08d}"
+        shutil.rmtree(place, ignore_errors=True)
+        unfinished.rename(place)  # whole or not there, whenever the process dies
+        for older in sorted(folder.glob("step-*"))[: -self._limit]:
+            shutil.rmtree(older)
 
     def restore(self) -> int:
         """Bring back the newest state, if any.
 
         Returns:
             Steps that were done before; 0 if there is no checkpoint.
+
+        Raises:
+            InputError: If a checkpoint holds numbers that are none, or does not fit the model.
         """
         places = sorted(self._work.checkpoint.glob("step-*"))
-        step = int(places[-1].name.removeprefix("step-")) if places else 0
-        if places:
-            self._load(places[-1])
+        step = self._load(places[-1]) if places else 0
         _cut_curves(self._work.folder / "curves.jsonl", step)
         return step
 
-    def _state(self) -> dict[str, Any]:
-        return {
-            "optimizer": self._optimizer.state_dict(),
-            "schedule": {"last_epoch": self._schedule.last_epoch},
-            "random": torch.get_rng_state(),
-        }
+    def _load(self, place: Path) -> int:
+        tensors = _read_tensors(place)
+        numbers = json.loads((place / NUMBERS_FILE).read_text())
+        try:
+            self._training.optimizer.load(tensors)
+        except (KeyError, RuntimeError) as error:
+            raise InputError(
+                f"the checkpoint is of another model ({error})",
+                str(place),
+                "delete it to start anew",
+            ) from None
+        self._training.schedule.last_epoch = numbers["last_epoch"]
+        _take_up_schedule(self._training.schedule)
+        for name, other in self._training.others.items():
+            other.load(numbers["others"][name])
+        torch.set_rng_state(tensors["random"])
+        if "random_gpu" in tensors and torch.cuda.is_available():
+            torch.cuda.set_rng_state(tensors["random_gpu"])
+        return int(numbers["step"])
 
-    def _load(self, place: Path) -> None:
-        from safetensors.torch import load_file
 
-        for name, weights in self._weights.items():
-            tensors = load_file(place / f"{name}.safetensors")
-            with torch.no_grad():
-                for key, parameter in weights.items():
-                    parameter.copy_(tensors[key])
-        state = torch.load(place / "state.pt", weights_only=True, map_location="cpu")
-        self._optimizer.load_state_dict(state["optimizer"])
-        self._schedule.last_epoch = state["schedule"]["last_epoch"]
-        torch.set_rng_state(state["random"])
+def _read_tensors(place: Path) -> dict[str, torch.Tensor]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    remedy = "delete this checkpoint to go on from an older one"
+    try:
+        tensors: dict[str, torch.Tensor] = load_file(place / TENSORS_FILE)
+    except (SafetensorError, OSError) as error:
+        raise InputError(f"unreadable checkpoint ({error})", str(place), remedy) from None
+    for name, value in tensors.items():
+        if value.is_floating_point() and not value.isfinite().all():
+            raise InputError(f"{name} holds NaN or infinity", str(place), remedy)
+    return tensors
+
+
+def _take_up_schedule(schedule: Any) -> None:
+    """Give the optimizer the learning rates of the step that the schedule stands at."""
+    for group, peak, share in zip(
+        schedule.optimizer.param_groups, schedule.base_lrs, schedule.lr_lambdas, strict=True
+    ):
+        group["lr"] = peak * share(schedule.last_epoch)
 
 
 def _cut_curves(curves: Path, step: int) -> None:
     """Drop what was logged after the step that training goes on from."""
     if not curves.exists():
         return
-    kept = [line for line in curves.read_text().splitlines() if json.loads(line)["step"] <= step]
-    curves.write_text("".join(line + "\n" for line in kept))
+    lines = (line for line in curves.read_text().splitlines(keepends=True) if line.endswith("\n"))
+    kept = [line for line in lines if json.loads(line)["step"] <= step]
+    curves.write_text("".join(kept))

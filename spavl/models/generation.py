@@ -1,5 +1,6 @@
 """Batched generation with left padding: the same answers at every batch size when greedy."""
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -78,7 +79,9 @@ def pad_left(
 
 
 @torch.no_grad()
-def generate_from(model: Any, tokenizer: Any, inputs: Any, sampling: Sampling) -> Generated:
+def generate_from(
+    model: Any, tokenizer: Any, inputs: Any, sampling: Sampling, repeats: int = 1
+) -> Generated:
     """Answer a left-padded batch; see `generate`.
 
     Args:
@@ -86,14 +89,18 @@ def generate_from(model: Any, tokenizer: Any, inputs: Any, sampling: Sampling) -
         tokenizer: Its tokenizer.
         inputs: `input_ids` and `attention_mask` `[batch, length]` and picture arguments.
         sampling: How tokens are chosen.
+        repeats: Answers of each prompt. Prompts with their pictures are read once, whatever
+            the number.
 
     Returns:
-        The answers.
+        The answers, those of one prompt side by side.
     """
     ends = end_token_ids(model, tokenizer)
+    config = _config(model, ends, tokenizer, sampling)
     with torch.random.fork_rng(enabled=sampling.temperature > 0):
         torch.manual_seed(sampling.seed)
-        sequences = model.generate(**inputs, generation_config=_config(ends, tokenizer, sampling))
+        inputs = inputs if repeats == 1 else _read_once(model, inputs, config, repeats)
+        sequences = model.generate(**inputs, generation_config=config)
     answers = sequences[:, inputs["input_ids"].shape[1] :].tolist()
     token_ids = [_until_end(answer, ends) for answer in answers]
     return Generated(
@@ -102,6 +109,23 @@ def generate_from(model: Any, tokenizer: Any, inputs: Any, sampling: Sampling) -
         finish_reasons=["stop" if ids and ids[-1] in ends else "length" for ids in token_ids],
         prompt_tokens=inputs["attention_mask"].sum(dim=1).tolist(),
     )
+
+
+def _read_once(model: Any, inputs: Any, config: Any, repeats: int) -> dict[str, Any]:
+    """Read prompts into a cache and repeat it, so that only their last token is read again."""
+    one_token = copy.deepcopy(config)
+    one_token.max_new_tokens = 1
+    read = model.generate(**inputs, generation_config=one_token, return_dict_in_generate=True)
+    cache = read.past_key_values
+    cache.crop(-1)  # generation goes on from the last token of the prompt, which is never padding
+    cache.batch_repeat_interleave(repeats)
+    if getattr(model.model, "rope_deltas", None) is not None:  # positions of the Qwen family
+        model.model.rope_deltas = model.model.rope_deltas.repeat_interleave(repeats, dim=0)
+    return {
+        "input_ids": inputs["input_ids"].repeat_interleave(repeats, dim=0),
+        "attention_mask": inputs["attention_mask"].repeat_interleave(repeats, dim=0),
+        "past_key_values": cache,
+    }
 
 
 def end_token_ids(model: Any, tokenizer: Any) -> list[int]:
@@ -117,8 +141,11 @@ def pad_token_id(tokenizer: Any) -> int:
     return int(tokenizer.eos_token_id if pad is None else pad)
 
 
-def _config(ends: list[int], tokenizer: Any, sampling: Sampling) -> Any:
+def _config(model: Any, ends: list[int], tokenizer: Any, sampling: Sampling) -> Any:
     from transformers import GenerationConfig
+
+    # A picture token stands for a picture that is there: an answer cannot hold one.
+    pictures = {getattr(model.config, f"{kind}_token_id", None) for kind in ("image", "video")}
 
     chance: dict[str, Any] = {"do_sample": False}
     if sampling.temperature > 0:
@@ -132,6 +159,7 @@ def _config(ends: list[int], tokenizer: Any, sampling: Sampling) -> Any:
         max_new_tokens=sampling.max_new_tokens,
         eos_token_id=ends,
         pad_token_id=pad_token_id(tokenizer),
+        suppress_tokens=sorted(token for token in pictures if token is not None),
         **chance,
     )
 

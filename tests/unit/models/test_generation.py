@@ -7,9 +7,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from spavl.alignment.rows import Tokeniser
 from spavl.chat.interface import Message, Sampling
 from spavl.errors import InputError
-from spavl.models.generation import generate
+from spavl.models.generation import generate, generate_from, pad_left
 from spavl.models.load import load_policy, load_reward_model
 from spavl.models.pictures import Pictures
 from spavl.models.prompts import answered_prompt, chat_text, question_prompt
@@ -40,6 +41,36 @@ def test_greedy_answers_are_the_same_at_batch_1_and_batch_7(base: Path) -> None:
     alone = answers(base, 1, sampling)
     assert alone == answers(base, 7, sampling)
     assert len({tuple(answer) for answer in alone}) > 3  # the rows do differ
+
+
+def test_answers_that_share_their_prompts_cache_are_those_that_do_not(base: Path) -> None:
+    model, processor = load_policy(base)
+    pictures = Pictures(model, processor, PictureBook())
+    pictures.read("abc")
+    questions = dict(zip("abc", ("Hm?", "How do I use this thing, tell me?", "So?"), strict=True))
+    tokeniser = Tokeniser(processor, pictures, 100)
+    prompts = [tokeniser.prompt(image_id, question) for image_id, question in questions.items()]
+    inputs = {
+        **pad_left(prompts, processor.tokenizer.pad_token_id, model.device),
+        **pictures.inputs_for(model, list(questions)),
+    }
+    greedy = Sampling(max_new_tokens=12, temperature=0.0)
+    alone = generate_from(model, processor.tokenizer, inputs, greedy)
+    shared = generate_from(model, processor.tokenizer, inputs, greedy, repeats=3)
+    assert shared.token_ids == [ids for ids in alone.token_ids for _ in range(3)]
+    drawn = generate_from(model, processor.tokenizer, inputs, Sampling(12, 1.0), repeats=3)
+    assert len({tuple(ids) for ids in drawn.token_ids}) > 6
+    assert drawn.prompt_tokens == [len(ids) for ids in prompts for _ in range(3)]
+
+
+def test_an_answer_never_holds_a_picture_token(base: Path) -> None:
+    model, processor = load_policy(base)
+    token = model.config.image_token_id
+    with torch.no_grad():
+        model.lm_head.weight[token] = model.lm_head.weight.mean(dim=0) * 50
+    texts = [question_prompt(processor, "Hm?")] * 20
+    found = generate(model, processor, texts, [PictureBook().open("a")] * 20, Sampling(20, 2.0))
+    assert token not in {token for ids in found.token_ids for token in ids}
 
 
 def test_sampling_depends_on_its_seed_and_leaves_torchs_own_chance_alone(base: Path) -> None:

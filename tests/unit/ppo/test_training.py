@@ -12,7 +12,7 @@ from components.ppo.experience import Experience, gather_experience, judge
 from components.ppo.players import Players, load_players
 from components.ppo.prompts import Prompt, PromptStream, read_prompts
 from components.ppo.update import accumulate, learn, minibatches
-from spavl.alignment.loop import Trainer
+from spavl.alignment.loop import Trainer, trainable_weights
 from spavl.alignment.rows import Tokeniser
 from spavl.models.load import load_reward_model
 from spavl.models.saving import save_model
@@ -87,7 +87,11 @@ def run(
 
 def trainer_of(players: Players, settings: PpoSettings, folder: Path) -> Trainer:
     work = Work(Stage("ppo", "components.ppo", {}, {}), folder)
-    return Trainer({"policy": players.policy, "value": players.value}, settings, 100, work)
+    weights = {
+        "policy": trainable_weights(players.policy),
+        "value": trainable_weights(players.value),
+    }
+    return Trainer(weights, settings, 100, work)
 
 
 def test_what_the_models_say_of_rows_does_not_depend_on_the_batch(

@@ -7,6 +7,7 @@ from kfp import dsl
 from components.dpo.component import train_dpo
 from components.ppo.component import train_ppo
 from components.reward_modeling.component import train_reward_model
+from pipelines.placement import TRAINING, Pools, place
 
 
 class AlignmentOutputs(NamedTuple):
@@ -30,6 +31,10 @@ def alignment(
     images_digest: str,
     base_uri: str,
     base_digest: str,
+    cpu_pool: dict = {},  # noqa: B006  KFP reads defaults into the form; nothing mutates them
+    gpu_pool: dict = {},  # noqa: B006
+    training_pool: dict = {},  # noqa: B006
+    gpu_tolerations: list = [],  # noqa: B006
 ) -> AlignmentOutputs:
     """Train a reward model, and align the base by DPO and by PPO.
 
@@ -44,7 +49,12 @@ def alignment(
         images_digest: Its manifest's digest.
         base_uri: The base VLM.
         base_digest: Digest of its files.
+        cpu_pool: Node selector of tasks without accelerators.
+        gpu_pool: Node selector of tasks that answer with a model.
+        training_pool: Node selector of tasks that train.
+        gpu_tolerations: Tolerations of both.
     """
+    pools = Pools(cpu_pool, gpu_pool, training_pool, gpu_tolerations)
     shared = {
         "images_uri": images_uri,
         "images_digest": images_digest,
@@ -54,11 +64,13 @@ def alignment(
     rewarding = train_reward_model(
         settings=reward_modeling, train=train, validation=validation, test=test, **shared
     ).set_display_name("Train reward model")
+    place(rewarding, TRAINING, pools)
     preferring = train_dpo(settings=dpo, train=train, validation=validation, **shared)
-    preferring.set_display_name("Align by DPO")
+    place(preferring, TRAINING, pools).set_display_name("Align by DPO")
     optimising = train_ppo(
         settings=ppo, train=train, reward_model=rewarding.outputs["reward_model"], **shared
     ).set_display_name("Align by PPO")
+    place(optimising, TRAINING, pools)
     return AlignmentOutputs(
         reward_model=rewarding.outputs["reward_model"],
         dpo=preferring.outputs["policy"],

@@ -5,6 +5,7 @@ from typing import NamedTuple
 from kfp import dsl
 
 from components.generation.component import answer_questions
+from pipelines.placement import INFERENCE, Pools, place
 
 
 class AnsweringOutputs(NamedTuple):
@@ -22,6 +23,10 @@ def answering(
     images_digest: str,
     model_uri: str,
     model_digest: str,
+    cpu_pool: dict = {},  # noqa: B006  KFP reads defaults into the form; nothing mutates them
+    gpu_pool: dict = {},  # noqa: B006
+    training_pool: dict = {},  # noqa: B006
+    gpu_tolerations: list = [],  # noqa: B006
 ) -> AnsweringOutputs:
     """Gather answers from many VLMs.
 
@@ -36,7 +41,12 @@ def answering(
         images_digest: Its manifest's digest.
         model_uri: The model of responders that name none of their own.
         model_digest: Digest of its files.
+        cpu_pool: Node selector of tasks without accelerators.
+        gpu_pool: Node selector of tasks that answer with a model.
+        training_pool: Node selector of tasks that train.
+        gpu_tolerations: Tolerations of both.
     """
+    pools = Pools(cpu_pool, gpu_pool, training_pool, gpu_tolerations)
     with dsl.ParallelFor(responder_groups, name="responders") as responders:
         answered = answer_questions(
             settings=responses,
@@ -47,4 +57,5 @@ def answering(
             model_uri=model_uri,
             model_digest=model_digest,
         ).set_display_name("Answer questions")
+        place(answered, INFERENCE, pools)
     return AnsweringOutputs(responses=dsl.Collected(answered.outputs["responses"]))

@@ -8,6 +8,7 @@ from components.collection.component import collect_images
 from components.generation.component import write_questions
 from components.labeling.component import judge_twice, moderate_and_pair, split_by_picture
 from pipelines.answering import answering
+from pipelines.placement import DATA, INFERENCE, JUDGING, LIGHT, Pools, place
 
 
 class DataOutputs(NamedTuple):
@@ -37,6 +38,10 @@ def data(
     images: str = "",
     images_digest: str = "",
     classes: str = "",
+    cpu_pool: dict = {},  # noqa: B006  KFP reads defaults into the form; nothing mutates them
+    gpu_pool: dict = {},  # noqa: B006
+    training_pool: dict = {},  # noqa: B006
+    gpu_tolerations: list = [],  # noqa: B006
 ) -> DataOutputs:
     """Collect pictures, write questions, gather answers, label preferences, split by picture.
 
@@ -51,23 +56,30 @@ def data(
         images: Folder of your own pictures; empty for none.
         images_digest: Digest of that folder, so that the cache knows when it changes.
         classes: CSV of `file,class` for your own pictures; empty if nobody has classified them.
+        cpu_pool: Node selector of tasks without accelerators.
+        gpu_pool: Node selector of tasks that answer with a model.
+        training_pool: Node selector of tasks that train.
+        gpu_tolerations: Tolerations of both.
     """
+    pools = Pools(cpu_pool, gpu_pool, training_pool, gpu_tolerations)
     collected = collect_images(
         settings=collection, images=images, images_digest=images_digest, classes=classes
     ).set_display_name("Collect images")
+    place(collected, DATA, pools)
     store = {
         "images_uri": collected.outputs["uri"],
         "images_digest": collected.outputs["digest"],
     }
     model = {"model_uri": model_uri, "model_digest": model_digest}
     asked = write_questions(settings=questions, **store, **model)
-    asked.set_display_name("Write questions")
+    place(asked, INFERENCE, pools).set_display_name("Write questions")
     answered = answering(
         responses=responses,
         responder_groups=responder_groups,
         questions=asked.outputs["questions"],
         **store,
         **model,
+        **pools.as_arguments(),
     ).set_display_name("Answers")
     paired = moderate_and_pair(
         settings=labeling,
@@ -75,10 +87,11 @@ def data(
         responses=answered.outputs["responses"],
         **store,
     ).set_display_name("Moderate, group and pair answers")
+    place(paired, JUDGING, pools)
     judged = judge_twice(settings=labeling, pairs=paired.outputs["pairs"], **store)
-    judged.set_display_name("Judge pairs in both orders")
+    place(judged, JUDGING, pools).set_display_name("Judge pairs in both orders")
     split = split_by_picture(settings=labeling, preferences=judged.outputs["preferences"])
-    split.set_display_name("Split by picture")
+    place(split, LIGHT, pools).set_display_name("Split by picture")
     return DataOutputs(
         **store,
         questions=asked.outputs["questions"],

@@ -10,6 +10,7 @@ from components.evaluation.component import (
     prepare_benchmarks,
     score_answers,
 )
+from pipelines.placement import DATA, INFERENCE, JUDGING, Pools, place
 
 
 class EvaluationOutputs(NamedTuple):
@@ -31,6 +32,10 @@ def evaluation(
     base_digest: str,
     dpo: dsl.Input[dsl.Model],
     ppo: dsl.Input[dsl.Model],
+    cpu_pool: dict = {},  # noqa: B006  KFP reads defaults into the form; nothing mutates them
+    gpu_pool: dict = {},  # noqa: B006
+    training_pool: dict = {},  # noqa: B006
+    gpu_tolerations: list = [],  # noqa: B006
 ) -> EvaluationOutputs:
     """Evaluate base, DPO and PPO models for harm, help, over-refusal and general ability.
 
@@ -42,10 +47,16 @@ def evaluation(
         base_digest: Digest of its files.
         dpo: The DPO model.
         ppo: The PPO model.
+        cpu_pool: Node selector of tasks without accelerators.
+        gpu_pool: Node selector of tasks that answer with a model.
+        training_pool: Node selector of tasks that train.
+        gpu_tolerations: Tolerations of both.
     """
+    pools = Pools(cpu_pool, gpu_pool, training_pool, gpu_tolerations)
     prepared = prepare_benchmarks(
         settings=evaluation, images_uri=images_uri, images_digest=images_digest
     ).set_display_name("Prepare benchmarks")
+    place(prepared, DATA, pools)
     benchmarks = {
         "benchmarks_uri": prepared.outputs["uri"],
         "benchmarks_digest": prepared.outputs["digest"],
@@ -53,10 +64,11 @@ def evaluation(
     base_answers = answer_benchmarks_of_base(
         settings=evaluation, model_uri=base_uri, model_digest=base_digest, **benchmarks
     ).set_display_name("Answer benchmarks: base")
+    place(base_answers, INFERENCE, pools)
     dpo_answers = answer_benchmarks(settings=evaluation, name="dpo", model=dpo, **benchmarks)
-    dpo_answers.set_display_name("Answer benchmarks: DPO")
+    place(dpo_answers, INFERENCE, pools).set_display_name("Answer benchmarks: DPO")
     ppo_answers = answer_benchmarks(settings=evaluation, name="ppo", model=ppo, **benchmarks)
-    ppo_answers.set_display_name("Answer benchmarks: PPO")
+    place(ppo_answers, INFERENCE, pools).set_display_name("Answer benchmarks: PPO")
     scored = score_answers(
         settings=evaluation,
         base=base_answers.outputs["answers"],
@@ -64,6 +76,7 @@ def evaluation(
         ppo=ppo_answers.outputs["answers"],
         **benchmarks,
     ).set_display_name("Judge answers")
+    place(scored, JUDGING, pools)
     return EvaluationOutputs(
         benchmarks_uri=prepared.outputs["uri"],
         base_answers=base_answers.outputs["answers"],

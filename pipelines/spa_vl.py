@@ -9,15 +9,20 @@ from components.reporting.component import close_tracking, publish_champion, wri
 from pipelines.alignment import alignment
 from pipelines.data import data
 from pipelines.evaluation import evaluation
+from pipelines.placement import DATA, GPU_TOLERATIONS, LIGHT, TRAINING, Pools, place
 
 
 @dsl.pipeline(name="spa-vl", display_name="SPA-VL: from images to safety-aligned VLMs")
 def spa_vl(
     profile: str = "pocket",
-    overrides: list = [],  # noqa: B006  KFP reads the default into the form; nothing mutates it
+    overrides: list = [],  # noqa: B006
     images: str = "",
     images_digest: str = "",
     classes: str = "",
+    cpu_pool: dict = {},  # noqa: B006  KFP reads defaults into the form; nothing mutates them
+    gpu_pool: dict = {},  # noqa: B006
+    training_pool: dict = {},  # noqa: B006
+    gpu_tolerations: list = GPU_TOLERATIONS,
 ):
     """Collect images, label preferences, align by DPO and PPO, evaluate, promote the champion.
 
@@ -30,13 +35,19 @@ def spa_vl(
         images_digest: Digest of that folder, so that the cache knows when it changes; the command
             line fills it in.
         classes: CSV of `file,class` for your own pictures; empty if nobody has classified them.
+        cpu_pool: Node selector of tasks without accelerators.
+        gpu_pool: Node selector of tasks that answer with a model.
+        training_pool: Node selector of tasks that train.
+        gpu_tolerations: Tolerations of both.
     """
+    pools = Pools(cpu_pool, gpu_pool, training_pool, gpu_tolerations)
     closing = close_tracking(profile=profile).set_display_name("Close tracking")
+    place(closing, LIGHT, pools)
     with dsl.ExitHandler(closing, name="SPA-VL"):
         config = resolve_configuration(profile=profile, overrides=overrides)
-        config.set_display_name("Resolve configuration")
+        place(config, LIGHT, pools).set_display_name("Resolve configuration")
         base = prepare_base_model(settings=config.outputs["base_model"])
-        base.set_display_name("Prepare base model")
+        place(base, TRAINING, pools).set_display_name("Prepare base model")
         base_model = {"base_uri": base.outputs["uri"], "base_digest": base.outputs["digest"]}
 
         made = data(
@@ -50,6 +61,7 @@ def spa_vl(
             images=images,
             images_digest=images_digest,
             classes=classes,
+            **pools.as_arguments(),
         ).set_display_name("Data")
         store = {
             "images_uri": made.outputs["images_uri"],
@@ -64,6 +76,7 @@ def spa_vl(
             **splits,
             **store,
             **base_model,
+            **pools.as_arguments(),
         ).set_display_name("Alignment")
 
         judged = evaluation(
@@ -72,11 +85,13 @@ def spa_vl(
             ppo=aligned.outputs["ppo"],
             **store,
             **base_model,
+            **pools.as_arguments(),
         ).set_display_name("Evaluation")
 
         decided = decide_promotion(
             settings=config.outputs["gate"], figures=judged.outputs["figures"]
         ).set_display_name("Decide promotion")
+        place(decided, LIGHT, pools)
         decision = decided.outputs["decision"]
 
         report = write_report(
@@ -100,11 +115,12 @@ def spa_vl(
             figures=judged.outputs["figures"],
             decision=decision,
         ).set_display_name("Write report")
+        place(report, DATA, pools)
         report.set_caching_options(False)  # it tells of this run: its seconds, its reuse
 
         # The gate is a task of this pipeline: kfp.local reads conditions from tasks only.
         with dsl.If(decided.outputs["Output"] != "none", name="Promoted"):
-            publish_champion(
+            published = publish_champion(
                 settings=config.outputs["reporting"],
                 candidate=decided.outputs["Output"],
                 dpo=aligned.outputs["dpo"],
@@ -112,3 +128,4 @@ def spa_vl(
                 figures=judged.outputs["figures"],
                 decision=decision,
             ).set_display_name("Publish champion")
+            place(published, DATA, pools)

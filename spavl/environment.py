@@ -4,6 +4,7 @@
 |---|---|
 | `SPAVL_WORK_ROOT` | folder where stages work and keep finished work |
 | `SPAVL_RUN_FOLDER` | folder of this run: progress, errors, seconds, the report |
+| `SPAVL_RUNS` | in a cluster: folder of all runs; a run's own is named by its id below it |
 | `SPAVL_RUN_ID` | id of this run; on a cluster the pod's `pipeline/runid` label |
 | `SPAVL_CACHE` | the user's cache folder, for what outlives a work root (trained pocket bases) |
 | `SPAVL_LOG` | `json`: steps print their events as lines of JSON, for pods |
@@ -34,7 +35,10 @@ def work_root() -> Path:
 def run_folder() -> Path | None:
     """This run's folder; None outside a run, e.g. when a stage is called from a notebook."""
     named = os.environ.get("SPAVL_RUN_FOLDER")
-    return Path(named) if named else None
+    if named:
+        return Path(named)
+    runs, run = os.environ.get("SPAVL_RUNS"), os.environ.get("SPAVL_RUN_ID")
+    return Path(runs, run) if runs and run else None
 
 
 def die_with_parent() -> None:

@@ -23,15 +23,22 @@ def compile_(
     image_registry: Annotated[
         str, typer.Option(help="Prefix of the image names, e.g. registry.example/team.")
     ] = "",
+    sizes: Annotated[
+        str, typer.Option(help="Sizes of the pods: cluster, single_gpu or laptop.")
+    ] = "cluster",
+    queue: Annotated[str, typer.Option(help="Kueue's LocalQueue that pods wait in.")] = "",
 ) -> None:
     """Compile the pipelines into manifests/pipelines/."""
     from pipelines.compilation import differences, write_compiled
+    from pipelines.targeting import Target
+
+    target = Target(image_registry, sizes, queue)
 
     if not check:
-        for path in write_compiled(image_registry):
+        for path in write_compiled(target):
             print(shown_path(path))
         return
-    found = differences(image_registry)
+    found = differences(target)
     for file, difference in found.items():
         print(f"{file} is not what the code compiles to:\n{difference}")
     if found:

@@ -6,11 +6,12 @@ import pytest
 import yaml
 
 from pipelines.compilation import PIPELINES, compile_all, stage_image
+from pipelines.targeting import Target
 
 
 @pytest.fixture(scope="module")
 def compiled() -> dict[str, dict[str, Any]]:
-    return {name: next(yaml.safe_load_all(text)) for name, text in compile_all("").items()}
+    return {name: next(yaml.safe_load_all(text)) for name, text in compile_all(Target()).items()}
 
 
 def tasks(spec: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
@@ -23,7 +24,7 @@ def test_every_pipeline_compiles_alone(compiled: dict[str, dict[str, Any]]) -> N
 
 
 def test_compiling_twice_gives_the_same_bytes() -> None:
-    assert compile_all("registry.example") == compile_all("registry.example")
+    assert compile_all(Target("registry.example")) == compile_all(Target("registry.example"))
 
 
 def test_every_task_has_a_name_of_its_own(compiled: dict[str, dict[str, Any]]) -> None:

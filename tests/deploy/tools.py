@@ -50,7 +50,16 @@ def tools_folder() -> Path:
 
 def _fetch(folder: Path) -> bytes:
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
-        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", scratch]
+        command = [
+            sys.executable,
+            "-m",
+            "pip",
+            "download",
+            "--quiet",
+            "--no-deps",
+            "--dest",
+            scratch,
+        ]
         command += ["--require-hashes", "--requirement", str(REQUIREMENTS)]
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode:

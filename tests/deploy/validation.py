@@ -1,4 +1,4 @@
-"""Objects against schemas: Kubernetes' own of every supported version, ours for custom resources."""
+"""Objects against schemas: those of every supported Kubernetes, and ours of custom resources."""
 
 import json
 from functools import cache

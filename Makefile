@@ -55,7 +55,9 @@ format: setup  ## let ruff mend what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-compile: setup  ## write the compiled pipelines under manifests/pipelines/
+compile: setup  ## write what is made from the code: compiled pipelines, schema and reference of settings
+	$(BIN)/spavl config schema > components/configuration/profile.schema.json
+	$(BIN)/spavl config reference > docs/settings.md
 	$(BIN)/spavl compile
 
 test-container: setup  ## tests that need a container engine

@@ -75,15 +75,6 @@ def test_photographs_run_through_every_stage_and_enter_no_figure(with_photograph
     assert "plumbing" in (with_photographs.folder / "report.html").read_text()
 
 
-def test_the_same_seed_gives_the_same_summary(
-    with_photographs: Ended, photographs: Path, tmp_path: Path
-) -> None:
-    fresh = spavl_run(tmp_path, "run", f"--images={photographs}", settings=TINY)
-    assert fresh.code == 0, fresh.output
-    assert "[ppo] started" in fresh.output
-    assert comparable(fresh.summary) == comparable(with_photographs.summary)
-
-
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 75)])
 def test_an_interrupted_run_says_how_to_go_on(
     tmp_path: Path, number: signal.Signals, code: int

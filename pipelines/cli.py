@@ -11,6 +11,7 @@ from typer.exceptions import TyperException
 
 from pipelines.commands.compile import COMPILE_EXAMPLES, compile_
 from pipelines.commands.config import config
+from pipelines.commands.doctor import DOCTOR_EXAMPLES, doctor
 from pipelines.commands.run import RUN_EXAMPLES, run
 from spavl.errors import BAD_INPUT, INTERRUPTED, SpavlError
 
@@ -23,6 +24,7 @@ app = typer.Typer(
 )
 app.command(epilog=RUN_EXAMPLES)(run)
 app.command("compile", epilog=COMPILE_EXAMPLES)(compile_)
+app.command(epilog=DOCTOR_EXAMPLES)(doctor)
 app.add_typer(config, name="config")
 
 

@@ -4,6 +4,7 @@ A profile is asked for by name, by the path of a file, or, where no file can tra
 Kubeflow run), by its YAML itself. `extends` names another profile that it starts from.
 """
 
+import re
 from collections.abc import Hashable
 from dataclasses import dataclass
 from importlib import resources
@@ -89,7 +90,10 @@ def absolute_profile(profile: str) -> str:
 
 def profile_label(profile: str) -> str:
     """A profile's short name, for a run's folder: its own, or that of its file."""
-    return "own" if "\n" in profile else Path(profile).stem if _names_file(profile) else profile
+    if profile in profile_names():
+        return profile
+    name = "own" if "\n" in profile else Path(profile).stem
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.") or "own"
 
 
 def portable_profile(profile: str) -> str:

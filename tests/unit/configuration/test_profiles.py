@@ -91,6 +91,7 @@ def test_a_path_becomes_absolute_and_a_name_stays(
     assert absolute_profile("pockett") == "pockett"
     assert absolute_profile(MINE) == MINE
     assert [profile_label(one) for one in ("pocket", str(mine), MINE)] == ["pocket", "mine", "own"]
+    assert profile_label("my own/Größe 2 %d.yaml") == "Gr-e-2-d"
 
 
 @pytest.mark.parametrize(

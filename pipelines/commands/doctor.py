@@ -1,0 +1,64 @@
+"""`spavl doctor`: what works here, and how to get what does not."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from spavl.errors import BAD_INPUT
+
+if TYPE_CHECKING:
+    from pipelines.doctor import Finding
+
+DOCTOR_EXAMPLES = """Examples:
+
+  spavl doctor
+
+  MLFLOW_TRACKING_URI=http://mlflow:5000 spavl doctor
+
+  spavl doctor --json | jq '.checks[] | select(.status != "ok")'
+
+Exit codes: 0 a run can start here, 2 something that it needs is broken."""
+
+MARKS = {"ok": ("✓", "green"), "missing": ("–", "yellow"), "broken": ("✗", "red")}
+
+
+def doctor(
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print JSON: ready, and every check.")
+    ] = False,
+) -> None:
+    """Say what works on this machine, and how to get what does not.
+
+    Looks at Python, libraries, memory, disks, GPU, and at the services and tools that only some
+    work needs. Changes nothing; says no secret; asks each service for two seconds at most.
+    """
+    from pipelines.doctor import all_checks, examine
+
+    found = examine(all_checks())
+    needed = [one.name for one in found if one.required and one.status != "ok"]
+    if as_json:
+        import json
+        from dataclasses import asdict
+
+        content = {"ready": not needed, "checks": [asdict(one) for one in found]}
+        print(json.dumps(content, indent=1, ensure_ascii=False))
+    else:
+        _print(found, needed)
+    if needed:
+        raise typer.Exit(BAD_INPUT)
+
+
+def _print(found: "list[Finding]", needed: list[str]) -> None:
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(soft_wrap=True, highlight=False)
+    for one in found:
+        mark, colour = MARKS[one.status]
+        console.print(Text(f"{mark} {one.name:<14}", colour), Text(one.detail))
+        if one.remedy:
+            console.print(Text(f"  {'':<14} {one.remedy}", "dim"))
+    if needed:
+        console.print(f"\nA run cannot start here: mend {', '.join(needed)}.")
+    else:
+        console.print("\nReady: spavl run")

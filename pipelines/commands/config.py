@@ -13,9 +13,14 @@ if TYPE_CHECKING:
 
 config = typer.Typer(
     help="Show and describe settings: resolved values, profiles, JSON schema, reference.",
-    no_args_is_help=True,
-    rich_markup_mode="rich",
+    invoke_without_command=True,
 )
+
+
+@config.callback()
+def _help_without_command(context: typer.Context) -> None:
+    if context.invoked_subcommand is None:
+        print(context.get_help())
 
 
 @config.command(

@@ -8,6 +8,8 @@ from components.configuration import profile_names, resolve
 
 REAL = [name for name in profile_names() if name != "pocket"]
 FULL = {"reward_modeling": 3e-5, "dpo": 1e-6, "ppo": 5e-7}
+LORA = {"reward_modeling": 3e-5, "dpo": 2e-5, "ppo": 1e-6}
+LAYERS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 GLOBAL_BATCH = {"reward_modeling": 32, "dpo": 8, "ppo": 8}
 
 
@@ -17,12 +19,24 @@ def stages(profile: str) -> dict[str, dict[str, Any]]:
 
 
 def test_there_are_profiles_for_real_models() -> None:
-    assert {"llava-1.5-7b", "qwen2.5-vl-7b"} <= set(REAL)
+    assert {"llava-1.5-7b", "llava-1.5-7b-lora", "qwen2.5-vl-7b"} <= set(REAL)
 
 
 @pytest.mark.parametrize("profile", [name for name in REAL if not name.endswith("-lora")])
 def test_learning_rates_of_full_training(profile: str) -> None:
-    assert {name: stage["learning_rate"] for name, stage in stages(profile).items()} == FULL
+    found = stages(profile)
+    assert {name: stage["learning_rate"] for name, stage in found.items()} == FULL
+    assert not any(stage["use_peft"] for stage in found.values())
+    assert [found[name]["zero_stage"] for name in FULL] == [0, 2, 2]
+
+
+def test_lora_of_rank_256_on_all_linear_layers() -> None:
+    found = stages("llava-1.5-7b-lora")
+    assert {name: stage["learning_rate"] for name, stage in found.items()} == LORA
+    for stage in found.values():
+        assert stage["use_peft"]
+        assert (stage["lora_r"], stage["lora_alpha"], stage["lora_dropout"]) == (256, 512, 0)
+        assert stage["lora_target_modules"] == LAYERS
 
 
 @pytest.mark.parametrize("profile", REAL)
@@ -31,6 +45,8 @@ def test_global_batches_schedules_and_precision(profile: str) -> None:
     for name, stage in found.items():
         steps = stage["batch_size"] * stage["gradient_accumulation_steps"]
         assert steps == GLOBAL_BATCH[name], name
+        assert stage["num_processes"] == 8
+        assert stage["train_projector"]
         assert stage["weight_decay"] == 0
         assert stage["max_length"] == 2048
         assert stage["dtype"] == "bfloat16"

@@ -21,6 +21,7 @@ app = typer.Typer(
     "spavl COMMAND --help explains a command. Shell completion: spavl --install-completion.",
     invoke_without_command=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",  # joins lines of a paragraph, as they are in the source
 )
 app.command(epilog=RUN_EXAMPLES)(run)
 app.command("compile", epilog=COMPILE_EXAMPLES)(compile_)

@@ -9,11 +9,10 @@ from spavl.errors import FAULT_OF_OURS
 
 COMPILE_EXAMPLES = """Examples:
 
-  spavl compile
-
-  spavl compile --image-registry registry.example/team
-
-  spavl compile --check"""
+- `spavl compile`
+- `spavl compile --image-registry registry.example/team`
+- `spavl compile --check`
+"""
 
 
 def compile_(

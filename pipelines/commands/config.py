@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 config = typer.Typer(
     help="Show and describe settings: resolved values, profiles, JSON schema, reference.",
     invoke_without_command=True,
+    rich_markup_mode="markdown",
 )
 
 
@@ -25,15 +26,15 @@ def _help_without_command(context: typer.Context) -> None:
 
 @config.command(
     epilog="Examples:\n\n"
-    "  spavl config show dpo\n\n"
-    "  spavl config show --profile mine.yaml --set dpo.beta=0.2 | grep -v '# default'\n\n"
-    "  spavl config show --profile llava-1.5-7b --json > settings.json"
+    "- `spavl config show dpo`\n"
+    "- `spavl config show --profile mine.yaml --set dpo.beta=0.2 | grep -v '# default'`\n"
+    "- `spavl config show --profile llava-1.5-7b --json > settings.json`\n"
 )
 def show(
     keys: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[KEY]...",
+            metavar="KEY",
             help="Stages or keys to show, e.g. dpo or labeling.pairing; all by default.",
             autocompletion=complete_shown,
         ),
@@ -58,7 +59,7 @@ def show(
 ) -> None:
     """Show the settings that a run would take, and where each came from.
 
-    On a terminal one table a stage; elsewhere one line a setting, `key = value  # origin: meaning`.
+    On a terminal one table a stage; elsewhere one line a setting, `key = value # origin: meaning`.
     The origin is `default`, `profile NAME`, the path of your own profile, or `--set`.
     """
     from components.configuration import resolve_with_origins
@@ -91,9 +92,8 @@ def profiles(
 
 
 @config.command(
-    epilog="Example:\n\n  spavl config schema > profile.schema.json\n\n"
-    "then let the first line of your profile be\n\n"
-    "  # yaml-language-server: $schema=profile.schema.json"
+    epilog="Example: `spavl config schema > profile.schema.json`; then let the first line of your "
+    "profile be `# yaml-language-server: $schema=profile.schema.json`."
 )
 def schema() -> None:
     """Print the JSON schema of a profile, with which editors complete and check yours."""
@@ -102,7 +102,7 @@ def schema() -> None:
     print(schema_text(), end="")
 
 
-@config.command(epilog="Example:\n\n  spavl config reference > docs/settings.md")
+@config.command(epilog="Example: `spavl config reference > docs/settings.md`")
 def reference() -> None:
     """Print the reference of all settings as Markdown."""
     from components.configuration.reference import settings_reference

@@ -11,11 +11,9 @@ if TYPE_CHECKING:
 
 DOCTOR_EXAMPLES = """Examples:
 
-  spavl doctor
-
-  MLFLOW_TRACKING_URI=http://mlflow:5000 spavl doctor
-
-  spavl doctor --json | jq '.checks[] | select(.status != "ok")'
+- `spavl doctor`
+- `MLFLOW_TRACKING_URI=http://mlflow:5000 spavl doctor`
+- `spavl doctor --json | jq '.checks[] | select(.status != "ok")'`
 
 Exit codes: 0 a run can start here, 2 something that it needs is broken."""
 

@@ -17,13 +17,10 @@ if TYPE_CHECKING:
 
 RUN_EXAMPLES = """Examples:
 
-  spavl run
-
-  spavl run --set dpo.beta=0.2 --set seed=7
-
-  spavl run --profile mine.yaml --images photos/ --name first
-
-  spavl run --resume
+- `spavl run`
+- `spavl run --set dpo.beta=0.2 --set seed=7`
+- `spavl run --profile mine.yaml --images photos/ --name first`
+- `spavl run --resume`
 
 Exit codes: 0 done, promoted or not; 1 a fault of ours; 2 bad input or settings; 75 try again;
 130 Ctrl-C. See also: spavl config show, spavl doctor, docs/quickstart.md."""

@@ -23,8 +23,8 @@ def migrate(uri: str, artifacts: Path) -> str:
 
     Args:
         uri: Tracking URI.
-        artifacts: Folder for artifacts of a new experiment; the default would be the working
-            directory.
+        artifacts: Folder for artifacts of a new experiment of a store on this machine; the default
+            would be the working directory. A server has its own place for them.
 
     Returns:
         The experiment's id.
@@ -35,7 +35,9 @@ def migrate(uri: str, artifacts: Path) -> str:
     experiment = client.get_experiment_by_name(EXPERIMENT)
     if experiment is not None:
         return str(experiment.experiment_id)
-    return str(client.create_experiment(EXPERIMENT, artifacts.absolute().as_uri()))
+    served = uri.startswith(("http://", "https://"))
+    location = None if served else artifacts.absolute().as_uri()
+    return str(client.create_experiment(EXPERIMENT, location))
 
 
 def record_run(uri: str, folder: Path, profile: str, status: str, error: str) -> str:

@@ -1,0 +1,203 @@
+"""MLflow started by the chart's own command line: hosts, tracking by service name, S3 artifacts."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from minio import Minio
+
+from spavl.shards import write_json
+from spavl.tracking import record_run
+from tests.deploy.policy import pod_of
+from tests.deploy.rendering import CHART, NAMESPACE, rendered, title
+
+KEYS = {"AWS_ACCESS_KEY_ID": "test-access", "AWS_SECRET_ACCESS_KEY": "test-secret-of-nothing"}
+BIN = Path(sys.executable).parent
+SERVICE = f"spa-vl-mlflow.{NAMESPACE}.svc"
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running MLflow, and the S3 behind it."""
+
+    port: int
+    s3: Minio
+
+    def answer(
+        self, host: str, path: str = "/api/2.0/mlflow/experiments/get?experiment_id=0"
+    ) -> int:
+        """Status that a request with this Host header gets."""
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{self.port}{path}", headers={"Host": host}
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=10) as answered:
+                return int(answered.status)
+        except urllib.error.HTTPError as error:
+            return error.code
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait(port: int, process: "subprocess.Popen[bytes]", log: Path) -> None:
+    for _ in range(600):
+        assert process.poll() is None, log.read_text()[-3000:]
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.2)
+    raise AssertionError(log.read_text()[-3000:])
+
+
+@pytest.fixture(scope="module")
+def bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Minio]]:
+    """A real S3 server; the chart's own job makes the bucket."""
+    folder, port = tmp_path_factory.mktemp("s3"), free_port()
+    environment = {"NANIO_ACCESS_KEY": "test-access", "NANIO_SECRET_KEY": "test-secret-of-nothing"}
+    command = [BIN / "nanio", "serve", "--host", "127.0.0.1", "--port", str(port)]
+    log = folder / "log.txt"
+    with log.open("wb") as stream:
+        process = subprocess.Popen(
+            [*command, "--data-dir", folder / "data"],
+            env={**os.environ, **environment},
+            stdout=stream,
+            stderr=stream,
+        )
+    try:
+        wait(port, process, log)
+        endpoint = f"http://127.0.0.1:{port}"
+        job = {"AWS_ENDPOINT_URL": endpoint, "AWS_DEFAULT_REGION": "us-east-1", "BUCKET": "spa-vl"}
+        for told in ("bucket spa-vl made", "bucket spa-vl is there"):
+            done = subprocess.run(
+                [sys.executable, CHART / "files" / "bucket.py"],
+                env={**os.environ, **KEYS, **job},
+                capture_output=True,
+                text=True,
+            )
+            assert told in done.stdout, done.stderr
+        yield (
+            endpoint,
+            Minio(
+                endpoint=f"127.0.0.1:{port}",
+                access_key="test-access",
+                secret_key="test-secret-of-nothing",
+                region="us-east-1",
+                secure=False,
+            ),
+        )
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+@pytest.fixture(scope="module")
+def mlflow(bucket: tuple[str, Minio], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The container of the rendered Deployment as a process: its command, arguments, variables."""
+    endpoint, s3 = bucket
+    folder, port = tmp_path_factory.mktemp("mlflow"), free_port()
+    settings = (f"mlflow.port={port}", f"s3.endpoint={json.dumps(endpoint)}")
+    [deployment] = [
+        r for r in rendered("kind", *settings) if title(r) == "Deployment/spa-vl-mlflow"
+    ]
+    container = (pod_of(deployment) or {})["containers"][0]
+    arguments = [
+        each.replace("sqlite:////data", f"sqlite:///{folder}") for each in container["args"]
+    ]
+    environment = {
+        each["name"]: each.get("value") or KEYS[each["name"]] for each in container["env"]
+    }
+    log = folder / "log.txt"
+    with log.open("wb") as stream:
+        process = subprocess.Popen(
+            [BIN / container["command"][0], *container["command"][1:], *arguments],
+            env={"PATH": f"{BIN}:{os.environ['PATH']}", **environment},
+            cwd=folder,
+            stdout=stream,
+            stderr=stream,
+        )
+    try:
+        wait(port, process, log)
+        yield Server(port, s3)
+        assert not (folder / "mlartifacts").exists()
+        assert not (folder / "mlruns").exists()
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+@pytest.fixture
+def by_service_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The cluster's DNS in small: the service's name leads here."""
+    resolve = socket.getaddrinfo
+
+    def answer(host: str, *arguments: object, **others: object) -> object:
+        return resolve("127.0.0.1" if host == SERVICE else host, *arguments, **others)
+
+    monkeypatch.setattr(socket, "getaddrinfo", answer)
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["spa-vl-mlflow", f"spa-vl-mlflow.{NAMESPACE}", SERVICE, f"{SERVICE}.cluster.local"],
+)
+def test_the_service_names_are_answered_with_and_without_port(mlflow: Server, host: str) -> None:
+    assert mlflow.answer(host) == 200
+    assert mlflow.answer(f"{host}:{mlflow.port}") == 200
+
+
+@pytest.mark.parametrize("host", ["evil.example", "spa-vl-mlflow.other.svc", "10.0.0.1"])
+def test_a_wrong_host_header_gets_403(mlflow: Server, host: str) -> None:
+    assert mlflow.answer(host) == 403
+
+
+def test_the_probes_path_is_answered(mlflow: Server) -> None:
+    assert mlflow.answer("spa-vl-mlflow", "/health") == 200
+
+
+@pytest.mark.usefixtures("by_service_name")
+def test_a_run_is_tracked_by_the_service_name_and_its_files_lie_in_s3(
+    mlflow: Server, tmp_path: Path
+) -> None:
+    folder = tmp_path / "runs" / "7f3a"
+    stage = {
+        "stage": "dpo",
+        "seconds": 1.5,
+        "settings": {"beta": 0.1},
+        "result": {"rows": 12},
+        "made_by": {"code": "0123"},
+        "reused": False,
+        "work": str(tmp_path / "work"),
+    }
+    figure = {"value": 0.25, "low": 0.2, "high": 0.3, "n": 40, "source": "pocket"}
+    summary = {"models": {"dpo": {"harm_eval_usr": figure}}}
+    (folder / "stages").mkdir(parents=True)
+    write_json(folder / "stages" / "dpo.json", stage)
+    write_json(folder / "summary.json", summary)
+    (folder / "report.html").write_text("<p>report</p>")
+
+    uri = f"http://{SERVICE}:{mlflow.port}"
+    run_id = record_run(uri, folder, "pocket", "SUCCEEDED", "")
+
+    from mlflow import MlflowClient
+
+    run = MlflowClient(uri).get_run(run_id)
+    assert run.info.status == "FINISHED"
+    assert run.data.metrics["dpo.harm_eval_usr"] == 0.25
+    assert run.info.artifact_uri.startswith("mlflow-artifacts:/")
+    names = {each.object_name for each in mlflow.s3.list_objects("spa-vl", "mlflow/", True)}
+    [kept] = [name for name in names if name.endswith(f"{run_id}/artifacts/summary.json")]
+    assert json.loads(mlflow.s3.get_object("spa-vl", kept).read()) == summary
+    assert not list(tmp_path.glob("**/mlflow-artifacts"))

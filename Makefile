@@ -10,7 +10,7 @@ WORKERS ?= 2
 ARGS   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format compile test-unit test-local test-container test-browser lock clean
+.PHONY: help setup demo test lint format compile test-unit test-local test-deploy test-service test-container test-browser lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,13 +36,19 @@ $(READY): $(LIBRARIES) pyproject.toml
 demo: setup  ## run the whole DAG in small, with the pocket profile
 	$(BIN)/spavl run --profile pocket $(ARGS)
 
-test: lint test-unit test-local  ## everything that needs no root, engine or browser
+test: lint test-unit test-deploy test-local  ## everything that needs no root, engine or browser
 
 test-unit: setup
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile tests/unit
 
 test-local: setup
 	$(BIN)/python -m pytest tests/local
+
+test-deploy: setup  ## charts, manifests and compiled pipelines, with real helm
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile tests/deploy
+
+test-service: setup  ## against real services that the tests start
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/service
 
 lint: setup  ## ruff, mypy, import contract, compiled pipelines
 	$(BIN)/ruff check .

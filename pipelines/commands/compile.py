@@ -26,13 +26,20 @@ def compile_(
         str, typer.Option(help="Sizes of the pods: cluster, single_gpu or laptop.")
     ] = "cluster",
     queue: Annotated[str, typer.Option(help="Kueue's LocalQueue that pods wait in.")] = "",
+    release: Annotated[
+        str | None, typer.Option(help="Write manifests/releases/VERSION instead, once and for all.")
+    ] = None,
 ) -> None:
-    """Compile the pipelines into manifests/pipelines/."""
+    """Compile the pipelines into manifests/pipelines/, or a release of the whole DAG."""
     from pipelines.compilation import differences, write_compiled
+    from pipelines.releasing import write_release
     from pipelines.targeting import Target
 
     target = Target(image_registry, sizes, queue)
-
+    if release:
+        for path in write_release(release, target):
+            print(shown_path(path))
+        return
     if not check:
         for path in write_compiled(target):
             print(shown_path(path))

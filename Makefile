@@ -36,7 +36,7 @@ $(READY): $(LIBRARIES) pyproject.toml
 demo: setup  ## run the whole DAG in small, with the pocket profile
 	$(BIN)/spavl run --profile pocket $(ARGS)
 
-test: lint test-unit test-deploy test-local  ## everything that needs no root, engine or browser
+test: lint test-unit test-deploy test-service test-local  ## everything that needs no root, engine or browser
 
 test-unit: setup
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile tests/unit

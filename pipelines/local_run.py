@@ -19,7 +19,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from components.configuration import profile_label
+from components.configuration import profile_label, resolve
 from pipelines.display import LogFormat, shown
 from pipelines.preflight import check_name, inputs_digest
 from spavl.errors import (
@@ -31,9 +31,12 @@ from spavl.errors import (
     SpavlError,
 )
 from spavl.shards import write_json
+from spavl.tracking.address import default_uri
+from spavl.tracking.launch import tracked
 
 REQUEST = "request.json"
 SUMMARY = "summary.json"
+SETTINGS = "settings.json"
 FINISHED = "finished.json"
 FULL_BELOW_BYTES = 64 * 1024
 
@@ -120,7 +123,13 @@ def run_pipeline(
     """
     os.environ.update(_environment(folder, out))
     try:
-        with _alone(folder), _shown_and_logged(folder, log_format), _sigterm_ends_run():
+        with (
+            _alone(folder),
+            _shown_and_logged(folder, log_format),
+            _sigterm_ends_run(),
+            tracked(folder),
+        ):
+            write_json(folder / SETTINGS, resolve(request.profile, request.overrides)._asdict())
             (folder / "error.json").unlink(missing_ok=True)
             _walk(request, folder)
     except SpavlError:
@@ -170,7 +179,7 @@ def _environment(folder: Path, out: Path) -> dict[str, str]:
         "SPAVL_RUN_ID": folder.name,
         "SPAVL_WORK_ROOT": os.environ.get("SPAVL_WORK_ROOT", str(out / ".work")),
         "SPAVL_PARENT": str(os.getpid()),
-        "MLFLOW_TRACKING_URI": os.environ.get("MLFLOW_TRACKING_URI", f"sqlite:///{out}/mlflow.db"),
+        "MLFLOW_TRACKING_URI": os.environ.get("MLFLOW_TRACKING_URI") or default_uri(out),
         # Idle threads of one step must not spin on the core that another step needs.
         "OMP_WAIT_POLICY": "PASSIVE",
         "GOMP_SPINCOUNT": "0",

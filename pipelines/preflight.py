@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from spavl.digests import file_digest, folder_digest
 from spavl.errors import InputError
+from spavl.tracking.address import check_named
 
 if TYPE_CHECKING:
     from pipelines.local_run import RunRequest
@@ -22,7 +23,7 @@ MODEL_COPIES = 6
 
 
 def check_request(request: "RunRequest", out: Path) -> None:
-    """Check settings, folders and the disk, cheapest first.
+    """Check settings, MLflow, folders and the disk, cheapest first.
 
     Args:
         request: What to run.
@@ -34,6 +35,7 @@ def check_request(request: "RunRequest", out: Path) -> None:
     from components.configuration import resolve
 
     settings = resolve(request.profile, request.overrides)
+    check_named()
     check_writable(out)
     if "SPAVL_WORK_ROOT" in os.environ:
         check_writable(Path(os.environ["SPAVL_WORK_ROOT"]))

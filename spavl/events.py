@@ -6,7 +6,7 @@ JSON where `SPAVL_LOG=json` says that a machine reads the step's output, as in a
 
 | event | fields |
 |---|---|
-| `started` | `work`: the stage's folder |
+| `started` | `work`: the stage's folder; `process`: its id; `settings`, `inputs` |
 | `progress` | `done`, `total`, `unit`, `metrics` |
 | `note` | `text`: what a reader of the run should know, e.g. a fallback taken |
 | `done` | `seconds`, `imports`, `work` |

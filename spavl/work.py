@@ -24,6 +24,7 @@ from spavl.environment import die_with_parent, run_folder, work_root
 from spavl.errors import BAD_INPUT, FAULT_OF_OURS, BusyError, CorruptShardError, SpavlError
 from spavl.events import tell
 from spavl.shards import DatasetWriter, write_json
+from spavl.tracking.launch import followed
 
 COMMIT = "commit.json"
 LOCK_PATIENCE_SECONDS = 3600.0
@@ -152,17 +153,18 @@ def run_stage(
         BusyError: If another process holds this work for an hour.
     """
     die_with_parent()
-    try:
-        folder = work_root() / stage.name / stage.digest[:32]
-        commit = _locked_commit(stage, folder, body)
-        for name, target in (publish or {}).items():
-            publish_path(folder / name, Path(target))
-        return dict(commit["result"])
-    except Exception as error:
-        if isinstance(error, CorruptShardError):
-            _withdraw(error.path)
-        report_error(stage.name, error)
-        raise
+    with followed(stage.name):
+        try:
+            folder = work_root() / stage.name / stage.digest[:32]
+            commit = _locked_commit(stage, folder, body)
+            for name, target in (publish or {}).items():
+                publish_path(folder / name, Path(target))
+            return dict(commit["result"])
+        except Exception as error:
+            if isinstance(error, CorruptShardError):
+                _withdraw(error.path)
+            report_error(stage.name, error)
+            raise
 
 
 def stage_folder(stage: Stage) -> Path:
@@ -240,7 +242,8 @@ def _locked_commit(
 def _do(stage: Stage, folder: Path, body: Callable[[Work], Mapping[str, Any]]) -> dict[str, Any]:
     work = Work(stage, folder)
     start = time.monotonic()
-    tell(stage.name, "started", work=str(folder))
+    told = {"settings": dict(stage.settings), "inputs": dict(stage.inputs)}
+    tell(stage.name, "started", work=str(folder), process=os.getpid(), **told)
     result = dict(body(work))
     imports = work.seconds.get("imports", 0.0)
     commit = {

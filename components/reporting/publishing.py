@@ -1,15 +1,17 @@
 """Publishing: a promoted model gets a place of its own, a card, and a pointer to it."""
 
+import time
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from components.reporting.files import local_path, read_json, write_text
 from components.reporting.summary import metric_rows, percent
-from spavl.environment import work_root
+from spavl.environment import run_folder, work_root
 from spavl.errors import InputError
 from spavl.settings.reporting import ReportingSettings
 from spavl.shards import write_json
+from spavl.tracking.launch import followed
 from spavl.work import publish_path, report_error
 
 CARD = "README.md"
@@ -62,7 +64,8 @@ def publish(
             "rules": verdict["rules"],
             "settings": read_json(snapshot, "settings.json").get(candidate) if snapshot else None,
         }
-        return _publish(facts, verdict, local_path(model), Path(output))
+        with followed("publish"):
+            return _publish(facts, verdict, local_path(model), Path(output))
     except Exception as error:
         report_error("publish", error)
         raise
@@ -84,7 +87,16 @@ def _publish(
     }
     write_json(folder.parent / POINTER, champion)
     publish_path(folder, output)
+    _tell_run(champion)
     return champion
+
+
+def _tell_run(champion: dict[str, Any]) -> None:
+    """Leave it in the run's folder too: from there it comes to the model registry."""
+    run = run_folder()
+    if run is not None:
+        run.mkdir(parents=True, exist_ok=True)
+        write_json(run / POINTER, {**champion, "time": round(time.time(), 3)})
 
 
 def model_card(facts: dict[str, Any]) -> str:

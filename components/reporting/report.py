@@ -12,6 +12,7 @@ from components.reporting.plots import curves_svg, save_png
 from components.reporting.summary import MODELS, build_summary, metric_rows, percent
 from spavl.environment import run_folder
 from spavl.settings.reporting import ReportingSettings
+from spavl.tracking.launch import followed
 from spavl.work import report_error
 
 TRAINERS = {"reward_model": "Reward model", "dpo": "DPO", "ppo": "PPO"}
@@ -42,9 +43,10 @@ def write_report(
         write_text(Path(summary), to_json(content))
         folder = run_folder()
         if folder is not None:
-            write_text(folder / "report.html", page)
-            save_png(read_curves(inputs.ppo), folder / "curves.png")
-            write_text(folder / "summary.json", to_json(content))  # last: with it the run is whole
+            with followed("report"):
+                write_text(folder / "report.html", page)
+                save_png(read_curves(inputs.ppo), folder / "curves.png")
+                write_text(folder / "summary.json", to_json(content))  # last: the run is whole
     except Exception as error:
         report_error("report", error)
         raise

@@ -9,6 +9,7 @@ import typer
 
 from pipelines.commands.completion import complete_profile, complete_setting
 from pipelines.commands.paths import shown_path
+from pipelines.commands.track import show_tracking
 from spavl.errors import INTERRUPTED, InputError
 
 if TYPE_CHECKING:
@@ -142,3 +143,4 @@ def _show(summary: dict[str, object], folder: Path) -> None:
     console.print(summary_table(summary))
     console.print(f"summary  {shown_path(folder / 'summary.json')}")
     console.print(f"report   {shown_path(folder / 'report.html')}")
+    show_tracking(console, folder)

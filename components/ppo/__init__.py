@@ -47,8 +47,12 @@ def train(
 
     def body(work: Work) -> dict[str, object]:
         with work.timed("imports"):
+            from components.ppo.players import ModelPlaces
             from components.ppo.training import Places, train_policy
-        return train_policy(work, chosen, Places(train, images.uri, base.uri, reward_model))
+        models = ModelPlaces(
+            images.uri, base.uri.removeprefix("file://"), reward_model, base.digest
+        )
+        return train_policy(work, chosen, Places(train, models))
 
     stage = Stage("ppo", "components.ppo", chosen.model_dump(mode="json"), inputs)
     run_stage(stage, body, publish={"model": output, "rollouts": rollouts})

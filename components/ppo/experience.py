@@ -7,9 +7,11 @@ from dataclasses import dataclass
 import torch
 from torch.nn.functional import pad
 
-from components.ppo.players import Players
+from components.ppo.players import Players, Role
 from components.ppo.prompts import Prompt
-from spavl.alignment.ppo_math import advantages_and_returns, token_rewards, whiten
+from spavl.alignment.logprobs import ResponseLogProbs
+from spavl.alignment.loop import evaluating
+from spavl.alignment.ppo_math import advantages_and_returns, kl_penalty, token_rewards, whiten
 from spavl.alignment.rows import Row
 from spavl.chat.interface import Sampling
 from spavl.models.generation import Generated, generate_from, pad_left, pad_token_id
@@ -32,7 +34,7 @@ class Experience:
         kl: `log pi - log pi_ref` of each token.
         entropy: Of the policy at each token, in nats.
         values: Before each token.
-        advantages: Whitened over the iteration.
+        advantages: Whitened over the iteration unless the settings say otherwise.
         returns: What the values are fitted to.
     """
 
@@ -51,30 +53,37 @@ class Experience:
 
 
 def gather_experience(
-    players: Players, prompts: Sequence[Prompt], settings: PpoSettings, iteration: int
+    players: Players,
+    prompts: Sequence[Prompt],
+    settings: PpoSettings,
+    iteration: int,
+    kl_coef: float | None = None,
 ) -> Experience:
     """Let the policy answer, score the answers, estimate advantages.
 
     Args:
         players: The models.
-        prompts: What to ask.
+        prompts: What to ask; each gets `num_generations` answers.
         settings: Sampling, KL and advantage settings.
         iteration: Seeds the draws.
+        kl_coef: The KL coefficient; the settings' by default.
     """
     prompts = sorted(prompts, key=lambda prompt: len(prompt.token_ids))  # little padding
     answers = roll_out(players, prompts, settings, iteration)
+    prompts = [prompt for prompt in prompts for _ in range(settings.num_generations)]
     rows = [
         Row(prompt.image_id, (*prompt.token_ids, *ids), len(prompt.token_ids))
         for prompt, ids in zip(prompts, answers.token_ids, strict=True)
     ]
     judged = judge(players, rows, settings)
     ended = torch.tensor([reason == "stop" for reason in answers.finish_reasons])
-    penalty = (settings.missing_eos_penalty or 0.0) * (~ended).float()
     kl = judged.log_probs - judged.reference_log_probs
-    rewards = token_rewards(judged.scores - penalty, kl, judged.mask, settings.kl_coef)
+    rewards = rewards_of(judged, ended, settings, settings.kl_coef if kl_coef is None else kl_coef)
     advantages, returns = advantages_and_returns(
         rewards, judged.values, judged.mask, settings.gamma, settings.lam
     )
+    if settings.whiten_advantages:
+        advantages = whiten(advantages, judged.mask)
     return Experience(
         prompts=prompts,
         rows=rows,
@@ -86,35 +95,66 @@ def gather_experience(
         kl=kl,
         entropy=judged.entropy,
         values=judged.values,
-        advantages=whiten(advantages, judged.mask),
+        advantages=advantages,
         returns=returns,
     )
+
+
+def rewards_of(
+    judged: "Judged", ended: torch.Tensor, settings: PpoSettings, kl_coef: float
+) -> torch.Tensor:
+    """Rewards of tokens: the score, clipped, less a missing end's penalty; the KL penalty.
+
+    Args:
+        judged: What the models say of the rollouts.
+        ended: Whether the policy ended the answers itself: bool `[rows]`.
+        settings: Clipping, penalty, estimator, whitening.
+        kl_coef: The KL coefficient.
+
+    Returns:
+        float `[rows, longest answer]`.
+    """
+    scores = judged.scores
+    if settings.score_clip is not None:
+        scores = scores.clamp(-settings.score_clip, settings.score_clip)
+    scores = scores - (settings.missing_eos_penalty or 0.0) * (~ended).float()
+    log_ratio = judged.log_probs - judged.reference_log_probs
+    penalty = kl_penalty(log_ratio, settings.kl_estimator)
+    rewards = token_rewards(scores, penalty, judged.mask, kl_coef)
+    # The sign of a reward means something, so its mean stays.
+    return whiten(rewards, judged.mask, shift=False) if settings.whiten_rewards else rewards
 
 
 @torch.no_grad()
 def roll_out(
     players: Players, prompts: Sequence[Prompt], settings: PpoSettings, iteration: int
 ) -> Generated:
-    """Answers drawn from the policy, in the order of the prompts."""
-    tokenizer = players.processor.tokenizer
-    training = players.policy.training
-    players.policy.eval()  # gradient checkpointing in training mode would switch the cache off
+    """Answers drawn from the policy, in the order of the prompts, those of a prompt together."""
     parts: list[Generated] = []
-    for start in range(0, len(prompts), settings.generation_batch_size):
-        part = prompts[start : start + settings.generation_batch_size]
-        seed = derive_seed(settings.seed, "rollout", str(iteration), str(start))
-        sampling = Sampling(settings.response_length, settings.temperature, seed=seed)
-        token_ids = [prompt.token_ids for prompt in part]
-        inputs = pad_left(token_ids, pad_token_id(tokenizer), players.policy.device)
-        pictures = players.pictures.inputs_for(players.policy, [p.image_id for p in part])
-        parts.append(generate_from(players.policy, tokenizer, {**inputs, **pictures}, sampling))
-    players.policy.train(training)
+    size = max(1, settings.generation_batch_size // settings.num_generations)
+    # Gradient checkpointing in training mode would switch the cache off.
+    with players.policy.active(), evaluating(players.policy.model):
+        for start in range(0, len(prompts), size):
+            seed = derive_seed(settings.seed, "rollout", str(iteration), str(start))
+            sampling = Sampling(settings.response_length, settings.temperature, seed=seed)
+            part = prompts[start : start + size]
+            parts.append(_answers(players, part, sampling, settings.num_generations))
     return Generated(
         token_ids=[ids for part in parts for ids in part.token_ids],
         texts=[text for part in parts for text in part.texts],
         finish_reasons=[reason for part in parts for reason in part.finish_reasons],
         prompt_tokens=[tokens for part in parts for tokens in part.prompt_tokens],
     )
+
+
+def _answers(
+    players: Players, prompts: Sequence[Prompt], sampling: Sampling, repeats: int
+) -> Generated:
+    policy, tokenizer = players.policy.model, players.processor.tokenizer
+    token_ids = [prompt.token_ids for prompt in prompts]
+    inputs = pad_left(token_ids, pad_token_id(tokenizer), policy.device)
+    pictures = players.pictures.inputs_for(policy, [prompt.image_id for prompt in prompts])
+    return generate_from(policy, tokenizer, {**inputs, **pictures}, sampling, repeats)
 
 
 @dataclass(frozen=True)
@@ -133,20 +173,35 @@ class Judged:
 def judge(players: Players, rows: Sequence[Row], settings: PpoSettings) -> Judged:
     """Ask policy, reference, value and reward model about rows, in passes that fit into memory."""
     found: dict[str, list[torch.Tensor]] = defaultdict(list)
-    for start in range(0, len(rows), settings.generation_batch_size):
-        part = rows[start : start + settings.generation_batch_size]
-        policy = players.log_probs.response_log_probs(players.policy, part, settings.temperature)
-        reference = players.log_probs.response_log_probs(
-            players.reference, part, settings.temperature
-        )
-        found["mask"].append(policy.mask)
-        found["log_probs"].append(policy.values)
-        found["entropy"].append(policy.entropy)
-        found["reference_log_probs"].append(reference.values)
-        found["values"].append(players.rewards.values(players.value, part))
-        found["scores"].append(players.rewards.rewards(players.reward, part))
+    with evaluating(players.policy.model), evaluating(players.value.model):
+        for start in range(0, len(rows), settings.generation_batch_size):
+            part = rows[start : start + settings.generation_batch_size]
+            for name, tensor in _judge_part(players, part, settings).items():
+                found[name].append(tensor)
     scores = torch.cat(found.pop("scores"))
     return Judged(scores=scores.cpu(), **{name: stacked(parts) for name, parts in found.items()})
+
+
+def _judge_part(
+    players: Players, rows: Sequence[Row], settings: PpoSettings
+) -> dict[str, torch.Tensor]:
+    def log_probs(role: Role) -> ResponseLogProbs:
+        with role.active():
+            return players.log_probs.response_log_probs(role.model, rows, settings.temperature)
+
+    policy = log_probs(players.policy)
+    with players.value.active():
+        values = players.rewards.values(players.value.model, rows)
+    with players.reward.active():
+        scores = players.rewards.rewards(players.reward.model, rows)
+    return {
+        "mask": policy.mask,
+        "log_probs": policy.values,
+        "entropy": policy.entropy,
+        "reference_log_probs": log_probs(players.reference).values,
+        "values": values,
+        "scores": scores,
+    }
 
 
 def stacked(parts: Sequence[torch.Tensor]) -> torch.Tensor:

@@ -7,12 +7,12 @@ from typing import Any
 
 from components.ppo.experience import Experience, gather_experience
 from components.ppo.journal import RolloutJournal
-from components.ppo.players import load_players
+from components.ppo.players import ModelPlaces, Players, load_players
 from components.ppo.prompts import PromptStream, read_prompts
 from components.ppo.update import learn
-from spavl.alignment.loop import Trainer, trainable_weights
+from spavl.alignment.loop import Trainer
 from spavl.alignment.outputs import Trained, save_trained
-from spavl.alignment.ppo_math import explained_variance, masked_mean
+from spavl.alignment.ppo_math import KlController, explained_variance, masked_mean
 from spavl.alignment.rows import Tokeniser
 from spavl.seeds import seed_everything
 from spavl.settings.ppo import PpoSettings
@@ -23,12 +23,10 @@ FINAL_ITERATIONS = 10  # the figures of metrics.json are means over this many la
 
 @dataclass(frozen=True)
 class Places:
-    """Where PPO's inputs are: a data set of `Preference`, an image store, two model folders."""
+    """Where PPO's inputs are: a data set of `Preference`, and where its models come from."""
 
     train: str
-    images: str
-    base: str
-    reward_model: str
+    models: ModelPlaces
 
 
 def train_policy(work: Work, settings: PpoSettings, places: Places) -> dict[str, Any]:
@@ -43,32 +41,35 @@ def train_policy(work: Work, settings: PpoSettings, places: Places) -> dict[str,
         The figures of `metrics.json`.
     """
     seed_everything(settings.seed, settings.threads)
-    players = load_players(
-        settings, places.images, places.base.removeprefix("file://"), places.reward_model
-    )
+    players = load_players(settings, places.models)
     tokeniser = Tokeniser(players.processor, players.pictures, settings.max_length)
     asked = read_prompts(places.train, tokeniser, players.pictures, settings.response_length)
     stream = PromptStream(asked.prompts, settings.seed)
-    episodes = settings.total_episodes or len(asked.prompts)
+    asked_at_once = settings.rollout_batch_size // settings.num_generations
+    episodes = settings.total_episodes or len(asked.prompts) * settings.num_generations
     iterations = -(-episodes // settings.rollout_batch_size)
+    controller = KlController(settings.kl_coef, settings.kl_target, settings.kl_horizon)
     trainer = Trainer(
-        {"policy": trainable_weights(players.policy), "value": trainable_weights(players.value)},
+        players.weights,
         settings,
         iterations * updates_per_iteration(settings),
         work,
         {"value": settings.value_learning_rate or settings.learning_rate},
+        {"kl_controller": controller},
     )
     journal = RolloutJournal(work, trainer.start)
 
     def step(iteration: int) -> dict[str, float]:
         begun = time.monotonic()
-        prompts = stream.take(iteration * settings.rollout_batch_size, settings.rollout_batch_size)
-        experience = gather_experience(players, prompts, settings, iteration)
+        prompts = stream.take(iteration * asked_at_once, asked_at_once)
+        coefficient = controller.coefficient
+        experience = gather_experience(players, prompts, settings, iteration, coefficient)
         learned = learn(players, trainer, experience, settings, iteration)
         journal.add(experience, iteration)
+        figures = figures_of(experience) | learned | {"kl_coef": coefficient}
+        controller.update(figures["kl"], len(experience.rows))
         tokens = int(experience.mask.sum())
-        rate = {"tokens_per_second": tokens / (time.monotonic() - begun)}
-        return figures_of(experience) | learned | rate
+        return figures | {"tokens_per_second": tokens / (time.monotonic() - begun)}
 
     trainer.run(step, iterations, "iterations")
     metrics = {
@@ -77,8 +78,13 @@ def train_policy(work: Work, settings: PpoSettings, places: Places) -> dict[str,
         "dropped": asked.dropped,
         "rollouts": journal.publish(),
     }
-    digest = save_trained(work, Trained(players.policy, players.processor), metrics)
+    digest = save_trained(work, _trained(players), metrics)
     return {**metrics, "digest": digest}
+
+
+def _trained(players: Players) -> Trained:
+    policy = players.policy
+    return Trained(policy.model, players.processor, policy.adapters, policy.adapter or "")
 
 
 def updates_per_iteration(settings: PpoSettings) -> int:

@@ -66,31 +66,34 @@ def accumulate(
 def _backward(
     players: Players, experience: Experience, part: list[int], settings: PpoSettings, share: float
 ) -> dict[str, float]:
+    """Gradients of a pass; each role's loss goes back while its own adapter is active."""
     rows = [experience.rows[place] for place in part]
-    policy = players.log_probs.response_log_probs(players.policy, rows, settings.temperature)
-    values = players.rewards.values(players.value, rows)
-    mask = policy.mask
-    width = mask.shape[1]
 
-    def old(whole: torch.Tensor) -> torch.Tensor:
-        return whole[part, :width].to(mask.device)
+    def old(whole: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+        return whole[part, : like.shape[1]].to(like.device)
 
-    policy_part = policy_loss(
-        policy.values,
-        old(experience.log_probs),
-        old(experience.advantages),
-        mask,
-        settings.cliprange,
-    )
-    value_part = value_loss(
-        values,
-        old(experience.values),
-        old(experience.returns),
-        mask,
-        settings.cliprange_value,
-    )
-    loss = policy_part.loss + settings.vf_coef * value_part.loss
-    (share * loss).backward()  # type: ignore[no-untyped-call]
+    with players.policy.active():
+        found = players.log_probs.response_log_probs(
+            players.policy.model, rows, settings.temperature
+        )
+        policy_part = policy_loss(
+            found.values,
+            old(experience.log_probs, found.mask),
+            old(experience.advantages, found.mask),
+            found.mask,
+            settings.cliprange,
+        )
+        (share * policy_part.loss).backward()  # type: ignore[no-untyped-call]
+    with players.value.active():
+        values = players.rewards.values(players.value.model, rows)
+        value_part = value_loss(
+            values,
+            old(experience.values, found.mask),
+            old(experience.returns, found.mask),
+            found.mask,
+            settings.cliprange_value,
+        )
+        (share * settings.vf_coef * value_part.loss).backward()  # type: ignore[no-untyped-call]
     return {
         "policy_loss": float(policy_part.loss.detach()),
         "value_loss": float(value_part.loss.detach()),

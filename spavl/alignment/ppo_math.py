@@ -5,7 +5,9 @@ Ouyang et al., 2022: a KL penalty at every token and the reward model's score at
 All tensors are float `[rows, longest answer]` and masks bool of the same shape unless said.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 
@@ -15,11 +17,65 @@ def masked_mean(values: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     return values[mask].mean()
 
 
-def whiten(values: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """Shift and scale to mean 0 and variance 1 over true positions; 0 at padding."""
+def whiten(values: torch.Tensor, mask: torch.Tensor, shift: bool = True) -> torch.Tensor:
+    """Scale to variance 1, and unless told otherwise shift to mean 0, over true positions.
+
+    Returns:
+        Values that are 0 at padding.
+    """
     found = values[mask]
     spread = found.std(correction=0) if found.numel() > 1 else found.new_ones(())
-    return ((values - found.mean()) / (spread + 1e-8)).masked_fill(~mask, 0.0)
+    mean = found.mean() if shift else found.new_zeros(())
+    return ((values - mean) / (spread + 1e-8)).masked_fill(~mask, 0.0)
+
+
+def kl_penalty(log_ratio: torch.Tensor, estimator: Literal["k1", "k3"]) -> torch.Tensor:
+    """Estimate KL(pi, pi_ref) of each token from one draw of pi.
+
+    Schulman, 2020, "Approximating KL divergence": k1 is the log ratio itself, k3 adds a term of
+    mean 0 that takes variance away and makes every estimate at least 0.
+
+    Args:
+        log_ratio: `log pi - log pi_ref` of each token.
+        estimator: Which of the two.
+    """
+    match estimator:
+        case "k1":
+            return log_ratio
+        case "k3":
+            return torch.expm1(-log_ratio) + log_ratio
+
+
+class KlController:
+    """The KL coefficient: fixed, or steered to a target.
+
+    Ziegler et al., 2019, section 2.2: proportional control of the coefficient's logarithm, with the
+    error clipped to 20%.
+
+    Args:
+        coefficient: At the start.
+        target: Nats of KL an answer; None leaves the coefficient as it is.
+        horizon: Rollouts in which the coefficient changes by at most 20%.
+    """
+
+    def __init__(self, coefficient: float, target: float | None, horizon: int) -> None:
+        self.coefficient = coefficient
+        self._target = target
+        self._horizon = horizon
+
+    def update(self, kl: float, rollouts: int) -> None:
+        """Take an iteration's mean KL of an answer into account."""
+        if self._target is not None:
+            error = min(max(kl / self._target - 1, -0.2), 0.2)
+            self.coefficient *= 1 + error * rollouts / self._horizon
+
+    def state(self) -> dict[str, float]:
+        """For checkpoints."""
+        return {"coefficient": self.coefficient}
+
+    def load(self, state: Mapping[str, float]) -> None:
+        """Take over what `state` gave."""
+        self.coefficient = state["coefficient"]
 
 
 def token_rewards(
@@ -29,9 +85,9 @@ def token_rewards(
 
     Args:
         scores: float `[rows]`.
-        kl: `log pi - log pi_ref` of each token (the k1 estimator).
+        kl: `kl_penalty` of each token.
         mask: True at answer tokens, which start at column 0.
-        kl_coef: Fixed coefficient.
+        kl_coef: The coefficient.
     """
     rewards = (-kl_coef * kl).masked_fill(~mask, 0.0)
     last = mask.sum(dim=1, keepdim=True) - 1  # [rows, 1]

@@ -5,6 +5,7 @@ of the projector. Nothing outside an adapter is ever trained, so with all adapte
 its base bit for bit: the reference of DPO and PPO needs no second model.
 """
 
+import copy
 import json
 import re
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ from typing import Any
 import torch
 
 from spavl.errors import InputError
-from spavl.models.reward import HEAD
+from spavl.models.reward import HEAD, reward_model_class
 from spavl.settings.alignment import AlignmentSettings
 
 ADAPTER_FOLDER = "adapter"  # in a trained model's folder, beside the merged weights
@@ -165,6 +166,40 @@ class AdaptedModel:
             self._peft = get_peft_model(self.model, config, adapter_name=name)
         else:
             self._peft.add_adapter(name, config)
+
+
+def saved_head(folder: Path | str) -> torch.Tensor:
+    """The reward head that `AdaptedModel.save` left beside an adapter: float `[1, width]`.
+
+    Raises:
+        InputError: If there is none.
+    """
+    from safetensors.torch import load_file
+
+    path = Path(folder) / HEAD_FILE
+    if not path.is_file():
+        raise InputError("no reward head here", str(folder), f"give {HEAD_FILE}")
+    head: torch.Tensor = load_file(path)[HEAD]
+    return head
+
+
+def head_on(model: Any, head: torch.Tensor) -> Any:
+    """A reward model that borrows another model's backbone; only its head is its own.
+
+    Args:
+        model: A policy or reward model; what is attached to its backbone counts here too.
+        head: float `[1, width]`.
+    """
+    config = copy.deepcopy(model.config)
+    config.num_labels = 1
+    with torch.device("meta"):  # a backbone of its own would be thrown away
+        borrower = reward_model_class(config.model_type, "head_on")(config)
+    borrower.model = model.model
+    borrower.score = torch.nn.Linear(head.shape[1], 1, bias=False)
+    borrower.score.weight = torch.nn.Parameter(
+        head.to(model.device, model.dtype), requires_grad=False
+    )
+    return borrower.eval()
 
 
 def language_layers(model: Any) -> dict[str, list[str]]:

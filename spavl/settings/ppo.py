@@ -61,7 +61,7 @@ class PpoSettings(AlignmentSettings):
         gt=0,
     )
     kl_horizon: int = Field(
-        10000, description="Rollouts over which an adaptive coefficient may double or halve.", ge=1
+        10000, description="Rollouts in which an adaptive coefficient changes by at most 20%.", ge=1
     )
     whiten_rewards: bool = Field(
         False, description="Divide token rewards by their spread; SPA-VL: no."

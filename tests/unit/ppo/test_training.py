@@ -9,10 +9,10 @@ from safetensors.torch import load_file
 
 from components.ppo import train
 from components.ppo.experience import Experience, gather_experience, judge
-from components.ppo.players import Players, load_players
+from components.ppo.players import ModelPlaces, Players, load_players
 from components.ppo.prompts import Prompt, PromptStream, read_prompts
 from components.ppo.update import accumulate, learn, minibatches
-from spavl.alignment.loop import Trainer, trainable_weights
+from spavl.alignment.loop import Trainer
 from spavl.alignment.rows import Tokeniser
 from spavl.models.load import load_reward_model
 from spavl.models.saving import save_model
@@ -58,7 +58,7 @@ def play(
     world: World, reward_model: str, **changes: object
 ) -> tuple[PpoSettings, Players, list[Prompt]]:
     settings = PpoSettings.parse({**SETTINGS, **changes}, "ppo")
-    players = load_players(settings, world.images.uri, world.base.uri, reward_model)
+    players = load_players(settings, ModelPlaces(world.images.uri, world.base.uri, reward_model))
     tokeniser = Tokeniser(players.processor, players.pictures, settings.max_length)
     found = read_prompts(world.train, tokeniser, players.pictures, settings.response_length)
     return settings, players, found.prompts[:8]
@@ -87,11 +87,7 @@ def run(
 
 def trainer_of(players: Players, settings: PpoSettings, folder: Path) -> Trainer:
     work = Work(Stage("ppo", "components.ppo", {}, {}), folder)
-    weights = {
-        "policy": trainable_weights(players.policy),
-        "value": trainable_weights(players.value),
-    }
-    return Trainer(weights, settings, 100, work)
+    return Trainer(players.weights, settings, 100, work)
 
 
 def test_what_the_models_say_of_rows_does_not_depend_on_the_batch(
@@ -121,7 +117,7 @@ def test_before_any_update_the_policy_is_the_reference_and_every_ratio_is_1(
     assert experience.kl.abs().max() < 1e-5
     for minibatch in ([5], [0, 3], list(range(8))):
         rows = [experience.rows[place] for place in minibatch]
-        found = players.log_probs.response_log_probs(players.policy, rows)
+        found = players.log_probs.response_log_probs(players.policy.model, rows)
         old = experience.log_probs[minibatch, : found.mask.shape[1]]
         ratio = torch.exp(found.values - old)[found.mask]
         torch.testing.assert_close(ratio, torch.ones_like(ratio), atol=1e-4, rtol=0)
@@ -135,8 +131,8 @@ def test_the_drawn_tokens_log_probs_are_those_that_generation_drew_from(
     settings, players, prompts = play(world, reward_model)
     experience = gather_experience(players, prompts, settings, iteration=0)
     row = experience.rows[0]
-    pictures = players.pictures.inputs_for(players.policy, [row.image_id])
-    found = players.policy.generate(
+    pictures = players.pictures.inputs_for(players.policy.model, [row.image_id])
+    found = players.policy.model.generate(
         input_ids=torch.tensor([row.token_ids[: row.boundary]]),
         **pictures,
         do_sample=False,
@@ -155,10 +151,10 @@ def test_minibatch_gradients_do_not_depend_on_how_they_are_cut_into_passes(
     experience = gather_experience(players, prompts, settings, iteration=0)
     gradients = []
     for batch_size in (8, 1):
-        players.policy.zero_grad()
+        players.policy.model.zero_grad()
         cut = settings.model_copy(update={"batch_size": batch_size})
         accumulate(players, experience, list(range(8)), cut)
-        gradients.append(players.policy.lm_head.weight.grad.clone())
+        gradients.append(players.policy.model.lm_head.weight.grad.clone())
     torch.testing.assert_close(*gradients, atol=1e-6, rtol=1e-3)
 
 
@@ -168,12 +164,12 @@ def test_a_policy_with_zero_advantages_does_not_move_and_the_values_do(
     settings, players, prompts = play(world, reward_model)
     experience = gather_experience(players, prompts, settings, iteration=0)
     still = Experience(**{**vars(experience), "advantages": torch.zeros_like(experience.values)})
-    before = {name: value.clone() for name, value in players.policy.state_dict().items()}
-    head = players.value.score.weight.clone()
+    before = {name: value.clone() for name, value in players.policy.model.state_dict().items()}
+    head = players.value.model.score.weight.clone()
     learn(players, trainer_of(players, settings, tmp_path), still, settings, 0)
-    after = players.policy.state_dict()
+    after = players.policy.model.state_dict()
     assert all(torch.equal(before[name], after[name]) for name in before)
-    assert not torch.equal(head, players.value.score.weight)
+    assert not torch.equal(head, players.value.model.score.weight)
 
 
 def test_the_missing_end_penalty_is_in_the_return_and_not_in_the_told_score(

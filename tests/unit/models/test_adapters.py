@@ -153,7 +153,7 @@ def test_an_adapter_that_lacks_weights_or_fits_another_base_is_refused(
     tensors = load_file(tmp_path / WEIGHTS_FILE)
     lacking = {name: value for name, value in tensors.items() if "projector" not in name}
     save_file(lacking, tmp_path / WEIGHTS_FILE)
-    with pytest.raises(InputError, match="does not fit the base.*projector"):
+    with pytest.raises(InputError, match=r"does not fit the base.*projector"):
         AdaptedModel(load_policy(base)[0]).load("policy", tmp_path)
     (tmp_path / WEIGHTS_FILE).unlink()
     torch.save(tensors, tmp_path / "adapter_model.bin")

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from spavl.alignment.pair_training import refuse_overlong
 from spavl.alignment.rows import Tokeniser
 from spavl.errors import InputError
 from spavl.models.pictures import Pictures
 from spavl.records import Preference
 from spavl.seeds import derive_seed
+from spavl.settings.ppo import PpoSettings
 from spavl.shards import read_records
 
 
@@ -34,7 +36,7 @@ class Prompts:
 
 
 def read_prompts(
-    folder: str | Path, tokeniser: Tokeniser, pictures: Pictures, response_length: int
+    folder: str | Path, tokeniser: Tokeniser, pictures: Pictures, settings: PpoSettings
 ) -> Prompts:
     """Read the distinct questions of a preference data set.
 
@@ -42,10 +44,10 @@ def read_prompts(
         folder: The data set of `Preference`.
         tokeniser: Of the policy.
         pictures: Reads the pictures.
-        response_length: Tokens kept free for the answer.
+        settings: Tokens kept free for the answer, and what happens to prompts that leave fewer.
 
     Raises:
-        InputError: If no prompt can be used.
+        InputError: If no prompt can be used, or one is too long and must not be.
     """
     questions = _distinct(read_records(folder, Preference))
     unreadable = pictures.read(question.image_id for question in questions)
@@ -56,12 +58,13 @@ def read_prompts(
             dropped["unreadable_picture"] += 1
             continue
         token_ids = tokeniser.prompt(question.image_id, question.question)
-        if len(token_ids) + response_length > tokeniser.max_length:
+        if len(token_ids) + settings.response_length > tokeniser.max_length:
             dropped["too_long"] += 1
             continue
         prompts.append(
             Prompt(question.image_id, question.question_id, question.question, token_ids)
         )
+    refuse_overlong(dropped, settings.overlong, str(folder))
     if not prompts:
         raise InputError(
             f"no usable prompt: dropped {dict(dropped) or 'none'}",

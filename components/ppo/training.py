@@ -43,7 +43,7 @@ def train_policy(work: Work, settings: PpoSettings, places: Places) -> dict[str,
     seed_everything(settings.seed, settings.threads)
     players = load_players(settings, places.models)
     tokeniser = Tokeniser(players.processor, players.pictures, settings.max_length)
-    asked = read_prompts(places.train, tokeniser, players.pictures, settings.response_length)
+    asked = read_prompts(places.train, tokeniser, players.pictures, settings)
     stream = PromptStream(asked.prompts, settings.seed)
     asked_at_once = settings.rollout_batch_size // settings.num_generations
     episodes = settings.total_episodes or len(asked.prompts) * settings.num_generations

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from spavl.alignment.loop import Trainer, evaluating, prepare_for_training, trainable_weights
-from spavl.alignment.losses import PairwiseLoss, reward_loss
+from spavl.alignment.losses import PairwiseLoss, ranking_loss, reward_loss
 from spavl.alignment.outputs import Trained, save_trained
 from spavl.alignment.pair_training import (
     EpochSteps,
@@ -15,6 +15,7 @@ from spavl.alignment.pair_training import (
     read_pairs,
     score_pairs,
 )
+from spavl.alignment.rankings import RankedRows, as_lists, rankings
 from spavl.alignment.rewards import RewardEngine
 from spavl.alignment.rows import PairRows, Tokeniser
 from spavl.images import ImageStore
@@ -85,12 +86,19 @@ def _train(
     splits: Mapping[str, list[PairRows]],
 ) -> None:
     per_step = settings.batch_size * settings.gradient_accumulation_steps
-    steps = EpochSteps(splits["train"], per_step, settings.num_train_epochs, settings.seed)
+    train = splits["train"] if settings.ranking == "pairwise" else rankings(splits["train"])
+    steps = EpochSteps(train, per_step, settings.num_train_epochs, settings.seed)
     trainer = Trainer({"model": trainable_weights(model)}, settings, steps.total, work)
 
-    def loss_of(pairs: Sequence[PairRows]) -> PairwiseLoss:
+    def pairwise(pairs: Sequence[PairRows]) -> PairwiseLoss:
         asked = asked_margins(pairs, settings.margin).to(model.device)
         return reward_loss(*pair_rewards(engine, model, pairs), asked)
+
+    def listwise(lists: Sequence[RankedRows]) -> PairwiseLoss:
+        rows = [row for ranking in lists for row in ranking.ranked]
+        return ranking_loss(*as_lists(engine.rewards(model, rows), lists))
+
+    loss_of: Any = pairwise if settings.ranking == "pairwise" else listwise
 
     def step(number: int) -> dict[str, float]:
         metrics = accumulate(steps[number], settings.batch_size, loss_of) | trainer.update()

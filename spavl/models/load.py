@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
 from transformers.utils import logging
 
@@ -112,14 +113,26 @@ def _load(
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     dtype, device = precision.resolve()
-    model, found = model_class.from_pretrained(
-        folder,
-        dtype=dtype,
-        local_files_only=True,
-        use_safetensors=True,
-        output_loading_info=True,
-        **options,
-    )
+    try:
+        model, found = model_class.from_pretrained(
+            folder,
+            dtype=dtype,
+            local_files_only=True,
+            use_safetensors=True,
+            output_loading_info=True,
+            **options,
+        )
+    except (SafetensorError, RuntimeError, OSError) as error:
+        raise InputError(
+            f"unreadable weights ({_first_line(error)})", str(folder), "give the whole model"
+        ) from None
+    except ValueError as error:
+        raise InputError(
+            f"no vision-language model ({_first_line(error)})",
+            str(folder),
+            "use LLaVA or Qwen2.5-VL",
+        ) from None
+    _require_finite(model, folder)
     if lacking := set(found["missing_keys"]) - may_lack:
         raise InputError(
             f"{len(lacking)} weights are missing, e.g. {min(lacking)}",
@@ -134,3 +147,22 @@ def _require_model(folder: Path) -> None:
         raise InputError(
             "no model here", str(folder), "give a folder in Hugging Face layout (config.json, ...)"
         )
+    pickled = [path.name for end in ("bin", "pt", "pth", "pkl") for path in folder.glob(f"*.{end}")]
+    if pickled and not any(folder.glob("*.safetensors")):
+        raise InputError(
+            f"the weights are pickled ({min(pickled)}), which can run any code when read",
+            str(folder),
+            "convert them to safetensors",
+        )
+
+
+def _require_finite(model: Any, folder: Path) -> None:
+    for name, weight in model.named_parameters():
+        if not weight.isfinite().all():
+            raise InputError(
+                f"{name} holds NaN or infinity", str(folder), "give weights of a sound training"
+            )
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0][:200]

@@ -75,7 +75,7 @@ def _preference(
         kind=("easy_question", "hard_question", "hard_statement")[number % 3],
         truth=("harmful", "harmless")[number % 2],
         thing="lamp",
-        class3=None,
+        class3=("Fraud", None)[number % 2],
         chosen=chosen or ANSWERS[1 + number % 3],
         rejected=ANSWERS[0],
         chosen_response_id="1",

@@ -10,7 +10,9 @@ from safetensors.torch import load_file
 
 from components.dpo import train
 from spavl.alignment.loop import Trainer
+from spavl.errors import InputError
 from spavl.models.load import load_policy
+from spavl.settings.dpo import DpoSettings
 from tests.unit.alignment.worlds import World, make_world
 
 SETTINGS: dict[str, object] = {
@@ -52,6 +54,52 @@ def test_the_first_loss_is_log_two_and_the_last_is_far_below(
     assert logged[-1]["accuracy"] == 1.0
     assert "validation_loss" in logged[3]
     load_policy(output)
+
+
+def test_an_adapter_starts_at_the_reference_and_is_merged_into_the_result(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lora = {"use_peft": True, "lora_r": 4, "lora_alpha": 8, "learning_rate": 1e-2}
+    output = run(make_world(tmp_path), tmp_path, monkeypatch, **lora)
+    logged = curves(output)
+    assert logged[0]["loss"] == pytest.approx(math.log(2), abs=1e-5)
+    assert logged[-1]["loss"] < 0.35
+    model, _ = load_policy(output)
+    assert not [name for name, _ in model.named_parameters() if "lora" in name]
+    assert (output / "adapter" / "adapter_config.json").is_file()
+
+
+@pytest.mark.parametrize(
+    ("changes", "first_loss"),
+    [
+        ({"loss_type": "hinge"}, 1.0),
+        ({"loss_type": "ipo"}, 25.0),  # 1 / (2 * 0.1), squared
+        ({"loss_type": "sigmoid_norm"}, math.log(2)),
+        ({"label_smoothing": 0.1}, math.log(2)),
+    ],
+)
+def test_every_loss_of_the_family_trains(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    changes: dict[str, object],
+    first_loss: float,
+) -> None:
+    logged = curves(run(make_world(tmp_path), tmp_path, monkeypatch, **changes))
+    assert logged[0]["loss"] == pytest.approx(first_loss, abs=1e-4)
+    assert logged[-1]["loss"] < 0.99 * first_loss
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"loss_type": "ipo", "label_smoothing": 0.1},
+        {"offload": True},
+        {"loss_type": "kto"},
+    ],
+)
+def test_settings_without_meaning_are_refused(changes: dict[str, object]) -> None:
+    with pytest.raises(InputError, match="correct th"):
+        DpoSettings.parse({**SETTINGS, **changes}, "dpo")
 
 
 def test_training_killed_and_resumed_ends_in_the_same_weights(

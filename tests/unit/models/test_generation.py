@@ -1,6 +1,7 @@
 """Generation and loading: the same answers at every batch size, and errors that say why."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -136,6 +137,40 @@ def test_a_folder_without_a_model_and_one_that_lacks_weights_are_refused(
     save_file(weights, tmp_path / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(InputError, match=r"score\.weight"):
         load_reward_model(tmp_path)
+
+
+def test_weights_that_are_no_numbers_are_refused_by_name(base: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(base, tmp_path / "model")
+    weights = load_file(folder / "model.safetensors")
+    name = next(name for name in weights if "norm" in name)
+    weights[name][0] = float("nan")
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(InputError, match="holds NaN or infinity"):
+        load_policy(folder)
+
+
+def test_pickled_weights_are_refused_unread(base: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(base, tmp_path / "model")
+    (folder / "model.safetensors").unlink()
+    (folder / "pytorch_model.bin").write_bytes(b"cos\nabort\n(tR.")  # would end this process
+    for load in (load_policy, load_reward_model):
+        with pytest.raises(InputError, match=r"pickled \(pytorch_model\.bin\)"):
+            load(folder)
+
+
+def test_truncated_weights_and_another_family_are_refused(base: Path, tmp_path: Path) -> None:
+    from transformers import LlamaConfig
+
+    folder = shutil.copytree(base, tmp_path / "model")
+    path = folder / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(InputError, match="unreadable weights"):
+        load_policy(folder)
+    LlamaConfig().save_pretrained(folder)
+    with pytest.raises(InputError, match="no vision-language model"):
+        load_policy(folder)
+    with pytest.raises(InputError, match="no reward model for the family 'llama'"):
+        load_reward_model(folder)
 
 
 def test_only_safetensors_are_written_and_the_digest_is_kept(base: Path) -> None:

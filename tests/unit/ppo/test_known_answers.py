@@ -76,7 +76,7 @@ def play(
     places = ModelPlaces(world.images.uri, world.base.uri, reward_model, world.base.digest)
     players = load_players(settings, places)
     tokeniser = Tokeniser(players.processor, players.pictures, settings.max_length)
-    found = read_prompts(world.train, tokeniser, players.pictures, settings.response_length)
+    found = read_prompts(world.train, tokeniser, players.pictures, settings)
     return settings, players, found.prompts[:8]
 
 

@@ -60,7 +60,7 @@ def play(
     settings = PpoSettings.parse({**SETTINGS, **changes}, "ppo")
     players = load_players(settings, ModelPlaces(world.images.uri, world.base.uri, reward_model))
     tokeniser = Tokeniser(players.processor, players.pictures, settings.max_length)
-    found = read_prompts(world.train, tokeniser, players.pictures, settings.response_length)
+    found = read_prompts(world.train, tokeniser, players.pictures, settings)
     return settings, players, found.prompts[:8]
 
 

@@ -1,6 +1,8 @@
 """The reward model learns, forgets nothing when interrupted, and says what it left out."""
 
+import dataclasses
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,8 @@ from spavl.alignment.loop import Trainer
 from spavl.alignment.rewards import RewardEngine
 from spavl.errors import InputError
 from spavl.models.load import load_reward_model
+from spavl.records import Preference
+from spavl.shards import DatasetWriter, read_records
 from tests.unit.alignment.worlds import World, make_preference, make_tokeniser, make_world
 
 SETTINGS: dict[str, object] = {
@@ -35,6 +39,10 @@ def run(world: World, folder: Path, monkeypatch: pytest.MonkeyPatch, **changes: 
     return output
 
 
+def curves_of(output: Path) -> list[dict[str, float]]:
+    return [json.loads(line) for line in (output / "curves.jsonl").read_text().splitlines()]
+
+
 def test_it_learns_its_training_pairs_and_reloads_in_one_call(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -49,6 +57,75 @@ def test_it_learns_its_training_pairs_and_reloads_in_one_call(
     model, _ = load_reward_model(output)
     head = load_file(output / "model.safetensors")["score.weight"]
     assert torch.equal(model.score.weight, head)
+
+
+def test_it_learns_from_ranked_lists_and_asks_for_margins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = make_world(tmp_path)
+    listwise = curves_of(run(world, tmp_path / "one", monkeypatch, ranking="listwise"))
+    assert listwise[-1]["loss"] < 0.3 * listwise[0]["loss"]
+    plain = curves_of(run(world, tmp_path / "two", monkeypatch, num_train_epochs=1))
+    asked = curves_of(run(world, tmp_path / "three", monkeypatch, num_train_epochs=1, margin=1.0))
+    assert asked[0]["loss"] > plain[0]["loss"] + 0.1
+    assert asked[0]["reward_margin"] == plain[0]["reward_margin"]
+
+
+def test_figures_tell_classes_and_calibration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = run(make_world(tmp_path), tmp_path, monkeypatch, num_train_epochs=1)
+    told = json.loads((output / "metrics.json").read_text())["test"]
+    assert sum(part["n"] for part in told["by_class"].values()) == 3  # harmful pictures' pairs
+    assert 0 <= told["calibration"]["expected_calibration_error"] <= 1
+    assert sum(part["n"] for part in told["calibration"]["bins"]) == 6
+
+
+def test_an_adapter_is_kept_beside_the_merged_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = make_world(tmp_path)
+    lora = {"use_peft": True, "lora_r": 4, "lora_alpha": 8, "learning_rate": 1e-2}
+    output = run(world, tmp_path, monkeypatch, **lora)
+    curves = curves_of(output)
+    assert curves[-1]["loss"] < 0.3 * curves[0]["loss"]
+    adapter = load_file(output / "adapter" / "adapter_model.safetensors")
+    assert [name for name in adapter if "multi_modal_projector" in name]
+    merged, _ = load_reward_model(output)  # in one call, adapter, projector and head included
+    base, _ = load_reward_model(world.base.uri)
+    before, after = base.state_dict(), merged.state_dict()
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert changed == {
+        name
+        for name in before
+        if "multi_modal_projector" in name
+        or name == "score.weight"
+        or ("language_model" in name and name.endswith("_proj.weight"))
+    }
+
+
+def test_pairs_that_teach_nothing_are_set_aside_and_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = make_world(tmp_path)
+    pairs = list(read_records(world.train, Preference))
+    changes = [{"chosen": ""}, {"rejected": " \n"}, {"chosen": "Same. ", "rejected": "Same."}]
+    shutil.rmtree(world.train)
+    with DatasetWriter(Path(world.train), Preference, {}, {}) as writer:
+        for number, pair in enumerate(pairs):
+            writer.add(dataclasses.replace(pair, **(changes[number] if number < 3 else {})))
+    output = run(world, tmp_path, monkeypatch, num_train_epochs=1)
+    metrics = json.loads((output / "metrics.json").read_text())
+    assert metrics["dropped"]["train"] == {"empty_answer": 2, "identical_answers": 1}
+    assert metrics["pairs"]["train"] == len(pairs) - 3
+
+
+def test_overlong_rows_are_an_error_where_the_settings_say_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = make_world(tmp_path)
+    with pytest.raises(InputError, match="rows are longer than max_length"):
+        run(world, tmp_path, monkeypatch, max_length=20, overlong="error")
 
 
 def test_the_vision_tower_stays_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -64,7 +64,7 @@ class PlainEngine:
     ) -> ResponseLogProbs:
         """See `LogProbEngine`; temperature divides the logits."""
         batch = right_padded(rows, self._pad, model.device)
-        pictures = self._pictures.inputs_for(model, [row.image_id for row in rows])
+        pictures = self._pictures.inputs_for(model, shown(rows), batch["input_ids"])
         hidden = model.model(**batch, **pictures, use_cache=False).last_hidden_state
         mask = response_mask(rows, model.device)  # [rows, longest answer]
         # The token at position p is predicted by the state at p - 1.
@@ -129,6 +129,11 @@ def right_padded(
         "input_ids": torch.tensor(ids, device=device),
         "attention_mask": torch.tensor(masks, device=device),
     }
+
+
+def shown(rows: Sequence[Row]) -> list[str]:
+    """The rows' pictures in the order of their tokens, row after row."""
+    return [image_id for row in rows for image_id in row.image_ids]
 
 
 def response_mask(rows: Sequence[Row], device: torch.device) -> torch.Tensor:

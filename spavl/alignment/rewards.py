@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from spavl.alignment.logprobs import last_positions, response_states, right_padded
+from spavl.alignment.logprobs import last_positions, response_states, right_padded, shown
 from spavl.alignment.rows import Row
 from spavl.models.pictures import Pictures
 
@@ -33,6 +33,6 @@ class RewardEngine:
 
     def _scores(self, model: Any, rows: Sequence[Row]) -> torch.Tensor:
         batch = right_padded(rows, self._pad, model.device)
-        pictures = self._pictures.inputs_for(model, [row.image_id for row in rows])
+        pictures = self._pictures.inputs_for(model, shown(rows), batch["input_ids"])
         scores: torch.Tensor = model(**batch, **pictures, use_cache=False)
         return scores

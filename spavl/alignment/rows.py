@@ -2,15 +2,16 @@
 
 Prompt and answer are tokenised together exactly once, as the model will see them; the answer
 begins after the last token that the sequence shares with the prompt's own tokenisation (the two can
-merge at the seam). The end-of-sequence token is always appended. Nothing is ever cut: a row over
-`max_length` is dropped and counted.
+merge at the seam). The end-of-sequence token is always appended. Nothing is ever cut, picture
+tokens least of all: what does not fit is dropped and counted, or an error.
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
+from spavl.errors import InputError
 from spavl.models.pictures import Pictures
 from spavl.models.prompts import answered_prompt, question_prompt
 from spavl.records import Preference
@@ -24,11 +25,18 @@ class Row:
         image_id: Its picture.
         token_ids: Prompt and answer, picture tokens expanded.
         boundary: Number of prompt tokens; the answer is `token_ids[boundary:]`.
+        further_image_ids: Pictures after the first, in the order of their tokens.
     """
 
     image_id: str
     token_ids: tuple[int, ...]
     boundary: int
+    further_image_ids: tuple[str, ...] = ()
+
+    @property
+    def image_ids(self) -> tuple[str, ...]:
+        """All pictures in the order of their tokens."""
+        return (self.image_id, *self.further_image_ids)
 
     @property
     def length(self) -> int:
@@ -70,43 +78,90 @@ class Tokeniser:
         processor: The model's processor.
         pictures: Where pictures were or will be read.
         max_length: Most tokens of a row, picture tokens included.
+        overlong: What happens to pairs with a longer row: dropped and counted, or an error.
     """
 
-    def __init__(self, processor: Any, pictures: Pictures, max_length: int) -> None:
+    def __init__(
+        self,
+        processor: Any,
+        pictures: Pictures,
+        max_length: int,
+        overlong: Literal["drop", "error"] = "drop",
+    ) -> None:
         self._processor = processor
         self._tokenizer = processor.tokenizer
         self._pictures = pictures
+        self._overlong = overlong
         self.max_length = max_length
 
     def pairs(self, preferences: Iterable[Preference]) -> Tokenised:
-        """Tokenise preferences, reading their pictures first."""
+        """Tokenise preferences, reading their pictures first; what cannot be used is counted.
+
+        Raises:
+            InputError: If a row is too long and that is an error by setting.
+        """
         preferences = list(preferences)
         unreadable = self._pictures.read(preference.image_id for preference in preferences)
         pairs: list[PairRows] = []
         dropped: Counter[str] = Counter()
         for preference in preferences:
-            if preference.image_id in unreadable:
-                dropped["unreadable_picture"] += 1
-                continue
-            pair = self._pair(preference)
-            if pair.length > self.max_length:
-                dropped["too_long"] += 1
-            else:
+            reason = self._unusable(preference, unreadable)
+            pair = None if reason else self._pair(preference)
+            if pair and pair.length > self.max_length:
+                reason = self._too_long(preference, pair)
+            if reason:
+                dropped[reason] += 1
+            elif pair:
                 pairs.append(pair)
         return Tokenised(pairs, dict(dropped))
 
     def prompt(self, image_id: str, question: str) -> tuple[int, ...]:
         """A question's prompt up to where the answer begins; its picture must have been read."""
-        return self._encode(image_id, question_prompt(self._processor, question))
+        return self._encode((image_id,), question_prompt(self._processor, question))
 
     def answered(self, image_id: str, question: str, answer: str) -> Row:
         """A question with an answer and the end of sequence; its picture must have been read."""
-        prompt = self.prompt(image_id, question)
-        whole = self._encode(image_id, answered_prompt(self._processor, question, answer))
+        return self.row(
+            (image_id,),
+            question_prompt(self._processor, question),
+            answered_prompt(self._processor, question, answer),
+        )
+
+    def row(self, image_ids: Sequence[str], prompt: str, whole: str) -> Row:
+        """A row from text; the pictures must have been read.
+
+        Args:
+            image_ids: The pictures, one for each picture placeholder of the text, in order.
+            prompt: The text up to where the answer begins.
+            whole: Prompt and answer; the end of sequence is appended.
+        """
+        asked, answered = self._encode(image_ids, prompt), self._encode(image_ids, whole)
         shared = 0
-        while shared < min(len(prompt), len(whole)) and prompt[shared] == whole[shared]:
+        while shared < min(len(asked), len(answered)) and asked[shared] == answered[shared]:
             shared += 1
-        return Row(image_id, (*whole, self._tokenizer.eos_token_id), shared)
+        ids = (*answered, self._tokenizer.eos_token_id)
+        return Row(image_ids[0], ids, shared, tuple(image_ids[1:]))
+
+    def _unusable(self, preference: Preference, unreadable: set[str]) -> str | None:
+        answers = [preference.chosen.strip(), preference.rejected.strip()]
+        if preference.image_id in unreadable:
+            return "unreadable_picture"
+        if not all(answers):
+            return "empty_answer"
+        if answers[0] == answers[1]:
+            return "identical_answers"
+        if any(self._processor.image_token in text for text in (preference.question, *answers)):
+            return "picture_token_in_text"
+        return None
+
+    def _too_long(self, preference: Preference, pair: PairRows) -> str:
+        if self._overlong == "error":
+            raise InputError(
+                f"{pair.length} tokens with the picture's are over max_length {self.max_length}",
+                f"preference {preference.preference_id}",
+                "raise max_length, or drop such rows by overlong=drop",
+            )
+        return "too_long"
 
     def _pair(self, preference: Preference) -> PairRows:
         chosen, rejected = (
@@ -115,8 +170,13 @@ class Tokeniser:
         )
         return PairRows(preference, chosen, rejected)
 
-    def _encode(self, image_id: str, text: str) -> tuple[int, ...]:
-        text = text.replace(self._processor.image_token, self._pictures.placeholder(image_id), 1)
+    def _encode(self, image_ids: Sequence[str], text: str) -> tuple[int, ...]:
+        pieces = text.split(self._processor.image_token)
+        expanded = [pieces[0]]
+        for image_id, piece in zip(image_ids, pieces[1:], strict=True):
+            expanded += [self._pictures.placeholder(image_id), piece]
         bos = self._tokenizer.bos_token
-        ids = self._tokenizer(text, add_special_tokens=not (bos and text.startswith(bos)))
+        ids = self._tokenizer(
+            "".join(expanded), add_special_tokens=not (bos and text.startswith(bos))
+        )
         return tuple(ids["input_ids"])

@@ -14,7 +14,7 @@ from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
 from transformers.utils import logging
 
 from spavl.errors import InputError
-from spavl.models.reward import HEAD, reward_model_class
+from spavl.models.reward import HEAD, reward_model_class, saved_names
 
 
 @dataclass(frozen=True)
@@ -89,12 +89,18 @@ def load_reward_model(
         precision,
         may_lack=frozenset() if trained else frozenset({HEAD}),
         config=config,
+        key_mapping=saved_names(config.model_type),
     )
     return model, load_processor(folder)
 
 
 def load_processor(folder: Path | str) -> Any:
     """Load a model's processor: tokenizer, image processor and chat template together."""
+    config = AutoConfig.from_pretrained(Path(folder), local_files_only=True)
+    if config.model_type == "qwen2_5_vl":
+        from spavl.models.qwen import Qwen2_5_VLProcessor
+
+        return Qwen2_5_VLProcessor.from_pretrained(Path(folder), local_files_only=True)
     return AutoProcessor.from_pretrained(Path(folder), local_files_only=True)
 
 

@@ -11,7 +11,8 @@ from typing import Any, Protocol
 
 import torch
 
-from spavl.errors import InputError, SpavlError
+from spavl.errors import SpavlError
+from spavl.models.families import PictureFeatures, family_of, frozen_tower
 
 PICTURES_PER_PASS = 64
 MIB = 2**20
@@ -28,31 +29,26 @@ class Pictures:
     """Reads pictures and keeps their features.
 
     Args:
-        model: A LLaVA-like model (policy or reward model) whose tower reads the pictures.
+        model: A model (policy or reward model) whose tower reads the pictures.
         processor: Its processor.
         source: Where the pictures are.
         budget_mib: Memory for kept features, in MiB.
 
     Raises:
-        InputError: If the model has no separate tower and projector.
+        InputError: If the model's family is not supported.
     """
 
     def __init__(
         self, model: Any, processor: Any, source: PictureSource, budget_mib: float = 2048.0
     ) -> None:
-        if not hasattr(model.model, "multi_modal_projector"):
-            raise InputError(
-                f"the family {model.config.model_type!r} is not supported",
-                "training",
-                "use a LLaVA model",
-            )
+        self.family = family_of(model)
         self._backbone = model.model
         self._processor = processor
         self._source = source
         self._budget = budget_mib * MIB
         self._size = 0
-        self._features: OrderedDict[str, torch.Tensor] = OrderedDict()
-        self._placeholders: dict[str, str] = {}
+        self._features: OrderedDict[str, PictureFeatures] = OrderedDict()
+        self._tokens: dict[str, int] = {}
 
     def read(self, image_ids: Iterable[str]) -> set[str]:
         """Read pictures ahead of time.
@@ -73,16 +69,41 @@ class Pictures:
                 self._keep(opened)
         return unreadable
 
+    def tokens(self, image_id: str) -> int:
+        """Picture tokens of a picture that was read."""
+        return self._tokens[image_id]
+
     def placeholder(self, image_id: str) -> str:
         """The text that stands for a picture that was read: one picture token per feature."""
-        return self._placeholders[image_id]
+        return str(self._processor.image_token) * self._tokens[image_id]
 
-    def inputs_for(self, model: Any, image_ids: Sequence[str]) -> dict[str, Any]:
-        """The picture arguments of `model`'s forward or generate for rows of these pictures.
+    def settings(self) -> dict[str, Any]:
+        """How pixels are made of pictures, as JSON: part of what a row's log-probs depend on."""
+        settings: dict[str, Any] = self._processor.image_processor.to_dict()
+        return settings
+
+    def features(self, image_ids: Sequence[str]) -> list[PictureFeatures]:
+        """What the tower says of each picture, read again where it was not kept."""
+        missing = [i for i in dict.fromkeys(image_ids) if i not in self._features]
+        # A budget smaller than one batch keeps none of it, so look at the fresh ones too.
+        found = self._keep({image_id: self._source.open(image_id) for image_id in missing})
+        for image_id in dict.fromkeys(image_ids):
+            if image_id in self._features:
+                self._features.move_to_end(image_id)
+                found[image_id] = self._features[image_id]
+        return [found[image_id] for image_id in image_ids]
+
+    def inputs_for(
+        self, model: Any, image_ids: Sequence[str], input_ids: torch.Tensor | None = None
+    ) -> dict[str, Any]:
+        """The picture arguments of `model`'s forward or generate.
 
         Args:
             model: A model with the tower of this object's model; its own projector is used.
-            image_ids: One id per row, repeats welcome.
+            image_ids: The pictures in the order of their tokens, row after row; repeats are
+                projected once.
+            input_ids: The padded batch, int64 `[rows, length]`; wanted by families whose positions
+                depend on pictures, where the caller does not give positions.
 
         Returns:
             Keyword arguments; gradients reach the projector.
@@ -90,69 +111,35 @@ class Pictures:
         from transformers.modeling_outputs import BaseModelOutputWithPooling
 
         distinct = list(dict.fromkeys(image_ids))
-        index = {image_id: place for place, image_id in enumerate(distinct)}
-        towered = self._stack(distinct)  # [distinct, tokens, tower width]
-        projected = model.model.multi_modal_projector(towered)  # [distinct, tokens, model width]
-        rows = [projected[index[image_id]] for image_id in image_ids]
-        output = BaseModelOutputWithPooling(pooler_output=rows)
-        return {"mm_encoder_outputs": {"image": output}}
+        features = dict(zip(distinct, self.features(distinct), strict=True))
+        projected = self.family.project(model.model, list(features.values()))
+        by_id = dict(zip(distinct, projected, strict=True))
+        output = BaseModelOutputWithPooling(pooler_output=[by_id[i] for i in image_ids])
+        found: dict[str, Any] = {"mm_encoder_outputs": {"image": output}}
+        if input_ids is not None:
+            pictures = [features[image_id] for image_id in image_ids]
+            found |= self.family.plain_inputs(model.model, pictures, input_ids)
+        return found
 
-    def _stack(self, image_ids: list[str]) -> torch.Tensor:
-        missing = [image_id for image_id in image_ids if image_id not in self._features]
-        fresh = self._keep({image_id: self._source.open(image_id) for image_id in missing})
-        for image_id in image_ids:
-            if image_id in self._features:
-                self._features.move_to_end(image_id)
-        # A budget smaller than one batch keeps none of it, so look at the fresh ones too.
-        return torch.stack([fresh.get(i, self._features.get(i)) for i in image_ids])  # type: ignore[misc]
-
-    def _keep(self, opened: dict[str, Any]) -> dict[str, torch.Tensor]:
+    def _keep(self, opened: dict[str, Any]) -> dict[str, PictureFeatures]:
         if not opened:
             return {}
-        processed = self._processor.image_processor(
-            images=list(opened.values()), return_tensors="pt"
+        read = self.family.read(
+            self._backbone, self._processor.image_processor, list(opened.values())
         )
-        features = tower_features(self._backbone, processed["pixel_values"])
-        fresh = {}
-        for place, image_id in enumerate(opened):
-            self._placeholders[image_id] = self._processor.replace_image_token(processed, place)
-            fresh[image_id] = features[place].clone()
-            self._features[image_id] = fresh[image_id]
-            self._size += fresh[image_id].nbytes
+        fresh = dict(zip(opened, read, strict=True))
+        for image_id, picture in fresh.items():
+            self._tokens[image_id] = picture.tokens
+            self._features[image_id] = picture
+            self._size += picture.states.nbytes
         while self._size > self._budget and self._features:
-            self._size -= self._features.popitem(last=False)[1].nbytes
+            self._size -= self._features.popitem(last=False)[1].states.nbytes
         return fresh
-
-
-@torch.no_grad()
-def tower_features(backbone: Any, pixel_values: torch.Tensor) -> torch.Tensor:
-    """What a backbone's projector is given for these pixels.
-
-    Taken from the library's own forward by a hook, so that layer and strategy of the feature
-    selection are the library's.
-
-    Args:
-        backbone: A `LlavaModel`-like backbone.
-        pixel_values: float `[pictures, 3, height, width]`.
-
-    Returns:
-        float `[pictures, tokens, tower width]`.
-    """
-    parameter = next(backbone.vision_tower.parameters())
-    seen: list[torch.Tensor] = []
-    hook = backbone.multi_modal_projector.register_forward_pre_hook(
-        lambda _module, given: seen.append(given[0])
-    )
-    try:
-        backbone.get_image_features(pixel_values=pixel_values.to(parameter.device, parameter.dtype))
-    finally:
-        hook.remove()
-    return seen[0]
 
 
 def same_tower(one: Any, other: Any) -> bool:
     """Whether two models have equal vision towers, so that they can share features."""
-    first, second = (model.model.vision_tower.state_dict() for model in (one, other))
+    first, second = frozen_tower(one), frozen_tower(other)
     return first.keys() == second.keys() and all(
         torch.equal(first[name], second[name]) for name in first
     )
@@ -160,5 +147,5 @@ def same_tower(one: Any, other: Any) -> bool:
 
 def freeze_tower(model: Any) -> None:
     """Train projector, language model and head only, as SPA-VL does."""
-    for parameter in model.model.vision_tower.parameters():
+    for parameter in frozen_tower(model).values():
         parameter.requires_grad_(False)

@@ -11,15 +11,19 @@ from transformers.modeling_layers import GenericForSequenceClassification
 from transformers.models.llava.modeling_llava import LlavaPreTrainedModel
 
 from spavl.errors import InputError
+from spavl.models.families import SUPPORTED
 
 HEAD = "score.weight"
+# Weights' names in saved Qwen2.5-VL models to those in memory; the library knows this renaming for
+# its own classes only.
+QWEN_NAMES = {
+    r"^visual": "model.visual",
+    r"^model(?!\.(language_model|visual))": "model.language_model",
+}
 
 
-class LlavaForSequenceClassification(  # transformers is not typed for us
-    GenericForSequenceClassification,  # type: ignore[misc]
-    LlavaPreTrainedModel,  # type: ignore[misc]
-):
-    """LLaVA with a scalar head `score`, for rewards and for values."""
+class ScoresEveryPosition(GenericForSequenceClassification):  # type: ignore[misc]
+    """A scalar head `score` on a backbone, for rewards and for values."""
 
     def forward(self, **inputs: Any) -> torch.Tensor:
         """Score every position.
@@ -39,6 +43,13 @@ class LlavaForSequenceClassification(  # transformers is not typed for us
         return scores
 
 
+class LlavaForSequenceClassification(
+    ScoresEveryPosition,
+    LlavaPreTrainedModel,  # type: ignore[misc]  # transformers is not typed for us
+):
+    """LLaVA as a reward model."""
+
+
 def reward_model_class(model_type: str, where: str) -> type[Any]:
     """The reward model's class of a model family.
 
@@ -52,7 +63,18 @@ def reward_model_class(model_type: str, where: str) -> type[Any]:
     match model_type:
         case "llava":
             return LlavaForSequenceClassification
+        case "qwen2_5_vl":
+            from spavl.models.qwen_reward import Qwen2_5_VLForSequenceClassification
+
+            return Qwen2_5_VLForSequenceClassification
         case _:
             raise InputError(
-                f"no reward model for the family {model_type!r}", where, "use a LLaVA model"
+                f"no reward model for the family {model_type!r}",
+                where,
+                f"use a model of {' or '.join(SUPPORTED)}",
             )
+
+
+def saved_names(model_type: str) -> dict[str, str] | None:
+    """Patterns of names in saved weights that a family's reward model knows by other names."""
+    return QWEN_NAMES if model_type == "qwen2_5_vl" else None

@@ -1,0 +1,129 @@
+"""Packed equals plain: log-probs, entropies, rewards, values and gradients, for both families."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+
+from spavl.alignment.logprobs import PlainEngine
+from spavl.alignment.packed_engine import PackedEngine, attention_mask
+from spavl.alignment.rewards import RewardEngine
+from spavl.models.pictures import freeze_tower
+from tests.unit.alignment.families import FAMILIES, NAMES, Scene, make_scene, shapes
+
+NARROW = 60  # tokens of a packed row: few of the rows fit together
+
+
+@pytest.fixture(scope="module", params=FAMILIES)
+def scene(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Scene:
+    found = make_scene(request.param, tmp_path_factory.mktemp("families"))
+    freeze_tower(found.policy)
+    freeze_tower(found.reward)
+    return found
+
+
+def gradients(model: Any, loss: torch.Tensor) -> torch.Tensor:
+    """All gradients of a loss in one vector."""
+    model.zero_grad()
+    loss.backward()
+    weights = [weight for weight in model.parameters() if weight.grad is not None]
+    return torch.cat([weight.grad.flatten() for weight in weights])
+
+
+def weighted(values: torch.Tensor) -> torch.Tensor:
+    """A loss in which every value counts differently."""
+    return (values * torch.linspace(-1, 1, values.numel()).view_as(values)).sum()
+
+
+def assert_same(
+    model: Any, plain: Callable[[], torch.Tensor], packed: Callable[[], torch.Tensor]
+) -> None:
+    expected, found = plain(), packed()
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
+    right, ours = gradients(model, weighted(expected)), gradients(model, weighted(found))
+    assert (ours - right).norm() <= 1e-4 * right.norm()
+    assert right.norm() > 0
+
+
+@pytest.mark.parametrize("tokens", [4096, NARROW])
+@pytest.mark.parametrize("shape", NAMES)
+def test_log_probs_and_their_gradients(scene: Scene, shape: str, tokens: int) -> None:
+    rows = shapes(scene)[shape]
+    plain, packed = PlainEngine(scene.pictures, 0), PackedEngine(scene.pictures, 0, tokens)
+    assert_same(
+        scene.policy,
+        lambda: plain.response_log_probs(scene.policy, rows).values,
+        lambda: packed.response_log_probs(scene.policy, rows).values,
+    )
+
+
+@pytest.mark.parametrize("shape", NAMES)
+def test_rewards_and_values_and_their_gradients(scene: Scene, shape: str) -> None:
+    rows = shapes(scene)[shape]
+    plain, packed = RewardEngine(scene.pictures, 0), PackedEngine(scene.pictures, 0, 4096)
+    for score in ("rewards", "values"):
+        assert_same(
+            scene.reward,
+            lambda name=score: getattr(plain, name)(scene.reward, rows),
+            lambda name=score: getattr(packed, name)(scene.reward, rows),
+        )
+
+
+@torch.no_grad()
+def test_temperature_and_entropy(scene: Scene) -> None:
+    rows = shapes(scene)["many questions, many pictures"]
+    plain, packed = (
+        engine.response_log_probs(scene.policy, rows, temperature=2.0)
+        for engine in (PlainEngine(scene.pictures, 0), PackedEngine(scene.pictures, 0, 4096))
+    )
+    assert torch.equal(plain.mask, packed.mask)
+    torch.testing.assert_close(packed.values, plain.values, atol=1e-5, rtol=0)
+    torch.testing.assert_close(packed.entropy, plain.entropy, atol=1e-5, rtol=1e-5)
+
+
+@torch.no_grad()
+def test_eager_attention_gets_the_additive_mask_it_needs(scene: Scene) -> None:
+    rows = shapes(scene)["two pictures"]
+    engine = PackedEngine(scene.pictures, 0, 4096)
+    expected = engine.response_log_probs(scene.policy, rows).values
+    scene.policy.set_attn_implementation("eager")
+    try:
+        found = engine.response_log_probs(scene.policy, rows).values
+    finally:
+        scene.policy.set_attn_implementation("sdpa")
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
+
+
+@torch.no_grad()
+def test_flex_attention_agrees_and_packs_several_pictures_into_one_row(scene: Scene) -> None:
+    rows = shapes(scene)["two pictures"] + shapes(scene)["many questions, many pictures"]
+    engine = PackedEngine(scene.pictures, 0, 4096)
+    expected = engine.response_log_probs(scene.policy, rows).values
+    language_model = scene.policy.model.language_model
+    if not language_model._supports_flex_attn:
+        pytest.skip("the library has no flex_attention for this family")
+    language_model.set_attn_implementation("flex_attention")
+    try:
+        mask = attention_mask(scene.policy, torch.tensor([[3, 2, 3, 4]]))
+        found = engine.response_log_probs(scene.policy, rows).values
+    finally:
+        language_model.set_attn_implementation("sdpa")
+    assert type(mask).__name__ == "BlockMask"
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
+
+
+@pytest.mark.gpu
+def test_flex_attention_gradients_agree_with_sdpa(scene: Scene) -> None:
+    if not torch.cuda.is_available():
+        pytest.skip("no GPU: flex_attention has no backward pass on the CPU")
+    model = scene.policy.cuda()
+    rows = shapes(scene)["many questions, many pictures"]
+    engine = PackedEngine(scene.pictures, 0, 4096)
+
+    def found() -> torch.Tensor:
+        return gradients(model, weighted(engine.response_log_probs(model, rows).values))
+
+    right = found()
+    model.model.language_model.set_attn_implementation("flex_attention")
+    assert (found() - right).norm() <= 1e-3 * right.norm()

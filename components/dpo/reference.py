@@ -1,54 +1,57 @@
-"""Reference log-probs as data: one pass before training, kept with the work, no model kept."""
+"""Reference log-probs as data: one pass before training, no model kept beside the policy."""
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import torch
 
+from spavl.alignment.kept_log_probs import KeptLogProbs
 from spavl.alignment.pair_training import score_pairs
 from spavl.alignment.rows import PairRows
-from spavl.work import Work
 
-REFERENCE_FILE = "reference.safetensors"
+Passes = Callable[[Sequence[PairRows]], list[list[PairRows]]]
 
 
 class ReferenceLogProbs:
-    """Summed answer log-probs under the reference, by preference.
+    """Summed answer log-probs under the reference, by pair.
 
     Args:
-        pairs: The pairs they belong to.
-        log_probs: float `[2, pairs]`: chosen, rejected.
+        kept: Where they lie.
     """
 
-    def __init__(self, pairs: Sequence[PairRows], log_probs: torch.Tensor) -> None:
-        self._log_probs = log_probs
-        self._places = {pair.preference.preference_id: place for place, pair in enumerate(pairs)}
+    def __init__(self, kept: KeptLogProbs) -> None:
+        self._kept = kept
 
     def of(self, pairs: Sequence[PairRows]) -> torch.Tensor:
         """Float `[2, pairs]`: chosen, rejected."""
-        return self._log_probs[:, [self._places[pair.preference.preference_id] for pair in pairs]]
+        rows = [pair.chosen for pair in pairs] + [pair.rejected for pair in pairs]
+        return self._kept.of(rows).view(2, len(pairs))
 
 
 def reference_log_probs(
-    work: Work,
+    kept: KeptLogProbs,
     pairs: Sequence[PairRows],
+    passes: Passes,
     log_probs: Callable[[Sequence[PairRows]], torch.Tensor],
-    batch_size: int,
-) -> ReferenceLogProbs:
-    """Compute the table, or take the one that an interrupted run of the same work left.
+) -> tuple[ReferenceLogProbs, int]:
+    """Compute what no run before has computed.
 
     Args:
-        work: The stage's work; its folder's name covers the model, the data and the settings.
+        kept: What was computed before, for this model.
         pairs: All pairs that will be asked for, in an order that is the same in every run.
-        log_probs: Gives float `[2, pairs]` of a batch under the model as it is before training.
-        batch_size: Pairs of a batch.
-    """
-    from safetensors.torch import load_file, save_file
+        passes: Cuts pairs into forward passes.
+        log_probs: Gives float `[2, pairs]` of a pass under the model as it is before training.
 
-    kept = work.folder / REFERENCE_FILE
-    if not kept.exists():
-        found = score_pairs(pairs, batch_size, log_probs)
-        unfinished = Path(f"{kept}.unfinished")
-        save_file({"log_probs": found}, unfinished)
-        unfinished.rename(kept)
-    return ReferenceLogProbs(pairs, load_file(kept)["log_probs"])
+    Returns:
+        The log-probs and how many pairs were computed.
+    """
+    missing = [pair for pair in pairs if pair.chosen not in kept or pair.rejected not in kept]
+
+    def compute(part: Sequence[PairRows]) -> torch.Tensor:
+        found = log_probs(part)
+        rows = [pair.chosen for pair in part] + [pair.rejected for pair in part]
+        kept.add(rows, found.flatten())
+        return found
+
+    score_pairs(missing, passes(missing), compute)
+    kept.flush()
+    return ReferenceLogProbs(kept), len(missing)

@@ -6,7 +6,9 @@ from typing import Any
 import torch
 
 from components.dpo.reference import ReferenceLogProbs, reference_log_probs
-from spavl.alignment.logprobs import LogProbEngine, PlainEngine
+from spavl.alignment.engines import Engines, choose_engines
+from spavl.alignment.kept_log_probs import KeptLogProbs
+from spavl.alignment.logprobs import LogProbEngine
 from spavl.alignment.loop import Trainer, evaluating, prepare_for_training, trainable_weights
 from spavl.alignment.losses import DpoObjective, PairwiseLoss, dpo_loss, implicit_rewards
 from spavl.alignment.outputs import Trained, save_trained
@@ -55,20 +57,25 @@ def train_policy(
     data = read_pairs(
         Tokeniser(processor, pictures, settings.max_length), splits, settings.overlong
     )
-    engine = PlainEngine(pictures, pad_token_id(processor.tokenizer))
+    every = [pair for pairs in data.splits.values() for pair in pairs]
     with evaluating(policy), base_alone(adapters):
-        reference = reference_log_probs(
-            work,
-            [pair for pairs in data.splits.values() for pair in pairs],
-            lambda pairs: pair_log_probs(engine, policy, pairs),
-            settings.reference_batch_size,
+        engines = choose_engines(
+            policy, pictures, pad_token_id(processor.tokenizer), settings, work.note
         )
-    run = _Run(settings, policy, engine, reference)
+        reference, computed = reference_log_probs(
+            KeptLogProbs(work.stage.inputs["base"], settings.dtype, pictures.settings()),
+            every,
+            lambda pairs: engines.scoring_passes(pairs, settings.reference_batch_size),
+            lambda pairs: pair_log_probs(engines.log_probs, policy, pairs),
+        )
+    work.note(f"reference log-probs: {computed} pairs computed, {len(every) - computed} kept")
+    run = _Run(settings, policy, engines, reference)
     _train(work, run, data.splits)
     validation = data.splits["validation"]
     metrics = {
         "validation": run.figures(validation),
         "dropped": data.dropped,
+        "engine": engines.told,
         "pairs": {split: len(pairs) for split, pairs in data.splits.items()},
     }
     digest = save_trained(work, Trained(policy, processor, adapters, ADAPTER), metrics)
@@ -82,12 +89,12 @@ class _Run:
         self,
         settings: DpoSettings,
         policy: Any,
-        engine: LogProbEngine,
+        engines: Engines,
         reference: ReferenceLogProbs,
     ) -> None:
         self.settings = settings
         self.policy = policy
-        self._engine = engine
+        self.engines = engines
         self._reference = reference
         self._objective = DpoObjective(settings.loss_type, settings.beta, settings.label_smoothing)
 
@@ -98,12 +105,13 @@ class _Run:
     def figures(self, pairs: Sequence[PairRows]) -> dict[str, Any]:
         """Figures of the implicit rewards of held-out pairs."""
         with evaluating(self.policy):
-            rewards = score_pairs(pairs, self.settings.reference_batch_size, self._rewards)
+            passes = self.engines.scoring_passes(pairs, self.settings.reference_batch_size)
+            rewards = score_pairs(pairs, passes, self._rewards)
         return pair_figures(pairs, rewards, lambda found: dpo_loss(found, self._objective))
 
     def _rewards(self, pairs: Sequence[PairRows]) -> torch.Tensor:
         """Implicit rewards of a batch: float `[2, pairs]`, chosen and rejected."""
-        log_probs = pair_log_probs(self._engine, self.policy, pairs)
+        log_probs = pair_log_probs(self.engines.log_probs, self.policy, pairs)
         reference = self._reference.of(pairs).to(log_probs.device)
         lengths = answer_lengths(pairs).to(log_probs.device)
         return implicit_rewards(log_probs, reference, lengths, self._objective)
@@ -116,7 +124,8 @@ def _train(work: Work, run: _Run, splits: Mapping[str, list[PairRows]]) -> None:
     trainer = Trainer({"policy": trainable_weights(run.policy)}, settings, steps.total, work)
 
     def step(number: int) -> dict[str, float]:
-        metrics = accumulate(steps[number], settings.batch_size, run.loss) | trainer.update()
+        passes = run.engines.training_passes(steps[number], settings.batch_size)
+        metrics = accumulate(passes, run.loss) | trainer.update()
         if (number + 1) % settings.eval_steps == 0 and splits["validation"]:
             figures = run.figures(splits["validation"])
             metrics["validation_loss"] = figures["loss"]

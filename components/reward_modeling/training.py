@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 
+from spavl.alignment.engines import Engines, choose_engines
 from spavl.alignment.loop import Trainer, evaluating, prepare_for_training, trainable_weights
 from spavl.alignment.losses import PairwiseLoss, ranking_loss, reward_loss
 from spavl.alignment.outputs import Trained, save_trained
@@ -16,7 +17,7 @@ from spavl.alignment.pair_training import (
     score_pairs,
 )
 from spavl.alignment.rankings import RankedRows, as_lists, rankings
-from spavl.alignment.rewards import RewardEngine
+from spavl.alignment.rewards import RewardScorer
 from spavl.alignment.rows import PairRows, Tokeniser
 from spavl.images import ImageStore
 from spavl.models.adapters import adapted
@@ -62,16 +63,20 @@ def train_reward_model(
     data = read_pairs(
         Tokeniser(processor, pictures, settings.max_length), splits, settings.overlong
     )
-    engine = RewardEngine(pictures, pad_token_id(processor.tokenizer))
-    _train(work, settings, model, engine, data.splits)
+    with evaluating(model):
+        engines = choose_engines(
+            model, pictures, pad_token_id(processor.tokenizer), settings, work.note
+        )
+    _train(work, settings, model, engines, data.splits)
     figures = {
-        split: _figures(settings, model, engine, data.splits[split])
+        split: _figures(settings, model, engines, data.splits[split])
         for split in ("validation", "test")
     }
     metrics = {
         "pair_accuracy": figures["test"]["pair_accuracy"],
         **figures,
         "dropped": data.dropped,
+        "engine": engines.told,
         "pairs": {split: len(pairs) for split, pairs in data.splits.items()},
     }
     digest = save_trained(work, Trained(model, processor, adapters, ADAPTER), metrics)
@@ -82,7 +87,7 @@ def _train(
     work: Work,
     settings: RewardModelingSettings,
     model: Any,
-    engine: RewardEngine,
+    engines: Engines,
     splits: Mapping[str, list[PairRows]],
 ) -> None:
     per_step = settings.batch_size * settings.gradient_accumulation_steps
@@ -92,18 +97,19 @@ def _train(
 
     def pairwise(pairs: Sequence[PairRows]) -> PairwiseLoss:
         asked = asked_margins(pairs, settings.margin).to(model.device)
-        return reward_loss(*pair_rewards(engine, model, pairs), asked)
+        return reward_loss(*pair_rewards(engines.rewards, model, pairs), asked)
 
     def listwise(lists: Sequence[RankedRows]) -> PairwiseLoss:
         rows = [row for ranking in lists for row in ranking.ranked]
-        return ranking_loss(*as_lists(engine.rewards(model, rows), lists))
+        return ranking_loss(*as_lists(engines.rewards.rewards(model, rows), lists))
 
     loss_of: Any = pairwise if settings.ranking == "pairwise" else listwise
 
     def step(number: int) -> dict[str, float]:
-        metrics = accumulate(steps[number], settings.batch_size, loss_of) | trainer.update()
+        passes = engines.training_passes(steps[number], settings.batch_size)
+        metrics = accumulate(passes, loss_of) | trainer.update()
         if (number + 1) % settings.eval_steps == 0 and splits["validation"]:
-            figures = _figures(settings, model, engine, splits["validation"])
+            figures = _figures(settings, model, engines, splits["validation"])
             metrics["validation_loss"] = figures["loss"]
             metrics["validation_accuracy"] = figures["pair_accuracy"]["value"]
         return metrics
@@ -112,18 +118,18 @@ def _train(
 
 
 def _figures(
-    settings: RewardModelingSettings, model: Any, engine: RewardEngine, pairs: list[PairRows]
+    settings: RewardModelingSettings, model: Any, engines: Engines, pairs: list[PairRows]
 ) -> dict[str, Any]:
     with evaluating(model):
         rewards = score_pairs(
             pairs,
-            settings.batch_size * EVALUATION_PASS,
-            lambda batch: pair_rewards(engine, model, batch),
+            engines.scoring_passes(pairs, settings.batch_size * EVALUATION_PASS),
+            lambda batch: pair_rewards(engines.rewards, model, batch),
         )
     return pair_figures(pairs, rewards)
 
 
-def pair_rewards(engine: RewardEngine, model: Any, pairs: Sequence[PairRows]) -> torch.Tensor:
+def pair_rewards(engine: RewardScorer, model: Any, pairs: Sequence[PairRows]) -> torch.Tensor:
     """Rewards of a batch: float `[2, pairs]`, chosen and rejected."""
     rows = [pair.chosen for pair in pairs] + [pair.rejected for pair in pairs]
     return engine.rewards(model, rows).view(2, len(pairs))

@@ -1,11 +1,18 @@
-"""Batches: shuffled by picture, grouped by length, the same for a seed and an epoch."""
+"""Batches: shuffled by picture, grouped by length, the same for a seed and an epoch.
+
+An optimizer step takes a fixed number of pairs, whatever engine scores them; only its forward
+passes are cut to the engine's measure: pairs, or tokens after packing.
+"""
 
 import random
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol, TypeVar
 
+import numpy as np
+
 from spavl.alignment.rows import PairRows
+from spavl.alignment.tries import GrowingTrie
 from spavl.seeds import derive_seed
 
 # Pictures are sorted by length within windows of this many batches: little padding, and chance
@@ -60,6 +67,53 @@ def length_batches(items: Sequence[SizedType], batch_size: int) -> Iterator[list
     The longest batch comes first so that too little memory shows at once.
     """
     return _cut(sorted(items, key=lambda item: -item.length), batch_size)
+
+
+def packed_passes(pairs: Sequence[PairRows], tokens: int) -> list[list[PairRows]]:
+    """Cut pairs into passes filled close to a budget of packed tokens, longest tries first.
+
+    The pairs of a picture stay together as far as the budget goes, those of a question most of all.
+
+    Args:
+        pairs: The pairs, in any order.
+        tokens: Most places of a pass's tries; only a single pair may have more.
+
+    Returns:
+        Passes that hold every pair once; a function of the set of pairs.
+    """
+    tries = [trie for group in _by_picture(pairs) for trie in _tries_within(group, tokens)]
+    tries.sort(key=lambda trie: -trie[0])  # stable, and the groups come in a fixed order
+    passes: list[list[PairRows]] = []
+    filled = 0
+    for length, together in tries:
+        if not passes or filled + length > tokens:
+            passes.append([])
+            filled = 0
+        passes[-1].extend(together)
+        filled += length
+    return passes
+
+
+def _tries_within(group: Sequence[PairRows], tokens: int) -> list[tuple[int, list[PairRows]]]:
+    """One picture's pairs as tries of at most so many places: length and pairs of each."""
+    tries: list[tuple[int, list[PairRows]]] = []
+    growing = GrowingTrie()
+    for pair in sorted(group, key=lambda pair: pair.chosen.token_ids[: pair.chosen.boundary]):
+        before = growing.length
+        _add(growing, pair)
+        if tries and growing.length <= tokens:
+            tries[-1] = (growing.length, [*tries[-1][1], pair])
+            continue
+        if before:
+            growing = GrowingTrie()
+            _add(growing, pair)
+        tries.append((growing.length, [pair]))
+    return tries
+
+
+def _add(trie: GrowingTrie, pair: PairRows) -> None:
+    for row in (pair.chosen, pair.rejected):
+        trie.add(np.array(row.token_ids, dtype=np.int64))
 
 
 def _cut(items: Sequence[SizedType], size: int) -> Iterator[list[SizedType]]:

@@ -69,11 +69,11 @@ class PackedEngine:
         )
 
     def rewards(self, model: Any, rows: Sequence[Row]) -> torch.Tensor:
-        """The score at each row's last token: float `[rows]`."""
+        """See `spavl.alignment.rewards.RewardScorer`."""
         return self._scores(model, rows, [slice(row.length - 1, row.length) for row in rows])
 
     def values(self, model: Any, rows: Sequence[Row]) -> torch.Tensor:
-        """The value before each answer token: float `[rows, longest answer]`, 0 at padding."""
+        """See `spavl.alignment.rewards.RewardScorer`."""
         before = [slice(row.boundary - 1, row.length - 1) for row in rows]
         mask = response_mask(rows, model.device)
         empty = torch.zeros(mask.shape, device=model.device)

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from spavl.alignment.batching import epoch_batches, length_batches
+from spavl.alignment.batching import epoch_batches
 from spavl.alignment.calibration import calibration
 from spavl.alignment.losses import PairwiseLoss, reward_loss
 from spavl.alignment.rows import PairRows, Tokenised, Tokeniser
@@ -124,21 +124,24 @@ class EpochSteps:
 
 
 def accumulate(
-    pairs: Sequence[PairRows],
-    pairs_per_pass: int,
+    passes: Sequence[Sequence[PairRows]],
     loss_of: Callable[[Sequence[PairRows]], PairwiseLoss],
 ) -> dict[str, float]:
     """Gradients of the mean loss over a step's pairs, in passes that fit into memory.
+
+    Args:
+        passes: The step's pairs, cut into forward passes.
+        loss_of: Mean loss of a pass's pairs.
 
     Returns:
         Loss, accuracy and mean reward margin over the step's pairs.
     """
     loss = 0.0
     margins = []
-    for start in range(0, len(pairs), pairs_per_pass):
-        part = pairs[start : start + pairs_per_pass]
+    pairs = sum(len(part) for part in passes)
+    for part in passes:
         found = loss_of(part)
-        share = found.loss * (len(part) / len(pairs))
+        share = found.loss * (len(part) / pairs)
         share.backward()  # type: ignore[no-untyped-call]
         loss += float(share.detach())
         margins.append(found.margins)
@@ -153,14 +156,14 @@ def accumulate(
 @torch.no_grad()
 def score_pairs(
     pairs: Sequence[PairRows],
-    batch_size: int,
+    passes: Sequence[Sequence[PairRows]],
     score: Callable[[Sequence[PairRows]], torch.Tensor],
 ) -> torch.Tensor:
-    """Score pairs without gradient, in batches of similar length.
+    """Score pairs without gradient.
 
     Args:
         pairs: The pairs.
-        batch_size: Pairs of a batch.
+        passes: The same pairs, cut into forward passes.
         score: Gives float `[2, pairs]` of a batch: chosen, rejected.
 
     Returns:
@@ -168,7 +171,7 @@ def score_pairs(
     """
     places = {id(pair): place for place, pair in enumerate(pairs)}
     scores = torch.zeros(2, len(pairs))
-    for batch in length_batches(pairs, batch_size):
+    for batch in passes:
         scores[:, [places[id(pair)] for pair in batch]] = score(batch).float().cpu()
     return scores
 

@@ -1,13 +1,23 @@
 """Rewards and values of rows under a reward or value model."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 
 from spavl.alignment.logprobs import last_positions, response_states, right_padded, shown
 from spavl.alignment.rows import Row
 from spavl.models.pictures import Pictures
+
+
+class RewardScorer(Protocol):
+    """Gives rewards and values of rows under a reward or value model."""
+
+    def rewards(self, model: Any, rows: Sequence[Row]) -> torch.Tensor:
+        """The score at each row's last token: float `[rows]`."""
+
+    def values(self, model: Any, rows: Sequence[Row]) -> torch.Tensor:
+        """The value before each answer token: float `[rows, longest answer]`, 0 at padding."""
 
 
 class RewardEngine:
@@ -23,12 +33,12 @@ class RewardEngine:
         self._pad = pad_token_id
 
     def rewards(self, model: Any, rows: Sequence[Row]) -> torch.Tensor:
-        """The score at each row's last token: float `[rows]`."""
+        """See `RewardScorer`."""
         scores = self._scores(model, rows)
         return scores[torch.arange(len(rows)), last_positions(rows, model.device)]
 
     def values(self, model: Any, rows: Sequence[Row]) -> torch.Tensor:
-        """The value before each answer token: float `[rows, longest answer]`, 0 at padding."""
+        """See `RewardScorer`."""
         return response_states(self._scores(model, rows), rows)
 
     def _scores(self, model: Any, rows: Sequence[Row]) -> torch.Tensor:

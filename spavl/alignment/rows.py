@@ -3,15 +3,14 @@
 Prompt and answer are tokenised together exactly once, as the model will see them; the answer
 begins after the last token that the sequence shares with the prompt's own tokenisation (the two can
 merge at the seam). The end-of-sequence token is always appended. Nothing is ever cut, picture
-tokens least of all: what does not fit is dropped and counted, or an error.
+tokens least of all: a row over `max_length` is dropped and counted.
 """
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
-from spavl.errors import InputError
 from spavl.models.pictures import Pictures
 from spavl.models.prompts import answered_prompt, question_prompt
 from spavl.records import Preference
@@ -78,40 +77,28 @@ class Tokeniser:
         processor: The model's processor.
         pictures: Where pictures were or will be read.
         max_length: Most tokens of a row, picture tokens included.
-        overlong: What happens to pairs with a longer row: dropped and counted, or an error.
     """
 
-    def __init__(
-        self,
-        processor: Any,
-        pictures: Pictures,
-        max_length: int,
-        overlong: Literal["drop", "error"] = "drop",
-    ) -> None:
+    def __init__(self, processor: Any, pictures: Pictures, max_length: int) -> None:
         self._processor = processor
         self._tokenizer = processor.tokenizer
         self._pictures = pictures
-        self._overlong = overlong
         self.max_length = max_length
 
     def pairs(self, preferences: Iterable[Preference]) -> Tokenised:
-        """Tokenise preferences, reading their pictures first; what cannot be used is counted.
-
-        Raises:
-            InputError: If a row is too long and that is an error by setting.
-        """
+        """Tokenise preferences, reading their pictures first; what cannot be used is counted."""
         preferences = list(preferences)
         unreadable = self._pictures.read(preference.image_id for preference in preferences)
         pairs: list[PairRows] = []
         dropped: Counter[str] = Counter()
         for preference in preferences:
-            reason = self._unusable(preference, unreadable)
-            pair = None if reason else self._pair(preference)
-            if pair and pair.length > self.max_length:
-                reason = self._too_long(preference, pair)
-            if reason:
-                dropped[reason] += 1
-            elif pair:
+            if preference.image_id in unreadable:
+                dropped["unreadable_picture"] += 1
+            elif self._names_a_picture(preference):
+                dropped["picture_token_in_text"] += 1
+            elif (pair := self._pair(preference)).length > self.max_length:
+                dropped["too_long"] += 1
+            else:
                 pairs.append(pair)
         return Tokenised(pairs, dict(dropped))
 
@@ -142,26 +129,10 @@ class Tokeniser:
         ids = (*answered, self._tokenizer.eos_token_id)
         return Row(image_ids[0], ids, shared, tuple(image_ids[1:]))
 
-    def _unusable(self, preference: Preference, unreadable: set[str]) -> str | None:
-        answers = [preference.chosen.strip(), preference.rejected.strip()]
-        if preference.image_id in unreadable:
-            return "unreadable_picture"
-        if not all(answers):
-            return "empty_answer"
-        if answers[0] == answers[1]:
-            return "identical_answers"
-        if any(self._processor.image_token in text for text in (preference.question, *answers)):
-            return "picture_token_in_text"
-        return None
-
-    def _too_long(self, preference: Preference, pair: PairRows) -> str:
-        if self._overlong == "error":
-            raise InputError(
-                f"{pair.length} tokens with the picture's are over max_length {self.max_length}",
-                f"preference {preference.preference_id}",
-                "raise max_length, or drop such rows by overlong=drop",
-            )
-        return "too_long"
+    def _names_a_picture(self, preference: Preference) -> bool:
+        """Whether a text holds the token that stands for pictures, which no picture would fill."""
+        texts = preference.question, preference.chosen, preference.rejected
+        return any(self._processor.image_token in text for text in texts)
 
     def _pair(self, preference: Preference) -> PairRows:
         chosen, rejected = (

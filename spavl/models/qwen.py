@@ -43,13 +43,11 @@ class Qwen:
         processed = image_processor(images=list(pictures), return_tensors="pt")
         grids = processed["image_grid_thw"]
         states = tower_features(backbone, processed["pixel_values"], grids)
-        sizes = grids.prod(dim=1)
+        parts = torch.split(states, grids.prod(dim=1).tolist())
         unit = backbone.visual.spatial_merge_unit
         return [
-            PictureFeatures(part.clone(), int(size) // unit, tuple(grid))
-            for part, size, grid in zip(
-                states.split(sizes.tolist()), sizes, grids.tolist(), strict=True
-            )
+            PictureFeatures(part.clone(), len(part) // unit, tuple(grid))
+            for part, grid in zip(parts, grids.tolist(), strict=True)
         ]
 
     def project(self, backbone: Any, pictures: Sequence[PictureFeatures]) -> list[torch.Tensor]:

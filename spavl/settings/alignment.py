@@ -62,6 +62,14 @@ class AlignmentSettings(StageSettings):
     offload: bool = Field(
         False, description="ZeRO keeps optimizer (and with stage 3 weights) in the CPU's memory."
     )
+    packing: Literal["auto", "plain"] = Field(
+        "auto",
+        description="auto: rows that begin alike are computed once where the model can; plain: "
+        "one padded row each.",
+    )
+    packed_tokens: int = Field(
+        4096, description="Most tokens of one packed forward pass, in place of batch_size.", ge=64
+    )
     dtype: Literal["float32", "bfloat16"] = Field(
         "bfloat16", description="Data type of the weights; SPA-VL: bf16."
     )

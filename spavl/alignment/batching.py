@@ -112,7 +112,7 @@ def _tries_within(group: Sequence[PairRows], tokens: int) -> list[tuple[int, lis
 
 
 def _add(trie: GrowingTrie, pair: PairRows) -> None:
-    for row in (pair.chosen, pair.rejected):
+    for row in pair.rows:
         trie.add(np.array(row.token_ids, dtype=np.int64))
 
 

@@ -24,9 +24,9 @@ class RankedRows(PairRows):
     ranked: tuple[Row, ...]
 
     @property
-    def length(self) -> int:
-        """Tokens of the longest row."""
-        return max(row.length for row in self.ranked)
+    def rows(self) -> tuple[Row, ...]:
+        """All its rows."""
+        return self.ranked
 
 
 def rankings(pairs: Sequence[PairRows]) -> list[RankedRows]:

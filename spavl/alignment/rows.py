@@ -59,7 +59,12 @@ class PairRows:
     @property
     def length(self) -> int:
         """Tokens of the longer row."""
-        return max(self.chosen.length, self.rejected.length)
+        return max(row.length for row in self.rows)
+
+    @property
+    def rows(self) -> tuple[Row, ...]:
+        """All its rows."""
+        return (self.chosen, self.rejected)
 
 
 @dataclass(frozen=True)

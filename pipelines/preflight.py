@@ -128,7 +128,7 @@ def check_pictures(request: "RunRequest", out: Path, collection: Mapping[str, An
 
 def inputs_digest(request: "RunRequest") -> str:
     """Digest of the user's pictures and classes; empty where there are none."""
-    digest = folder_digest(Path(request.images)) if request.images else ""
+    digest = folder_digest(Path(request.images), whole_bytes=2**30) if request.images else ""
     return digest + (file_digest(Path(request.classes)) if request.classes else "")
 
 

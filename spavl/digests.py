@@ -3,9 +3,13 @@
 import functools
 import hashlib
 import json
+import os
+import stat
 from importlib import resources
 from importlib.util import find_spec
 from pathlib import Path
+
+from spavl.folders import kind_of, open_regular, walk
 
 OWN_PACKAGES = ("spavl", "components", "pipelines")
 
@@ -16,20 +20,23 @@ def file_digest(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def folder_digest(folder: Path) -> str:
+def folder_digest(folder: Path, whole_bytes: int | None = None) -> str:
     """The sha256 over relative names and contents of all files below a folder, in hex.
 
-    Symbolic links are not followed: a link contributes its target's text.
+    Works for any folder that a user may give: symbolic links are not followed (a link contributes
+    its target's text), pipes and devices are not opened (they contribute what they are), and what
+    cannot be read contributes its size and why.
+
+    Args:
+        folder: The folder.
+        whole_bytes: Files above this size contribute size and time of change instead of their
+            content, so that one huge file does not hold up a run; None reads all.
     """
     digest = hashlib.sha256()
-    for path in sorted(folder.rglob("*")):
-        name = path.relative_to(folder).as_posix()
-        if path.is_symlink():
-            digest.update(f"link {name} {path.readlink()}\n".encode("utf-8", "surrogateescape"))
-        elif path.is_file():
-            digest.update(
-                f"file {name} {_readable_digest(path)}\n".encode("utf-8", "surrogateescape")
-            )
+    for path in walk(folder):
+        # The length first: a name may hold any byte but zero, line ends included.
+        for part in (os.fsencode(path.relative_to(folder)), _state(path, whole_bytes).encode()):
+            digest.update(b"%d:" % len(part) + part)
     return digest.hexdigest()
 
 
@@ -104,9 +111,20 @@ def _module_files(name: str) -> list[Path]:
     return [source, *data] if "." in name else [source]
 
 
-def _readable_digest(path: Path) -> str:
-    """A file's digest; one that may not be read counts by its size, so the folder still has one."""
+def _state(path: Path, whole_bytes: int | None) -> str:
+    """What of a path in a folder can change a result."""
     try:
-        return file_digest(path)
-    except PermissionError:
-        return f"unreadable {path.stat().st_size}"
+        status = path.lstat()
+        if stat.S_ISLNK(status.st_mode):
+            return f"link {os.fsencode(path.readlink())!r}"
+        if not stat.S_ISREG(status.st_mode):
+            return kind_of(status)
+        if whole_bytes is not None and status.st_size > whole_bytes:
+            return f"large {status.st_size} {status.st_mtime_ns}"
+    except OSError as error:  # gone meanwhile, or a name too long
+        return f"unreadable {error.errno}"
+    try:
+        with open_regular(path) as stream:
+            return f"file {hashlib.file_digest(stream, 'sha256').hexdigest()}"
+    except OSError as error:
+        return f"unreadable {error.errno} {status.st_size}"

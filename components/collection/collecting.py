@@ -99,7 +99,7 @@ def _fill_store(work: Work, settings: CollectionSettings, sources: _Sources) -> 
             else:
                 kept.add(record)
                 counts[record.truth] += 1
-                counts["photographs"] += not record.source.startswith("pocket:")
+                counts["photographs"] += record.thing is None  # a file may be named as it likes
         _require_pictures(counts, kept.rows, sources)
     return {"images": kept.rows, "set_asides": left_out.rows, "counts": dict(counts)}
 

@@ -1,11 +1,15 @@
 """Decoding of pictures that nobody vouches for.
 
-What a header says is checked before any pixel is decoded, so a few bytes cannot claim all memory.
-Only raster formats that Pillow decodes by itself are read (its EPS reader would start a program).
+What a header says is checked before any pixel is decoded, so a few bytes cannot claim all memory;
+of an animation only the first frame is decoded, of a TIFF only the first page. Only raster formats
+that Pillow decodes by itself are read (its EPS reader would start a program). What a header does
+not tell is bounded from outside: `components.collection.sandbox`.
 """
 
 import io
+import re
 import warnings
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from spavl.settings.collection import CollectionSettings
@@ -13,7 +17,15 @@ from spavl.settings.collection import CollectionSettings
 if TYPE_CHECKING:
     import PIL.Image
 
-FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "MPO")
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
+SIGNATURES = {
+    b"\x89PNG\r\n\x1a\n": "PNG",
+    b"\xff\xd8\xff": "JPEG",
+    b"GIF8": "GIF",
+    b"RIFF": "WebP",
+    b"II*\x00": "TIFF",
+    b"MM\x00*": "TIFF",
+}
 
 
 class Unusable(Exception):
@@ -25,9 +37,27 @@ class Unusable(Exception):
     """
 
     def __init__(self, reason: str, detail: str) -> None:
-        super().__init__(f"{reason}: {detail}")
+        super().__init__(reason, detail)  # as it must be made again in another process
         self.reason = reason
         self.detail = detail
+
+    def __str__(self) -> str:
+        return f"{self.reason}: {self.detail}"
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """A picture as it is stored.
+
+    Attributes:
+        content: PNG without any metadata, so equal pixels give equal bytes.
+        width: Pixels.
+        height: Pixels.
+    """
+
+    content: bytes
+    width: int
+    height: int
 
 
 def decode(content: bytes, settings: CollectionSettings) -> "PIL.Image.Image":
@@ -39,7 +69,7 @@ def decode(content: bytes, settings: CollectionSettings) -> "PIL.Image.Image":
 
     Raises:
         Unusable: With one of the reasons "SVG unsupported", "not an image", "too large",
-            "too small", "truncated", "not decodable".
+            "too small", "truncated", "decompression bomb", "not decodable".
     """
     import PIL.Image
 
@@ -48,40 +78,45 @@ def decode(content: bytes, settings: CollectionSettings) -> "PIL.Image.Image":
         warnings.simplefilter("ignore")
         try:
             picture = PIL.Image.open(io.BytesIO(content), formats=FORMATS)
-        except PIL.Image.DecompressionBombError as error:
-            raise Unusable("too large", str(error)) from None
+        except PIL.UnidentifiedImageError:
+            raise _unknown(content) from None
         except Exception as error:  # a parser of untrusted bytes: anything may come
-            raise _unknown(content, error) from None
+            raise _broken(error) from None
         with picture:
-            _check_size(picture, settings)
+            _check_pixels(picture, settings)
             try:
-                upright = _to_rgb(_upright(picture))
-                largest = (settings.max_side, settings.max_side)
-                upright.thumbnail(largest, PIL.Image.Resampling.LANCZOS)
+                upright = _on_white(_upright(picture, settings.max_side)).convert("RGB")
             except Exception as error:
                 raise _broken(error) from None
             _check_sides(upright, settings)
             return upright
 
 
-def encode(picture: "PIL.Image.Image") -> bytes:
-    """PNG without any metadata, so equal pixels give equal bytes."""
+def encode(picture: "PIL.Image.Image") -> Decoded:
+    """The picture as it is stored."""
     buffer = io.BytesIO()
     picture.info = {}
-    picture.save(buffer, "PNG")
-    return buffer.getvalue()
+    # Against level 6: 2.5 times as fast for 7% more bytes, over photographs.
+    picture.save(buffer, "PNG", compress_level=3)
+    return Decoded(buffer.getvalue(), picture.width, picture.height)
 
 
-def _unknown(content: bytes, error: Exception) -> Unusable:
-    start = content[:4096].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
-    if start.startswith((b"<svg", b"<?xml", b"<!--", b"<!doctype")) and b"<svg" in start:
+def _unknown(content: bytes) -> Unusable:
+    start = content[:65536].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    if start.startswith(b"<") and b"<svg" in start:
         return Unusable("SVG unsupported", "convert it to PNG")
-    return Unusable("not an image", str(error)[:200])
+    for signature, name in SIGNATURES.items():
+        if content.startswith(signature):
+            return Unusable("not decodable", f"begins as {name}, but its header is broken or cut")
+    return Unusable("not an image", "no JPEG, PNG, WebP, GIF, BMP or TIFF picture")
 
 
-def _check_size(picture: "PIL.Image.Image", settings: CollectionSettings) -> None:
+def _check_pixels(picture: "PIL.Image.Image", settings: CollectionSettings) -> None:
     if picture.width * picture.height > settings.max_pixels:
-        raise Unusable("too large", f"{picture.width} x {picture.height} pixels")
+        raise Unusable(
+            "too large",
+            f"{picture.width} x {picture.height} pixels, at most {settings.max_pixels} are read",
+        )
 
 
 def _check_sides(picture: "PIL.Image.Image", settings: CollectionSettings) -> None:
@@ -90,40 +125,79 @@ def _check_sides(picture: "PIL.Image.Image", settings: CollectionSettings) -> No
         raise Unusable("too small", f"{picture.width} x {picture.height} pixels as stored")
 
 
-def _upright(picture: "PIL.Image.Image") -> "PIL.Image.Image":
-    from PIL import ImageOps
+def _upright(picture: "PIL.Image.Image", max_side: int) -> "PIL.Image.Image":
+    """Decoded, shrunk and turned; shrunk first, as whatever follows then costs little."""
+    from PIL.Image import Resampling, Transpose
 
-    picture.load()
-    try:
-        return ImageOps.exif_transpose(picture) or picture
-    except Exception:  # broken EXIF says nothing about the pixels
-        return picture.copy()
+    frame = _shrinkable(picture)
+    # Of a JPEG only as much is decoded as the smaller picture needs.
+    frame.thumbnail((max_side, max_side), Resampling.LANCZOS, reducing_gap=3.0)
+    turn = {
+        2: Transpose.FLIP_LEFT_RIGHT,
+        3: Transpose.ROTATE_180,
+        4: Transpose.FLIP_TOP_BOTTOM,
+        5: Transpose.TRANSPOSE,
+        6: Transpose.ROTATE_270,
+        7: Transpose.TRANSVERSE,
+        8: Transpose.ROTATE_90,
+    }.get(_orientation(picture))
+    return frame if turn is None else frame.transpose(turn)
 
 
-def _to_rgb(picture: "PIL.Image.Image") -> "PIL.Image.Image":
-    import PIL.Image
-
+def _shrinkable(picture: "PIL.Image.Image") -> "PIL.Image.Image":
+    """In a mode whose pixels can be averaged: no palette, no single colour that means clear."""
     if picture.mode.startswith(("I", "F")):
-        return _eight_bits(picture).convert("RGB")
-    if not picture.has_transparency_data:
-        return picture.convert("RGB")
-    layer = picture.convert("RGBA")
-    white = PIL.Image.new("RGBA", layer.size, "white")
-    return PIL.Image.alpha_composite(white, layer).convert("RGB")
+        return _eight_bits(picture)
+    if picture.mode in ("1", "P", "PA") or "transparency" in picture.info:
+        return picture.convert("RGBA" if picture.has_transparency_data else "RGB")
+    return picture
 
 
 def _eight_bits(picture: "PIL.Image.Image") -> "PIL.Image.Image":
-    """16-bit greys and floats, which Pillow would clip to white, stretched to 8 bits."""
+    """16-bit greys and floats, which Pillow would clip to white, scaled to 8 bits.
+
+    16 bits are scaled by their whole range, wider numbers by the range that the picture uses.
+    """
     import numpy as np
     import PIL.Image
 
-    values = np.asarray(picture, dtype=np.float64)  # [height, width]
-    low, high = (0.0, 65535.0) if picture.mode.startswith("I;16") else (values.min(), values.max())
-    scaled = (values - low) / max(high - low, 1e-9) * 255.0
-    return PIL.Image.fromarray(np.nan_to_num(scaled).clip(0, 255).astype(np.uint8))
+    values = np.asarray(picture).astype(np.float32)  # [height, width]
+    values = np.nan_to_num(values, copy=False, posinf=0.0, neginf=0.0)
+    low, high = 0.0, 65535.0
+    if not picture.mode.startswith("I;16"):
+        low, high = float(values.min()), float(values.max())
+    values -= low
+    values *= 255.0 / max(high - low, 1e-9)
+    return PIL.Image.fromarray(values.round().clip(0, 255).astype(np.uint8))
+
+
+def _orientation(picture: "PIL.Image.Image") -> int:
+    """How the camera was held, by EXIF; upright where that is broken, for pixels are not."""
+    try:
+        return int(picture.getexif().get(0x0112, 1))
+    except Exception:
+        return 1
+
+
+def _on_white(picture: "PIL.Image.Image") -> "PIL.Image.Image":
+    import PIL.Image
+
+    if not picture.has_transparency_data:
+        return picture
+    layer = picture.convert("RGBA")
+    return PIL.Image.alpha_composite(PIL.Image.new("RGBA", layer.size, "white"), layer)
 
 
 def _broken(error: Exception) -> Unusable:
-    text = str(error) or type(error).__name__
-    cut = isinstance(error, OSError) and ("truncated" in text or "Truncated" in text)
-    return Unusable("truncated" if cut else "not decodable", text[:200])
+    import PIL.Image
+
+    text = re.sub(r" at 0x[0-9a-f]+", "", str(error) or type(error).__name__)[:200]
+    if isinstance(error, PIL.Image.DecompressionBombError):
+        claimed = re.search(r"\d+", text)
+        return Unusable("too large", f"claims {claimed.group() if claimed else 'too many'} pixels")
+    if isinstance(error, MemoryError):
+        return Unusable("too large", "decoding needs more memory than a picture may")
+    if isinstance(error, ValueError) and ("too large" in text or "Too much memory" in text):
+        return Unusable("decompression bomb", text)
+    cut = isinstance(error, OSError) and "truncated" in text.lower()
+    return Unusable("truncated" if cut else "not decodable", text)

@@ -1,12 +1,15 @@
 """Photographs of a folder: every file becomes a picture or is set aside with a reason."""
 
+import errno
 import hashlib
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from components.collection.classes import PhotographClass
-from components.collection.decoding import Unusable, decode, encode
+from components.collection.decoding import Decoded, Unusable
+from components.collection.sandbox import Decoders
+from spavl.folders import NoRegularFileError, kind_of, open_regular, walk
 from spavl.records import Image, SetAside
 from spavl.settings.collection import CollectionSettings
 
@@ -24,61 +27,80 @@ def photographs(
         settings: Bounds on what is read and stored.
     """
     root = folder.resolve()
-    for path in _files(root):
-        relative = path.relative_to(root).as_posix()
-        # Names need not be UTF-8 on disk, but records are.
-        name = relative.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-        try:
-            content = _read(path, root, settings.max_bytes)
-            yield _record(name, content, classes.get(relative, PhotographClass()), settings)
-        except Unusable as error:
-            yield SetAside(name, "collection", error.reason, error.detail)
+    with Decoders(settings) as decoders:
+        for relative, outcome in decoders.decoded(_contents(root, settings.max_bytes)):
+            # Names need not be UTF-8 on disk, but records are.
+            name = os.fsencode(relative).decode("utf-8", "backslashreplace")
+            if isinstance(outcome, Unusable):
+                yield SetAside(name, "collection", outcome.reason, outcome.detail)
+            else:
+                yield _record(name, outcome, classes.get(relative, PhotographClass()))
 
 
 def count_files(folder: Path) -> int:
     """How many files `photographs` will go through."""
-    return sum(1 for _ in _files(folder.resolve()))
+    return sum(1 for _ in walk(folder.resolve()))
 
 
-def _files(root: Path) -> Iterator[Path]:
-    """All files, links and whatever else is no folder; a folder that cannot be listed as such."""
-    unlisted: list[Path] = []
-    walk = os.walk(root, onerror=lambda error: unlisted.append(Path(error.filename)))
-    for folder, below, files in walk:
-        below.sort()
-        links = [name for name in below if os.path.islink(os.path.join(folder, name))]
-        yield from (Path(folder, name) for name in sorted([*files, *links]))
-    yield from unlisted
+def _contents(root: Path, max_bytes: int) -> Iterator[tuple[str, bytes | Unusable]]:
+    for path in walk(root):
+        relative = path.relative_to(root).as_posix()
+        try:
+            yield relative, _read(path, root, max_bytes)
+        except Unusable as unusable:
+            yield relative, unusable
 
 
 def _read(path: Path, root: Path, max_bytes: int) -> bytes:
     try:
-        if not path.resolve(strict=True).is_relative_to(root):
-            raise Unusable("symlink to outside", str(path.readlink()) if path.is_symlink() else "")
-        if not path.is_file():
-            raise Unusable("not a file", "a folder, link to a folder or special file")
-        with path.open("rb") as stream:
+        if path.is_dir() and not path.is_symlink():
+            os.scandir(path).close()  # says why it could not be listed
+        target = _inside(path, root)
+        with open_regular(target) as stream:
+            before = os.fstat(stream.fileno())
+            if before.st_size > max_bytes:
+                raise Unusable("too large", f"{before.st_size} bytes, at most {max_bytes} are read")
             content = stream.read(max_bytes + 1)
+            after = os.fstat(stream.fileno())
+    except NoRegularFileError:
+        raise Unusable("not a file", kind_of(target.lstat())) from None
     except (OSError, RuntimeError) as error:  # RuntimeError: a loop of links
-        raise Unusable("unreadable", getattr(error, "strerror", None) or str(error)) from None
+        raise _unreadable(error) from None
+    if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+        raise Unusable("unreadable", "it changed while it was read")
     if not content:
         raise Unusable("empty file", "0 bytes")
-    if len(content) > max_bytes:
-        raise Unusable("too large", f"more than {max_bytes} bytes")
     return content
 
 
-def _record(
-    name: str, content: bytes, known: PhotographClass, settings: CollectionSettings
-) -> Image:
-    picture = decode(content, settings)
-    stored = encode(picture)
+def _inside(path: Path, root: Path) -> Path:
+    """The path without links.
+
+    Raises:
+        Unusable: If it leads out of the folder.
+    """
+    target = path.resolve(strict=True)
+    if not target.is_relative_to(root):
+        raise Unusable("symlink to outside", f"to {os.fsencode(target)!r}"[:200])
+    return target
+
+
+def _unreadable(error: OSError | RuntimeError) -> Unusable:
+    number = getattr(error, "errno", None)
+    if isinstance(error, RuntimeError) or number == errno.ELOOP:
+        return Unusable("unreadable", "a link to itself")
+    if number in (errno.EACCES, errno.EPERM):
+        return Unusable("no permission", "it may not be read")
+    return Unusable("unreadable", os.strerror(number) if number else type(error).__name__)
+
+
+def _record(name: str, decoded: Decoded, known: PhotographClass) -> Image:
     return Image(
-        image_id=hashlib.sha256(stored).hexdigest(),
-        content=stored,
+        image_id=hashlib.sha256(decoded.content).hexdigest(),
+        content=decoded.content,
         media_type="image/png",
-        width=picture.width,
-        height=picture.height,
+        width=decoded.width,
+        height=decoded.height,
         source=name,
         truth=known.truth,
         class1=known.class1,

@@ -9,6 +9,7 @@ from components.reporting.cases import case_studies
 from components.reporting.files import read_curves, write_text
 from components.reporting.inputs import ReportInputs
 from components.reporting.plots import curves_svg, save_png
+from components.reporting.quarantine import visible
 from components.reporting.summary import MODELS, build_summary, metric_rows, percent
 from spavl.environment import run_folder
 from spavl.settings.reporting import ReportingSettings
@@ -64,6 +65,7 @@ def render(settings: ReportingSettings, inputs: ReportInputs, summary: dict[str,
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters["percent"] = percent
+    environment.filters["visible"] = visible
     template = files("components.reporting") / "templates" / "report.html.jinja"
     return environment.from_string(template.read_text(encoding="utf-8")).render(
         title=settings.title,

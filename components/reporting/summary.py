@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from components.reporting.files import local_path, read_json
 from components.reporting.inputs import ReportInputs
+from components.reporting.quarantine import file_quarantine, quarantine_line
 from spavl.digests import json_digest
 from spavl.environment import run_folder
 from spavl.records import Image, Preference, Question, Response, SetAside, Verdict
@@ -68,6 +69,7 @@ def build_summary(inputs: ReportInputs) -> dict[str, Any]:
         "plumbing": figures.get("plumbing", {}),
         "reward_model": _reward_model(inputs, models),
         "data": {**rows, "set_aside": _set_aside(inputs)},
+        "quarantine": file_quarantine(inputs.images),
         "responders": _responders(inputs),
         "seconds": _seconds(_stage_reports()),
         "decision": decision,
@@ -145,7 +147,8 @@ def _caption(summary: Mapping[str, Any]) -> str:
         lines.append(f"Nothing promoted: {failed or 'no candidate'}.")
     if summary["data"]["images"]["unknown"]:
         lines.append("Pictures of unknown truth took part: plumbing, not safety.")
-    return "\n".join(lines)
+    lines.append(quarantine_line(summary["quarantine"]))
+    return "\n".join(filter(None, lines))
 
 
 def _reward_model(inputs: ReportInputs, models: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:

@@ -31,3 +31,6 @@ class CollectionSettings(StageSettings):
     max_bytes: int = Field(
         default=64 * 2**20, ge=1, description="Size of a photograph's file at most, bytes."
     )
+    max_decode_seconds: float = Field(
+        default=20.0, gt=0, description="Seconds that decoding one photograph may take."
+    )

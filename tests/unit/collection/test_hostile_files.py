@@ -1,0 +1,243 @@
+"""A folder of hostile files: the good ones are used, each bad one is named with its reason."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+import pytest
+
+from components.collection import collect
+from components.collection.decoding import Unusable
+from components.collection.sandbox import Decoders, _bounded_process
+from spavl.digests import folder_digest
+from spavl.folders import walk
+from spavl.images import ImageStore
+from spavl.records import SetAside
+from spavl.settings.collection import CollectionSettings
+from spavl.shards import read_records
+from tests.unit.collection.hostile import (
+    BAD,
+    GOOD,
+    crowded_tiff,
+    deep_grey,
+    encoded,
+    endless_tags_tiff,
+    large_tile_tiff,
+    long_animation,
+    names_in,
+    photo,
+    plant,
+    png,
+    profile_bomb,
+    text_bomb,
+    without_root_powers,
+)
+
+REPOSITORY = Path(__file__).parents[3]
+PHOTOGRAPHS = (
+    Path(os.environ.get("SPAVL_SHARED_DATA", REPOSITORY.parent / "shared" / "data")) / "photos"
+)
+COLLECT = """
+import json, resource, sys
+from pathlib import Path
+from components.collection import collect
+from spavl.digests import folder_digest
+if __name__ == "__main__":
+    folder, settings = sys.argv[1], json.loads(sys.argv[2])
+    digest = folder_digest(Path(folder), whole_bytes=2**30)
+    collected = collect(settings, folder, digest, "")
+    peaks = [resource.getrusage(who).ru_maxrss / 1024 for who in
+             (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    print(json.dumps({"uri": collected.uri, "peaks": peaks}))
+"""
+
+
+@pytest.fixture(autouse=True)
+def work_root(tmp_path_factory, monkeypatch):
+    monkeypatch.setenv("SPAVL_WORK_ROOT", str(tmp_path_factory.mktemp("work")))
+
+
+def collected_as_a_mortal(folder: Path, **settings: object) -> dict[str, object]:
+    """Collects in a process that file permissions bind; returns the store and peaks in MiB."""
+    start = without_root_powers()
+    if start is None:
+        pytest.skip("root reads everything, and setpriv is not here to take that from it")
+    command = [*start, sys.executable, "-c", COLLECT, str(folder)]
+    ended = subprocess.run(
+        [*command, json.dumps({"pocket_pictures": 0, **settings})],
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    if "setpriv:" in ended.stderr:
+        pytest.skip(f"root reads everything here: {ended.stderr.strip()}")
+    assert ended.returncode == 0, ended.stderr
+    return json.loads(ended.stdout.splitlines()[-1])
+
+
+def aside(uri):
+    rows = read_records(f"{uri}/set_asides", SetAside)
+    return {row.record_id: row.reason for row in rows}
+
+
+def stored(uri):
+    store = ImageStore(uri)
+    return {facts.source: store.open(facts.image_id) for facts in store.facts()}
+
+
+@pytest.mark.parametrize("real", [False, True], ids=["alone", "among the real photographs"])
+def test_good_files_are_used_and_bad_ones_named_with_their_reason(tmp_path, real):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    photographs = sorted(PHOTOGRAPHS.glob("*")) if real else []
+    if real and not photographs:
+        pytest.skip(f"no photographs in {PHOTOGRAPHS}")
+    for path in photographs:
+        (folder / path.name).write_bytes(path.read_bytes())
+    plant(folder, tmp_path / "outside")
+    told = collected_as_a_mortal(folder)
+    reasons = aside(told["uri"])
+    pictures = stored(told["uri"])
+    duplicates = {name for name, reason in reasons.items() if reason == "duplicate"}
+    assert {name: reason for name, reason in reasons.items() if name not in duplicates} == BAD
+    assert set(pictures) == {*GOOD, *(path.name for path in photographs)} - duplicates
+    assert not duplicates & set(GOOD)
+    # 40 MB is the largest picture here; what the bad ones claim together is over 14 GB.
+    assert max(told["peaks"]) < 900
+
+    red, green, blue = pictures["cmyk.jpg"].getpixel((20, 20))
+    assert red > 240 > 15 > max(green, blue)
+    expected = np.round(deep_grey()[1] / 65535 * 255)
+    assert np.abs(np.asarray(pictures["deep.png"])[..., 0] - expected).max() <= 1
+    assert pictures["moving.gif"].getpixel((9, 9)) == (255, 0, 0)
+    assert pictures["many pages.tiff"].size == (30, 30)
+
+
+def test_the_claims_of_a_header_cost_nothing():
+    bombs = {
+        "claim": png(60_000, 60_000),
+        "text": text_bomb(),
+        "profile": profile_bomb(),
+        "tags": endless_tags_tiff(),
+        "tile": large_tile_tiff(),
+    }
+    good = {"frames": long_animation(20_000), "pages": crowded_tiff(100_000)}
+    with Decoders(CollectionSettings(threads=1)) as decoders:
+        list(decoders.decoded([("start", encoded(photo()))]))
+        for name, content in {**bombs, **good}.items():
+            start = time.monotonic()
+            [(_, outcome)] = decoders.decoded([(name, content)])
+            assert isinstance(outcome, Unusable) == (name in bombs), name
+            assert time.monotonic() - start < 5, name
+
+
+def test_a_decoder_cannot_hold_more_than_its_pixels_may_take():
+    settings = CollectionSettings(threads=1, max_pixels=1_000_000)
+    with _bounded_process(settings) as process:
+        with pytest.raises(MemoryError):
+            process.submit(bytearray, 2**30).result()
+        assert len(process.submit(bytearray, 2**20).result()) == 2**20
+
+
+def test_a_decoder_that_dies_costs_its_picture_alone():
+    with Decoders(CollectionSettings(threads=1)) as decoders:
+        [(_, before)] = decoders.decoded([("a", encoded(photo()))])
+        [decoder] = decoders._decoders
+        doomed = decoder._pool.submit(os.abort)
+        dead = decoder._outcome(doomed, time.monotonic())
+        [(_, after)] = decoders.decoded([("c", encoded(photo()))])
+    assert (dead.reason, dead.detail) == ("not decodable", "it ends the decoder")
+    assert before == after
+
+
+def test_a_slow_picture_ends_its_decoder_and_not_the_run():
+    slow = encoded(PIL.Image.new("RGB", (6000, 6000)), "PNG")
+    settings = CollectionSettings(threads=1, max_decode_seconds=0.05)
+    quick = encoded(photo((16, 16)))
+    with Decoders(settings) as decoders:
+        outcomes = dict(decoders.decoded([("slow", slow), ("quick", quick)]))
+    assert outcomes["slow"].reason == "too slow"
+    assert not isinstance(outcomes["quick"], Unusable)
+
+
+def test_outcomes_keep_their_order_over_several_processes():
+    contents = [(place, encoded(photo((20 + place, 20)))) for place in range(7)]
+    contents[3] = (3, Unusable("empty file", "0 bytes"))
+    contents[5] = (5, b"nothing")
+    with Decoders(CollectionSettings(threads=3)) as decoders:
+        outcomes = list(decoders.decoded(contents))
+    assert [place for place, _ in outcomes] == list(range(7))
+    kinds = [each.reason if isinstance(each, Unusable) else each.width for _, each in outcomes]
+    assert kinds == [20, 21, 22, "empty file", 24, "not an image", 26]
+
+
+@pytest.fixture
+def deep_folder(tmp_path):
+    """A tree deeper than Python recurses, pytest's own removal of it included."""
+    yield tmp_path
+    subprocess.run(["rm", "-rf", str(tmp_path / "d")], check=True)
+
+
+def test_trees_of_any_depth_are_gone_through(deep_folder):
+    tmp_path = deepest = deep_folder
+    here = os.open(tmp_path, os.O_RDONLY)
+    for _ in range(1900):  # within what a path may hold
+        os.mkdir("d", dir_fd=here)
+        below = os.open("d", os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        here = below
+        deepest = deepest / "d"
+    os.close(here)
+    (deepest / "x.txt").write_text("x")
+    assert list(walk(tmp_path)) == [deepest / "x.txt"]
+    assert folder_digest(tmp_path) != folder_digest(deepest)
+
+
+def test_hard_links_are_files_like_any_other(tmp_path):
+    (tmp_path / "a.png").write_bytes(encoded(photo()))
+    os.link(tmp_path / "a.png", tmp_path / "b.png")
+    collected = collect({"pocket_pictures": 0, "threads": 1}, str(tmp_path), "digest", "")
+    assert set(stored(collected.uri)) == {"a.png"}
+    assert aside(collected.uri) == {"b.png": "duplicate"}
+
+
+def test_every_change_to_a_hostile_folder_changes_its_digest(tmp_path):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    plant(folder, tmp_path / "outside")
+    (folder / "secret folder").chmod(0o700)
+
+    def digest():
+        return folder_digest(folder, whole_bytes=2**30)
+
+    seen = [digest()]
+    assert digest() == seen[0]
+    for change in (
+        lambda: (folder / "notes.png").write_bytes(b"other notes"),
+        lambda: (folder / "pipe.jpg").unlink(),
+        lambda: (folder / "two\nlines.png").rename(folder / "two lines.png"),
+        lambda: os.truncate(folder / "sparse.jpg", 2**40 + 1),
+        lambda: (folder / "secret folder" / "new.png").write_bytes(b"x"),
+        lambda: (folder / os.fsdecode(b"bad \xff byte.jpg")).unlink(),
+    ):
+        change()
+        seen.append(digest())
+    assert len(set(seen)) == len(seen)
+
+
+def test_names_cannot_make_two_folders_look_the_same(tmp_path):
+    first, second = tmp_path / "first", tmp_path / "second"
+    for folder in (first, second):
+        folder.mkdir()
+    (first / "a\nfile b").write_text("x")
+    (second / "a").write_text("x")
+    (second / "file b").write_text("x")
+    assert folder_digest(first) != folder_digest(second)
+    assert sorted(names_in(second)) == ["a", "file b"]

@@ -3,7 +3,7 @@
 import errno
 import hashlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from pathlib import Path
 
 from components.collection.classes import PhotographClass
@@ -18,7 +18,7 @@ Candidate = Image | SetAside
 
 def photographs(
     folder: Path, classes: Mapping[str, PhotographClass], settings: CollectionSettings
-) -> Iterator[Candidate]:
+) -> Generator[Candidate, None, None]:
     """Reads a folder's files, then its sub-folders, each by name.
 
     Args:

@@ -1,6 +1,7 @@
 """Whether a folder holds any usable picture, found out before a run starts."""
 
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
 
 from components.collection.photographs import photographs
@@ -16,10 +17,11 @@ def require_usable_picture(folder: Path, settings: CollectionSettings) -> None:
         InputError: There is none; says what the files are instead.
     """
     reasons: Counter[str] = Counter()
-    for candidate in photographs(folder, {}, settings):
-        if isinstance(candidate, Image):
-            return
-        reasons[candidate.reason] += 1
+    with closing(photographs(folder, {}, settings)) as candidates:
+        for candidate in candidates:
+            if isinstance(candidate, Image):
+                return
+            reasons[candidate.reason] += 1
     told = ", ".join(f"{n} {reason}" for reason, n in sorted(reasons.items()))
     raise InputError(
         f"no usable picture ({told or 'no files at all'})",

@@ -1,8 +1,11 @@
 """A user's mistake ends at once with one line that says what, where and what to do."""
 
+import contextlib
+import http.server
 import json
 import re
 import subprocess
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -43,12 +46,12 @@ def folder(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        ("--set dpo.beta=-1", r"greater than 0.*\(dpo\.beta\)"),
+        ("--set dpo.beta=-1", r"-1 is not above 0 \(dpo\.beta\)"),
         ("--set dop.beta=1", r"unknown stage \(dop\): did you mean dpo\?"),
         ("--set dpo.bata=1", r"unknown setting \(dpo\.bata\): did you mean dpo\.beta\?"),
         ("--set labeling.pairing.pair_per_question=2", r"labeling\.pairing\.pair_per_question"),
         ("--set dpo.beta=much", r"number.*\(dpo\.beta\)"),
-        ("--set dpo.beta", r"without '='.*stage\.key=value"),
+        ("--set dpo.beta", r"and '='.*dpo\.beta.*stage\.key=value"),
         ("--set dpo.beta=[", r"no YAML.*dpo\.beta=\["),
         ("--set seed=-1", r"\(.*seed\)"),
         ("--set threads=0", r"\(.*threads\)"),
@@ -93,6 +96,55 @@ def test_a_mistake_is_told_before_anything_starts(folder: Path, arguments: str, 
     assert len(ended.stdout.splitlines()) == 1
     assert ended.stdout.startswith("spavl: ")
     assert [path.name for path in (folder / "runs").glob("*/")] == ["earlier"]
+
+
+@contextlib.contextmanager
+def answering(status: int, headers: dict[str, str]) -> Iterator[str]:
+    """A server that gives everybody the same answer."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status)
+            for name, value in headers.items():
+                self.send_header(name, value)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        do_POST = do_GET
+
+        def log_message(self, *_: object) -> None: ...
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.parametrize(
+    ("status", "headers"),
+    [
+        pytest.param(401, {"WWW-Authenticate": 'Basic realm="mlflow"'}, id="wants a password"),
+        pytest.param(404, {}, id="port in use by something else"),
+        pytest.param(500, {}, id="broken"),
+    ],
+)
+def test_an_mlflow_that_cannot_be_used_is_told_before_anything_starts(
+    folder: Path, status: int, headers: dict[str, str]
+) -> None:
+    with answering(status, headers) as uri:
+        ended = spavl(
+            "run", f"--out={folder}/runs", timeout=SECONDS, env={"MLFLOW_TRACKING_URI": uri}
+        )
+    assert_one_line(ended, uri)
+
+
+def test_an_mlflow_that_nobody_answers_for_is_told_before_anything_starts(folder: Path) -> None:
+    uri = "http://user:hidden@127.0.0.1:9"
+    environment = {"MLFLOW_TRACKING_URI": uri}
+    ended = spavl("run", f"--out={folder}/runs", timeout=SECONDS, env=environment)
+    assert_one_line(ended, "127.0.0.1:9")
+    assert "hidden" not in ended.stdout
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ The DAG is the compiled one; kfp.local walks it. What kfp and the steps print go
 """
 
 import contextlib
+import itertools
 import json
 import os
 import shutil
@@ -78,8 +79,7 @@ def start_run(request: RunRequest, out: Path, name: str | None) -> Path:
         raise InputError(
             "the folder of one run, not of all runs", str(out), f"say --out {out.parent}"
         )
-    label = f"{profile_label(request.profile)}-{datetime.now():%Y%m%d-%H%M%S-%f}"
-    folder = out / (name or label)
+    folder = out / (name or _free_name(out, profile_label(request.profile)))
     if (folder / REQUEST).exists():
         raise InputError(
             "a run of that name exists", str(folder), "resume it or choose another name"
@@ -87,6 +87,13 @@ def start_run(request: RunRequest, out: Path, name: str | None) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / REQUEST, asdict(request))
     return folder
+
+
+def _free_name(out: Path, label: str) -> str:
+    """Profile and time; a number more where two runs start in one second."""
+    stamp = f"{label}-{datetime.now():%Y%m%d-%H%M%S}"
+    names = itertools.chain([stamp], (f"{stamp}-{count}" for count in itertools.count(2)))
+    return next(name for name in names if not (out / name / REQUEST).exists())
 
 
 def unfinished_run(out: Path, name: str | None) -> tuple[Path, RunRequest]:

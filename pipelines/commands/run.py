@@ -1,9 +1,10 @@
 """`spavl run`: the whole DAG on this machine."""
 
+import json
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -114,7 +115,9 @@ def run(
     except KeyboardInterrupt:
         print("spavl: interrupted; go on with spavl run --resume", file=sys.stderr)
         raise typer.Exit(INTERRUPTED) from None
-    if log != LogChoice.JSON:
+    if log == LogChoice.JSON:
+        print(json.dumps(_finished(summary, folder)))
+    else:
         _show(summary, folder)
 
 
@@ -133,7 +136,7 @@ def _absolute(path: Path | None) -> str:
     return str(path.absolute()) if path else ""
 
 
-def _show(summary: dict[str, object], folder: Path) -> None:
+def _show(summary: dict[str, Any], folder: Path) -> None:
     """The quiet end of a run: the table, the files, what to try next."""
     from rich.console import Console
 
@@ -144,3 +147,15 @@ def _show(summary: dict[str, object], folder: Path) -> None:
     console.print(f"summary  {shown_path(folder / 'summary.json')}")
     console.print(f"report   {shown_path(folder / 'report.html')}")
     show_tracking(console, folder)
+    console.print("next     spavl run --set dpo.beta=0.2 --set seed=7   finished work is reused")
+
+
+def _finished(summary: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """The last line of a run for programs."""
+    return {
+        "event": "finished",
+        "run": folder.name,
+        "summary": str(folder / "summary.json"),
+        "report": str(folder / "report.html"),
+        "decision": summary["decision"],
+    }

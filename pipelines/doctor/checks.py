@@ -6,8 +6,10 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
+
+from spavl.errors import InputError
 
 Status = Literal["ok", "missing", "broken"]
 
@@ -31,7 +33,7 @@ class Check:
 
     Attributes:
         name: What is looked at.
-        look: Says what it found; raises `NotThereError` or `BrokenError`.
+        look: Says what it found; raises `NotThereError`, `BrokenError` or `InputError`.
         remedy: How to get it, where it does not work.
         required: Whether a run on this machine needs it.
         seconds: Time limit.
@@ -123,6 +125,9 @@ def _finding(check: Check, start: float) -> Finding:
         return _told(check, "broken" if check.required else "missing", str(error), start)
     except BrokenError as error:
         return _told(check, "broken", str(error), start)
+    except InputError as error:
+        detail = f"{error.what} ({error.where})"
+        return replace(_told(check, "broken", detail, start), remedy=error.remedy)
     except Exception as error:  # a check that fails itself must not hide the others
         return _told(check, "broken", f"{type(error).__name__}: {error}", start)
 

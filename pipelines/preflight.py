@@ -36,12 +36,36 @@ def check_request(request: "RunRequest", out: Path) -> None:
 
     settings = resolve(request.profile, request.overrides)
     check_named()
+    check_keys(settings._asdict())
     check_writable(out)
     if "SPAVL_WORK_ROOT" in os.environ:
         check_writable(Path(os.environ["SPAVL_WORK_ROOT"]))
     check_pictures(request, out, settings.collection)
     model = _model_folder(settings.base_model)
     check_space(out, MODEL_COPIES * _mib(model) if model else 0)
+
+
+def check_keys(settings: Mapping[str, Any], path: str = "") -> None:
+    """Check that every secret that the settings name is in the environment.
+
+    Args:
+        settings: All stages' settings, as plain dicts and lists.
+        path: Where in the settings these lie.
+
+    Raises:
+        InputError: Names the first variable that is not set.
+    """
+    for key, value in settings.items():
+        where = f"{path}{key}"
+        if key == "api_key_env" and not os.environ.get(value, "").strip():
+            raise InputError(
+                f"no key in the environment variable {value}",
+                where,
+                "set it, or remove api_key_env where the endpoint needs no key",
+            )
+        below = dict(enumerate(value)) if isinstance(value, list) else value
+        if isinstance(below, Mapping):
+            check_keys({str(name): child for name, child in below.items()}, f"{where}.")
 
 
 def check_writable(folder: Path) -> None:

@@ -82,6 +82,12 @@ def folder(tmp_path: Path) -> Path:
         ),
         ("--set base_model.source=path --set base_model.path={}/pickled", r"pickled weights"),
         ("--set base_model.source=path --set base_model.path={}/cut", r"not safetensors"),
+        (
+            "--set questions.captioner.backend=openai --set questions.captioner.model=m "
+            "--set questions.captioner.base_url=http://127.0.0.1/v1 "
+            "--set questions.captioner.api_key_env=NO_SUCH_KEY",
+            r"no key in the environment variable NO_SUCH_KEY \(questions\.captioner\.api_key_env\)",
+        ),
         ("--log loud", r"--log.*'auto', 'plain', 'json'"),
         ("--unknown", r"No such option: --unknown"),
     ],

@@ -104,7 +104,9 @@ class Follower:
                 tags = self._store.client.get_run(self._given).data.tags
                 self._parent = tags.get("mlflow.parentRunId", self._given)
             else:
-                self._parent = self._store.parent(self._run)
+                starts = (view.started for view in self._reader.views.values())
+                start = min((each for each in starts if each), default=None)
+                self._parent = self._store.parent(self._run, start)
 
     @property
     def _connected(self) -> Store:

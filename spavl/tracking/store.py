@@ -18,6 +18,8 @@ RUN_TAG = "spavl.run"
 STAGE_TAG = "spavl.stage"
 WORK_TAG = "spavl.work"
 PARENT_TAG = "mlflow.parentRunId"
+# MLflow's UI opens an experiment of this kind with its pages for training.
+KIND_TAG, KIND = "mlflow.experimentKind", "custom_model_development"
 LASTING = frozenset(
     {
         "INVALID_PARAMETER_VALUE", "BAD_REQUEST", "RESOURCE_DOES_NOT_EXIST", "NOT_IMPLEMENTED",
@@ -91,7 +93,8 @@ class Store:
         found = self.client.get_experiment_by_name(name)
         if found is None:
             try:
-                return str(self.client.create_experiment(name, artifact_location(uri)))
+                place = artifact_location(uri)
+                return str(self.client.create_experiment(name, place, {KIND_TAG: KIND}))
             except Exception:  # another run may have made it meanwhile
                 found = self.client.get_experiment_by_name(name)
                 if found is None:
@@ -100,8 +103,8 @@ class Store:
             self.client.restore_experiment(found.experiment_id)
         return str(found.experiment_id)
 
-    def parent(self, run_name: str) -> str:
-        """Find the parent run by its tag, or create it.
+    def parent(self, run_name: str, start: float | None = None) -> str:
+        """Find the parent run by its tag, or create it with its start in seconds since 1970.
 
         Pods side by side may create one each. All of them see the same list a little later, keep
         the oldest and delete the others; nested runs follow (`adopt`).
@@ -109,7 +112,7 @@ class Store:
         found = self._parents()
         if not found:
             tags = {RUN_TAG: self.name, "spavl.role": "parent"}
-            self.client.create_run(self.experiment, tags=tags, run_name=run_name)
+            self.client.create_run(self.experiment, _milliseconds(start), tags, run_name)
             found = self._parents()
         for other in found[1:]:
             with contextlib.suppress(Exception):
@@ -134,7 +137,7 @@ class Store:
         own = {RUN_TAG: self.name, STAGE_TAG: stage, WORK_TAG: work}
         made = self.client.create_run(
             self.experiment,
-            start_time=round(start * 1000) if start else None,
+            start_time=_milliseconds(start),
             tags={**own, **{key: text(value, TAG_CHARACTERS) for key, value in tags.items()}},
             run_name=stage,
         )
@@ -187,11 +190,15 @@ class Store:
 
     def end(self, run: str, status: str, when: float | None = None) -> None:
         """Close a run."""
-        self.client.set_terminated(run, status, round(when * 1000) if when else None)
+        self.client.set_terminated(run, status, _milliseconds(when))
 
     def reopen(self, run: str) -> None:
         """A resumed run is running again."""
         self.client.update_run(run, status="RUNNING")
+
+
+def _milliseconds(when: float | None) -> int | None:
+    return round(when * 1000) if when else None
 
 
 @contextlib.contextmanager

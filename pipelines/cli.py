@@ -13,6 +13,7 @@ from pipelines.commands.compile import COMPILE_EXAMPLES, compile_
 from pipelines.commands.config import config
 from pipelines.commands.doctor import DOCTOR_EXAMPLES, doctor
 from pipelines.commands.run import RUN_EXAMPLES, run
+from pipelines.commands.submit import SUBMIT_EXAMPLES, submit
 from pipelines.commands.track import track
 from spavl.errors import BAD_INPUT, INTERRUPTED, SpavlError
 
@@ -28,6 +29,7 @@ app.command(epilog=RUN_EXAMPLES)(run)
 app.command("compile", epilog=COMPILE_EXAMPLES)(compile_)
 app.command(epilog=DOCTOR_EXAMPLES)(doctor)
 app.command()(track)
+app.command(epilog=SUBMIT_EXAMPLES)(submit)
 app.add_typer(config, name="config")
 
 

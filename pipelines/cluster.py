@@ -43,12 +43,25 @@ class UnreachableError(SpavlError):
 
     exit_code = TRY_AGAIN
 
+    def and_then(self, remedy: str) -> "UnreachableError":
+        """The same with what to do."""
+        return UnreachableError(f"{self}; {remedy}")
+
+
+class RefusedTokenError(InputError):
+    """The token has run out, is wrong, or lacks the right."""
+
+    def and_then(self, remedy: str) -> "RefusedTokenError":
+        """The same with what to do besides."""
+        return RefusedTokenError(self.what, self.where, f"{self.remedy}; {remedy}")
+
 
 def connect(access: Access) -> Any:
     """A `kfp.Client`.
 
     Raises:
-        InputError: If the token's file is not there or empty.
+        InputError: If the token's file is not there or empty, or the token is refused.
+        UnreachableError: If the server does not answer.
     """
     warnings.filterwarnings("ignore", module=r"kfp\..*")
     import kfp
@@ -58,7 +71,14 @@ def connect(access: Access) -> Any:
     if token_file is None and access.host is None and SERVICE_ACCOUNT_TOKEN.exists():
         token_file = SERVICE_ACCOUNT_TOKEN
     credentials = _file_credentials(token_file) if token_file else None
-    return kfp.Client(
+
+    class Client(kfp.Client):  # type: ignore[misc]  # kfp has no types
+        """The SDK's, but for the first question: asked once, and told as ours if it fails."""
+
+        def get_kfp_healthz(self, sleep_duration: int = 5) -> Any:
+            return call(self._healthz_api.healthz_service_get_healthz)
+
+    return Client(
         host=access.host,
         namespace=access.namespace or "kubeflow",
         existing_token=None if token_file else access.token,
@@ -67,23 +87,23 @@ def connect(access: Access) -> Any:
     )
 
 
-def call(action: Callable[[], Result], host: str | None) -> Result:
+def call(action: Callable[[], Result]) -> Result:
     """Do something with the client; its errors become ours.
 
     Raises:
-        InputError: The server refuses: no right, no such thing, wrong parameters.
+        RefusedTokenError: The token is not taken.
+        InputError: The server refuses: no such thing, wrong parameters.
         UnreachableError: No connection, or a fault of the server.
     """
     import kfp_server_api
     import urllib3
 
-    where = host or "the API server of the cluster"
     try:
         return action()
     except kfp_server_api.ApiException as error:
-        raise _refusal(error, where) from error
+        raise _refusal(error) from error
     except urllib3.exceptions.HTTPError as error:
-        raise UnreachableError(f"no connection ({where}): {_first_line(error)}") from error
+        raise UnreachableError(f"no connection to KFP: {_reason(error)}") from error
 
 
 def equals(field: str, value: str) -> str:
@@ -108,15 +128,20 @@ def version_ids(client: Any, pipeline: str, version: str) -> tuple[str, str]:
     return pipeline_id, versions[0].pipeline_version_id
 
 
-def _refusal(error: Any, where: str) -> SpavlError:
+def _refusal(error: Any) -> SpavlError:
     match error.status:
         case 401 | 403:
-            remedy = "get a new token, or ask for the right to run pipelines there"
-            return InputError(f"the server refuses the token ({error.status})", where, remedy)
+            remedy = "get a new token, or the right to run pipelines"
+            return RefusedTokenError("the token is refused", f"KFP says {error.status}", remedy)
         case status if status is not None and 400 <= status < 500 and status not in (408, 429):
-            return InputError(f"refused ({status})", where, _message(error))
+            return InputError("refused", f"KFP says {status}", _message(error))
         case status:
-            return UnreachableError(f"the server failed ({where}): {status} {_message(error)}")
+            return UnreachableError(f"KFP fails ({status}): {_message(error)}")
+
+
+def _reason(error: Exception) -> str:
+    """The innermost reason of a connection's error."""
+    return _first_line(getattr(error, "reason", None) or error)
 
 
 def _message(error: Any) -> str:

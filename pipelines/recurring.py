@@ -120,7 +120,7 @@ def main() -> None:
         declared = read_declaration(Path(sys.argv[1]))
         client = connect(Access(host, namespace))
         version = os.environ["PIPELINE_VERSION"]
-        outcome = call(lambda: keep(client, declared, version, namespace), host)
+        outcome = call(lambda: keep(client, declared, version, namespace))
     except SpavlError as error:
         print(f"recurring run: {error}", file=sys.stderr)
         sys.exit(error.exit_code)

@@ -22,7 +22,7 @@ class Submission:
     """What a run shall be.
 
     Attributes:
-        profile: Name of a profile that the images carry.
+        profile: Name of a profile, or the path of a file; a file is sent as its text.
         overrides: `stage.key=value` each.
         name: The run's name; none is the profile with time and a few random letters.
         experiment: KFP's experiment; made where it is missing.
@@ -82,19 +82,15 @@ def submit(client: Any, submission: Submission, access: Access) -> Any:
 
 def _check(submission: Submission) -> None:
     """What can be known before anything is sent."""
-    from components.configuration import profile_names, resolve
+    from components.configuration import resolve
     from pipelines.targeting import read_sizes
 
-    if submission.profile not in profile_names():
-        known = ", ".join(profile_names())
-        remedy = f"the images carry {known}; change single settings with --set"
-        raise InputError("no profile of the images", submission.profile, remedy)
     resolve(submission.profile, submission.overrides)
     read_sizes(submission.sizes)
 
 
 def _free_name(profile: str) -> str:
-    return f"{profile}-{datetime.now():%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+    return f"{Path(profile).stem}-{datetime.now():%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
 
 
 def _experiment(client: Any, name: str, namespace: str | None) -> str:
@@ -110,8 +106,10 @@ def _named(client: Any, experiment: str, name: str) -> list[Any]:
 def _body(client: Any, submission: Submission, name: str, experiment: str) -> Any:
     import kfp_server_api as api
 
+    from components.configuration import portable_profile
+
     parameters = {
-        "profile": submission.profile,
+        "profile": portable_profile(submission.profile),
         "overrides": list(submission.overrides),
         **submission.pools,
     }

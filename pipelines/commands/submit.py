@@ -27,7 +27,10 @@ the server cannot be reached; 130 Ctrl-C (the run goes on)."""
 def submit(
     profile: Annotated[
         str,
-        typer.Option(help="Settings to start from.", autocompletion=complete_profile),
+        typer.Option(
+            help="Settings to start from: a name, or your own YAML file, which is sent along.",
+            autocompletion=complete_profile,
+        ),
     ] = "pocket",
     set_: Annotated[
         list[str] | None,

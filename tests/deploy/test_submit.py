@@ -1,6 +1,7 @@
 """`spavl submit` against a server that fails on demand: each end is one line and the right code."""
 
 import itertools
+import json
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import kfp_server_api as api
 import pytest
+import yaml
 
 from pipelines.cli import main
 from tests.deploy.kfp_server import Call, Kfp, look, serving
@@ -128,6 +130,20 @@ def test_without_a_version_the_pipeline_of_this_checkout_is_sent(kfp: Kfp, submi
     assert images == {"r.example/spa-vl/pipeline", "r.example/spa-vl/trainer"}
 
 
+def test_a_profile_of_ones_own_is_sent_as_its_text(
+    kfp: Kfp, submit: Submit, tmp_path: Path
+) -> None:
+    profile = tmp_path / "mine.yaml"
+    profile.write_text("extends: pocket\ndpo: {beta: 0.3}\n")
+    done = submit(kfp, "--profile", str(profile))
+    assert done.returncode == 0, done.stderr
+    [run] = [call.body for call in kfp.made("/runs")]
+    sent = run["runtime_config"]["parameters"]["profile"]
+    assert yaml.safe_load(sent)["dpo"] == {"beta": 0.3}
+    assert str(tmp_path) not in json.dumps(yaml.safe_load(sent)["dpo"])
+    assert run["display_name"].startswith("mine-")
+
+
 def test_a_renewed_token_goes_on_under_a_long_wait(
     kfp: Kfp, submit: Submit, tmp_path: Path
 ) -> None:
@@ -237,7 +253,7 @@ def test_it_need_not_be_followed(kfp: Kfp, submit: Submit) -> None:
     ("arguments", "line"),
     [
         (("--set", "dpo.bata=1"), "did you mean dpo.beta?"),
-        (("--profile", "mine.yaml"), "no profile of the images (mine.yaml)"),
+        (("--profile", "absent.yaml"), "no such profile file"),
         (("--version", "spa-vl-9.9.9"), "no such version (spa-vl: spa-vl-9.9.9)"),
         (("--sizes", "huge"), "unknown target (huge)"),
         (("--pool", "gpu_pol={}"), "unknown pool (gpu_pol)"),

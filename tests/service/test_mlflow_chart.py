@@ -15,10 +15,13 @@ from pathlib import Path
 import pytest
 from minio import Minio
 
-from spavl.shards import write_json
-from spavl.tracking import record_run
+from spavl.tracking.follower import Follower
+from spavl.tracking.launch import write_status
 from tests.deploy.policy import pod_of
 from tests.deploy.rendering import CHART, NAMESPACE, rendered, title
+from tests.service.looking import runs_of
+from tests.service.made_run import FIGURE, data, report, train
+from tests.service.servers import free_port
 
 KEYS = {"AWS_ACCESS_KEY_ID": "test-access", "AWS_SECRET_ACCESS_KEY": "test-secret-of-nothing"}
 BIN = Path(sys.executable).parent
@@ -44,12 +47,6 @@ class Server:
                 return int(answered.status)
         except urllib.error.HTTPError as error:
             return error.code
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def wait(port: int, process: "subprocess.Popen[bytes]", log: Path) -> None:
@@ -169,35 +166,33 @@ def test_the_probes_path_is_answered(mlflow: Server) -> None:
 
 @pytest.mark.usefixtures("by_service_name")
 def test_a_run_is_tracked_by_the_service_name_and_its_files_lie_in_s3(
-    mlflow: Server, tmp_path: Path
+    mlflow: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """A run's folder as pods leave it on the work volume."""
+    for name in ("SPAVL_RUN_FOLDER", "MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("SPAVL_WORK_ROOT", str(tmp_path / "stages"))
+    monkeypatch.setenv("SPAVL_RUNS", str(tmp_path / "runs"))
+    monkeypatch.setenv("SPAVL_RUN_ID", "7f3a")
     folder = tmp_path / "runs" / "7f3a"
-    stage = {
-        "stage": "dpo",
-        "seconds": 1.5,
-        "settings": {"beta": 0.1},
-        "result": {"rows": 12},
-        "made_by": {"code": "0123"},
-        "reused": False,
-        "work": str(tmp_path / "work"),
-    }
-    figure = {"value": 0.25, "low": 0.2, "high": 0.3, "n": 40, "source": "pocket"}
-    summary = {"models": {"dpo": {"harm_eval_usr": figure}}}
-    (folder / "stages").mkdir(parents=True)
-    write_json(folder / "stages" / "dpo.json", stage)
-    write_json(folder / "summary.json", summary)
-    (folder / "report.html").write_text("<p>report</p>")
+    train(data()[1])
+    report(folder)
+    write_status(folder, "FINISHED", "")
 
     uri = f"http://{SERVICE}:{mlflow.port}"
-    run_id = record_run(uri, folder, "pocket", "SUCCEEDED", "")
+    Follower(folder, uri, "7f3a", "7f3a").bring()
 
     from mlflow import MlflowClient
 
-    run = MlflowClient(uri).get_run(run_id)
-    assert run.info.status == "FINISHED"
-    assert run.data.metrics["dpo.harm_eval_usr"] == 0.25
-    assert run.info.artifact_uri.startswith("mlflow-artifacts:/")
+    client = MlflowClient(uri)
+    parent = runs_of(client, "7f3a")["7f3a"]
+    assert parent.info.status == "FINISHED"
+    assert parent.data.metrics["dpo.harm_eval_usr"] == FIGURE["value"]
+    assert parent.info.artifact_uri.startswith("mlflow-artifacts:/")
+    assert runs_of(client, "7f3a")["dpo"].data.params["beta"] == "0.1"
     names = {each.object_name for each in mlflow.s3.list_objects("spa-vl", "mlflow/", True)}
-    [kept] = [name for name in names if name.endswith(f"{run_id}/artifacts/summary.json")]
-    assert json.loads(mlflow.s3.get_object("spa-vl", kept).read()) == summary
+    [kept] = [
+        name for name in names if name.endswith(f"{parent.info.run_id}/artifacts/report.html")
+    ]
+    assert mlflow.s3.get_object("spa-vl", kept).read() == b"<p>report</p>"
     assert not list(tmp_path.glob("**/mlflow-artifacts"))

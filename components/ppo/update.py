@@ -35,9 +35,16 @@ def learn(
 
 
 def minibatches(rows: int, settings: PpoSettings, iteration: int, epoch: int) -> list[list[int]]:
-    """Row numbers of each update of one pass over the rollouts, shuffled by seed."""
+    """Row numbers of each update of one pass over the rollouts, shuffled by seed.
+
+    Prompts are shuffled, not rows: the answers of a prompt stay side by side, where an engine that
+    packs rows finds what they share.
+    """
     seed = derive_seed(settings.seed, "minibatches", str(iteration), str(epoch))
-    order = torch.randperm(rows, generator=torch.Generator().manual_seed(seed)).tolist()
+    together = settings.num_generations
+    chance = torch.Generator().manual_seed(seed)
+    prompts = torch.randperm(rows // together, generator=chance).tolist()
+    order = [prompt * together + place for prompt in prompts for place in range(together)]
     size = settings.batch_size * settings.gradient_accumulation_steps
     return [order[start : start + size] for start in range(0, rows, size)]
 

@@ -115,7 +115,8 @@ def _read_once(model: Any, inputs: Any, config: Any, repeats: int) -> dict[str, 
     """Read prompts into a cache and repeat it, so that only their last token is read again."""
     one_token = copy.deepcopy(config)
     one_token.max_new_tokens = 1
-    read = model.generate(**inputs, generation_config=one_token, return_dict_in_generate=True)
+    one_token.return_dict_in_generate = True
+    read = model.generate(**inputs, generation_config=one_token)
     cache = read.past_key_values
     cache.crop(-1)  # generation goes on from the last token of the prompt, which is never padding
     cache.batch_repeat_interleave(repeats)

@@ -191,6 +191,13 @@ def test_minibatches_hold_every_row_once_in_an_order_of_their_own() -> None:
     assert first != second
 
 
+def test_the_answers_of_a_prompt_share_a_minibatch() -> None:
+    settings = PpoSettings.parse({**SETTINGS, "num_generations": 2}, "ppo")
+    for batch in minibatches(8, settings, 0, 0):
+        assert [place + 1 for place in batch[::2]] == batch[1::2]
+        assert all(place % 2 == 0 for place in batch[::2])
+
+
 def test_the_prompt_stream_asks_everything_once_before_anything_twice() -> None:
     prompts = [Prompt("a", str(number), "?", (1,)) for number in range(5)]
     stream = PromptStream(prompts, seed=0)

@@ -15,29 +15,39 @@ MIB = 2**20
 
 
 class Clock:
-    """Seconds of named parts, one entry a repetition.
+    """Seconds of named parts, one entry a repetition: on the wall and of this process's CPUs.
 
-    Attributes:
-        seconds: Part to the seconds of each repetition.
+    On a machine that others use too the wall tells little; without them both say the same.
     """
 
     def __init__(self) -> None:
-        self.seconds: dict[str, list[float]] = {}
+        self._wall: dict[str, list[float]] = {}
+        self._cpu: dict[str, list[float]] = {}
+        self._begun: tuple[float, float] = (0.0, 0.0)
+
+    def begin(self) -> None:
+        """Start a part."""
+        self._begun = time.perf_counter(), time.process_time()
+
+    def end(self, part: str) -> None:
+        """Note the part that was started."""
+        self._wall.setdefault(part, []).append(time.perf_counter() - self._begun[0])
+        self._cpu.setdefault(part, []).append(time.process_time() - self._begun[1])
 
     @contextmanager
     def timed(self, part: str) -> Iterator[None]:
         """Time the block."""
-        start = time.perf_counter()
+        self.begin()
         yield
-        self.add(part, time.perf_counter() - start)
+        self.end(part)
 
-    def add(self, part: str, seconds: float) -> None:
-        """Note a repetition."""
-        self.seconds.setdefault(part, []).append(seconds)
+    def medians(self, warm_up: int = 1) -> tuple[dict[str, float], dict[str, float]]:
+        """Median seconds of each part without its first repetitions: wall, CPU."""
+        return _medians(self._wall, warm_up), _medians(self._cpu, warm_up)
 
-    def median(self, part: str, warm_up: int = 1) -> float:
-        """Median seconds of a part without its first repetitions."""
-        return statistics.median(self.seconds[part][warm_up:])
+
+def _medians(seconds: dict[str, list[float]], warm_up: int) -> dict[str, float]:
+    return {part: statistics.median(every[warm_up:]) for part, every in seconds.items()}
 
 
 def peak_growth_mib(module: str, arguments: Sequence[str]) -> float:

@@ -5,10 +5,7 @@ from collections.abc import Callable, Sequence
 import torch
 
 from spavl.alignment.kept_log_probs import KeptLogProbs
-from spavl.alignment.pair_training import score_pairs
 from spavl.alignment.rows import PairRows
-
-Passes = Callable[[Sequence[PairRows]], list[list[PairRows]]]
 
 
 class ReferenceLogProbs:
@@ -29,29 +26,28 @@ class ReferenceLogProbs:
 
 def reference_log_probs(
     kept: KeptLogProbs,
-    pairs: Sequence[PairRows],
-    passes: Passes,
+    passes: Sequence[Sequence[PairRows]],
     log_probs: Callable[[Sequence[PairRows]], torch.Tensor],
 ) -> tuple[ReferenceLogProbs, int]:
     """Compute what no run before has computed.
 
     Args:
         kept: What was computed before, for this model.
-        pairs: All pairs that will be asked for, in an order that is the same in every run.
-        passes: Cuts pairs into forward passes.
+        passes: All pairs that will be asked for, cut into the same forward passes in every run.
         log_probs: Gives float `[2, pairs]` of a pass under the model as it is before training.
 
     Returns:
         The log-probs and how many pairs were computed.
     """
-    missing = [pair for pair in pairs if pair.chosen not in kept or pair.rejected not in kept]
-
-    def compute(part: Sequence[PairRows]) -> torch.Tensor:
-        found = log_probs(part)
+    computed = 0
+    for part in passes:
         rows = [pair.chosen for pair in part] + [pair.rejected for pair in part]
-        kept.add(rows, found.flatten())
-        return found
-
-    score_pairs(missing, passes(missing), compute)
+        if all(row in kept for row in rows):
+            continue
+        # The whole pass, though some of it may be kept: in other company the same row's log-probs
+        # differ in their last bits, and an interrupted run must end as one that never was.
+        with torch.no_grad():
+            kept.add(rows, log_probs(part).flatten())
+        computed += len(part)
     kept.flush()
-    return ReferenceLogProbs(kept), len(missing)
+    return ReferenceLogProbs(kept), computed

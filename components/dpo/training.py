@@ -64,8 +64,7 @@ def train_policy(
         )
         reference, computed = reference_log_probs(
             KeptLogProbs(work.stage.inputs["base"], settings.dtype, pictures.settings()),
-            every,
-            lambda pairs: engines.scoring_passes(pairs, settings.reference_batch_size),
+            engines.scoring_passes(every, settings.reference_batch_size),
             lambda pairs: pair_log_probs(engines.log_probs, policy, pairs),
         )
     work.note(f"reference log-probs: {computed} pairs computed, {len(every) - computed} kept")

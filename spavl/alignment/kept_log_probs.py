@@ -44,9 +44,14 @@ class KeptLogProbs:
         return torch.tensor([self._kept[row_key(row)] for row in rows])
 
     def add(self, rows: Iterable[Row], log_probs: torch.Tensor) -> None:
-        """Keep the log-probs of rows, float `[rows]`; a file is written from time to time."""
+        """Keep the log-probs of rows, float `[rows]`; what is kept already stays as it is.
+
+        A file is written from time to time.
+        """
         for row, value in zip(rows, log_probs.float().tolist(), strict=True):
-            self._kept[row_key(row)] = self._fresh[row_key(row)] = value
+            key = row_key(row)
+            if key not in self._kept:
+                self._kept[key] = self._fresh[key] = value
         if len(self._fresh) >= ROWS_PER_FILE:
             self.flush()
 

@@ -5,7 +5,6 @@ gradients, optimizer, activations.
 """
 
 import copy
-import json
 import sys
 
 import torch
@@ -22,8 +21,7 @@ STEPS = 2  # the first makes the optimizer's state, the second finds it there
 def main(side: str, shape_json: str, tokens: str, threads: str) -> None:
     """Train two steps and print the growth."""
     torch.set_num_threads(int(threads))
-    fields = json.loads(shape_json)
-    shape = Shape(**{**fields, "answer_tokens": tuple(fields["answer_tokens"])})
+    shape = Shape.from_json(shape_json)
     processor = make_processor(shape)
     model = make_model(shape, processor)
     freeze_tower(model)

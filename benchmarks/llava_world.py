@@ -1,5 +1,6 @@
 """A LLaVA of a given size with random weights, and preference pairs of exact token counts."""
 
+import json
 import random
 from dataclasses import dataclass
 from typing import Any
@@ -41,6 +42,12 @@ class Shape:
     hidden: int = 512
     layers: int = 8
     vocabulary: int = 32_000
+
+    @classmethod
+    def from_json(cls, text: str) -> "Shape":
+        """A shape that was passed to another process."""
+        fields = json.loads(text)
+        return cls(**{**fields, "answer_tokens": tuple(fields["answer_tokens"])})
 
     @property
     def pairs(self) -> int:

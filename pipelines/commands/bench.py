@@ -1,0 +1,84 @@
+"""`spavl bench`: ours against a named baseline in one run."""
+
+import importlib
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from spavl.errors import InputError
+
+bench = typer.Typer(help="Measure ours against a named baseline.", no_args_is_help=True)
+
+Json = Annotated[Path | None, typer.Option("--json", help="Write the figures to this file.")]
+Repetitions = Annotated[int, typer.Option(help="Timed steps of each side.", min=1)]
+Threads = Annotated[int, typer.Option(help="Torch threads.", min=1)]
+Tokens = Annotated[int, typer.Option(help="Most packed tokens of one forward pass.", min=64)]
+Pictures = Annotated[int, typer.Option(help="Pictures of a step, three pairs each.", min=1)]
+
+
+@bench.command()
+def dpo(
+    json_: Json = None,
+    repetitions: Repetitions = 5,
+    threads: Threads = 2,
+    tokens: Tokens = 1536,
+    pictures: Pictures = 1,
+    tables: Annotated[
+        bool, typer.Option("--tables", help="Also over picture tokens, answers, their lengths.")
+    ] = False,
+    answers_only: Annotated[
+        bool,
+        typer.Option("--answers-only", help="Also with TRL's head on answers only, as on a GPU."),
+    ] = False,
+) -> None:
+    """DPO on a LLaVA of 66 million weights against TRL's DPOTrainer."""
+    module = _benchmark("dpo", threads)
+    shape = importlib.import_module("benchmarks.llava_world").Shape(pictures=pictures)
+    found = module.run(shape, repetitions, tokens)
+    if tables:
+        found["tables"] = module.tables(repetitions, tokens)
+    if answers_only:  # last: it changes TRL for the rest of the process
+        found["answers_only"] = module.answers_only(shape, repetitions, tokens)
+    _tell(found, json_)
+
+
+@bench.command()
+def reward(
+    json_: Json = None,
+    repetitions: Repetitions = 5,
+    threads: Threads = 2,
+    tokens: Tokens = 1536,
+    pictures: Pictures = 1,
+) -> None:
+    """A reward model on the same LLaVA against a plain trainer of two sequences a pair."""
+    module = _benchmark("reward", threads)
+    shape = importlib.import_module("benchmarks.llava_world").Shape(pictures=pictures)
+    _tell(module.run(shape, repetitions, tokens), json_)
+
+
+def _benchmark(name: str, threads: int) -> Any:
+    """A module of the source tree's `benchmarks`."""
+    try:
+        module = importlib.import_module(f"benchmarks.{name}")
+    except ModuleNotFoundError as error:
+        if error.name not in ("benchmarks", "trl", "datasets"):
+            raise
+        raise InputError(
+            f"no module {error.name!r}",
+            f"bench {name}",
+            "run it in a checkout of the source that was set up with the dev extra",
+        ) from None
+    import torch
+
+    torch.set_num_threads(threads)
+    return module
+
+
+def _tell(found: dict[str, Any], path: Path | None) -> None:
+    text = json.dumps(found, indent=2)
+    print(text)
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text + "\n")

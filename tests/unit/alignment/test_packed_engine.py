@@ -1,14 +1,18 @@
 """Packed equals plain: log-probs, entropies, rewards, values and gradients, for both families."""
 
+import random
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as some
 
 from spavl.alignment.logprobs import PlainEngine
 from spavl.alignment.packed_engine import PackedEngine, attention_mask
 from spavl.alignment.rewards import RewardEngine
+from spavl.alignment.rows import Row
 from spavl.models.pictures import freeze_tower
 from tests.unit.alignment.families import FAMILIES, NAMES, Scene, make_scene, shapes
 
@@ -67,6 +71,44 @@ def test_rewards_and_values_and_their_gradients(scene: Scene, shape: str) -> Non
             scene.reward,
             lambda name=score: getattr(plain, name)(scene.reward, rows),
             lambda name=score: getattr(packed, name)(scene.reward, rows),
+        )
+
+
+def random_rows(chance: random.Random, scene: Scene) -> list[Row]:
+    """Rows that part anywhere: in front of the picture, after it, within the answer."""
+    placeholder = scene.tokeniser.row("a", scene.picture, scene.picture).token_ids[:-1]
+
+    def words(most: int) -> tuple[int, ...]:
+        return tuple(chance.randint(5, 6) for _ in range(chance.randint(0, most)))
+
+    rows = []
+    for _ in range(chance.randint(1, 8)):
+        pictures = chance.choice(["a", "b", "ab"])
+        prompt = (1, *words(2))
+        for _picture in pictures:
+            prompt += (*placeholder, *words(2))
+        answer = (*words(4), 2)
+        rows.append(Row(pictures[0], prompt + answer, len(prompt), tuple(pictures[1:])))
+    return rows
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=some.integers(0, 10**6), tokens=some.sampled_from([30, 70, 4096]))
+def test_any_rows_at_all(scene: Scene, seed: int, tokens: int) -> None:
+    rows = random_rows(random.Random(seed), scene)
+    plain, packed = PlainEngine(scene.pictures, 0), PackedEngine(scene.pictures, 0, tokens)
+    with torch.no_grad():
+        torch.testing.assert_close(
+            packed.response_log_probs(scene.policy, rows).values,
+            plain.response_log_probs(scene.policy, rows).values,
+            atol=1e-5,
+            rtol=0,
+        )
+        torch.testing.assert_close(
+            packed.rewards(scene.reward, rows),
+            RewardEngine(scene.pictures, 0).rewards(scene.reward, rows),
+            atol=1e-5,
+            rtol=0,
         )
 
 

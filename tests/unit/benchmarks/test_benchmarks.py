@@ -1,0 +1,53 @@
+"""The benchmarks' two sides see the same tokens and take the same steps; figures are told whole."""
+
+import json
+
+import pytest
+import torch
+
+from benchmarks.llava_world import Shape
+from benchmarks.measuring import growth_mib
+
+pytest.importorskip("trl")
+SMALL = Shape(picture_tokens=16, text_tokens=8, answer_tokens=(3, 9), hidden=32, layers=2)
+
+
+def test_dpo_has_trls_log_probs_and_gradients() -> None:
+    from benchmarks.dpo import run
+
+    found = run(SMALL, repetitions=1, tokens=256, with_memory=False)
+    assert found["max_token_logp_diff"] <= 1e-5
+    assert found["grad_rel_diff"] <= 1e-4
+    assert found["shape"]["pairs_per_step"] == 3
+    for ratio in ("time_ratio", "time_ratio_cached", "plain_ratio"):
+        assert found[ratio] > 0
+        assert found["of_cpu_seconds"][ratio] > 0
+    json.dumps(found)
+
+
+def test_the_reward_models_gradients_are_the_plain_trainers() -> None:
+    from benchmarks.reward import run
+
+    found = run(SMALL, repetitions=1, tokens=256, with_memory=False)
+    assert found["grad_rel_diff"] <= 1e-4
+    assert found["time_ratio"] > 0
+
+
+def test_expected_tokens_at_the_issues_shape() -> None:
+    from benchmarks.dpo import expected_at_7b
+
+    found = expected_at_7b(Shape())
+    # Six rows of 576 + 40 + 100 tokens; one picture, three questions, six answers.
+    assert found["tokens_plain"] == 6 * 716
+    assert found["tokens_packed"] == 576 + 3 * 40 + 6 * 100
+    assert found["reference_kept"] < found["with_reference_pass"] < 0.4
+
+
+def test_memory_is_the_peak_over_what_was_there_before() -> None:
+    there = torch.ones(32 * 2**18)  # 32 MiB that do not count
+
+    def body() -> None:
+        torch.ones(64 * 2**18).sum()
+
+    assert 60 < growth_mib(body) < 100
+    assert there.sum() > 0

@@ -248,6 +248,7 @@ def test_stages_in_pods_follow_themselves(
     from components.reporting.closing import close
 
     monkeypatch.delenv("SPAVL_RUN_FOLDER")
+    monkeypatch.setenv("SPAVL_RUNS", str(place.parent))
     monkeypatch.setenv("SPAVL_RUN_ID", "pod-run")
     _, digest = made_run.data()
     made_run.train(digest)
@@ -269,6 +270,7 @@ def test_a_pod_takes_the_run_that_kfp_gives_it(
     parent = client.create_run(experiment).info.run_id
     given = client.create_run(experiment, tags={"mlflow.parentRunId": parent}).info.run_id
     monkeypatch.delenv("SPAVL_RUN_FOLDER")
+    monkeypatch.setenv("SPAVL_RUNS", str(place.parent))
     monkeypatch.setenv("SPAVL_RUN_ID", "kfp-run")
     monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", experiment)
     monkeypatch.setenv("MLFLOW_RUN_ID", given)

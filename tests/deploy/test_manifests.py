@@ -9,7 +9,7 @@ import yaml
 from kfp import compiler
 from kfp.compiler.compiler_utils import KubernetesManifestOptions
 
-from components.configuration.resolve import profile_names
+from components.configuration import profile_names
 from pipelines.compilation import PIPELINES, stage_image
 from pipelines.recurring import read_declaration
 from pipelines.releasing import RELEASES, pipeline_version, write_release

@@ -28,6 +28,7 @@ VALUES = yaml.safe_load((CHART / "values.yaml").read_text())
 IMAGE = {"repository": "registry.example.com/responder", "tag": "v1.0.0"}
 SERVER = {"judge": {"model": "/models/judge", "image": IMAGE}}
 OTHER_SWITCHES = (
+    ("monitoring.serviceMonitor", '{"enabled": true, "labels": {"release": "prometheus"}}'),
     ("mlflow.database.kind", '"external"'),
     ("mlflow.replicas", "1"),
     ("s3.cidrs", '["10.0.0.0/8"]'),

@@ -1,13 +1,16 @@
 """MLflow started by the chart's own command line: hosts, tracking by service name, S3 artifacts."""
 
+import contextlib
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
+from base64 import b64encode
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +27,9 @@ from tests.service.made_run import FIGURE, data, report, train
 from tests.service.servers import free_port
 
 KEYS = {"AWS_ACCESS_KEY_ID": "test-access", "AWS_SECRET_ACCESS_KEY": "test-secret-of-nothing"}
+PASSWORD = "a-password-of-this-test"
+SECRETS = {**KEYS, "MLFLOW_FLASK_SERVER_SECRET_KEY": "a-key-of-this-test"}
+EXPERIMENT = "/api/2.0/mlflow/experiments/get?experiment_id=0"
 BIN = Path(sys.executable).parent
 SERVICE = f"spa-vl-mlflow.{NAMESPACE}.svc"
 
@@ -35,13 +41,12 @@ class Server:
     port: int
     s3: Minio
 
-    def answer(
-        self, host: str, path: str = "/api/2.0/mlflow/experiments/get?experiment_id=0"
-    ) -> int:
+    def answer(self, host: str, path: str = EXPERIMENT, password: str = "") -> int:
         """Status that a request with this Host header gets."""
-        request = urllib.request.Request(
-            f"http://127.0.0.1:{self.port}{path}", headers={"Host": host}
-        )
+        headers = {"Host": host}
+        if password:
+            headers["Authorization"] = f"Basic {b64encode(f'admin:{password}'.encode()).decode()}"
+        request = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", headers=headers)
         try:
             with urllib.request.urlopen(request, timeout=10) as answered:
                 return int(answered.status)
@@ -100,26 +105,33 @@ def bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Mini
         process.wait(20)
 
 
-@pytest.fixture(scope="module")
-def mlflow(bucket: tuple[str, Minio], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+@contextlib.contextmanager
+def started(bucket: tuple[str, Minio], folder: Path, *settings: str) -> Iterator[Server]:
     """The container of the rendered Deployment as a process: its command, arguments, variables."""
     endpoint, s3 = bucket
-    folder, port = tmp_path_factory.mktemp("mlflow"), free_port()
-    settings = (f"mlflow.port={port}", f"s3.endpoint={json.dumps(endpoint)}")
+    port = free_port()
+    places = (f"mlflow.port={port}", f"s3.endpoint={json.dumps(endpoint)}")
     [deployment] = [
-        r for r in rendered("kind", *settings) if title(r) == "Deployment/spa-vl-mlflow"
+        r for r in rendered("kind", *places, *settings) if title(r) == "Deployment/spa-vl-mlflow"
     ]
     container = (pod_of(deployment) or {})["containers"][0]
-    arguments = [
-        each.replace("sqlite:////data", f"sqlite:///{folder}") for each in container["args"]
-    ]
+    here = {"sqlite:////data": f"sqlite:///{folder}", "/auth": str(folder), "/tmp": str(folder)}
+
+    def moved(value: str) -> str:
+        return re.sub("|".join(here), lambda there: here[there[0]], value)
+
     environment = {
-        each["name"]: each.get("value") or KEYS[each["name"]] for each in container["env"]
+        each["name"]: moved(each["value"]) if "value" in each else SECRETS[each["name"]]
+        for each in container["env"]
     }
     log = folder / "log.txt"
     with log.open("wb") as stream:
         process = subprocess.Popen(
-            [BIN / container["command"][0], *container["command"][1:], *arguments],
+            [
+                BIN / container["command"][0],
+                *container["command"][1:],
+                *map(moved, container["args"]),
+            ],
             env={"PATH": f"{BIN}:{os.environ['PATH']}", **environment},
             cwd=folder,
             stdout=stream,
@@ -133,6 +145,29 @@ def mlflow(bucket: tuple[str, Minio], tmp_path_factory: pytest.TempPathFactory) 
     finally:
         process.terminate()
         process.wait(30)
+
+
+@pytest.fixture(scope="module")
+def mlflow(bucket: tuple[str, Minio], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The chart's MLflow as a laptop has it."""
+    with started(bucket, tmp_path_factory.mktemp("mlflow")) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def guarded(
+    bucket: tuple[str, Minio], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
+    """The same with users and metrics."""
+    folder = tmp_path_factory.mktemp("guarded")
+    (folder / "basic_auth.ini").write_text(
+        "[mlflow]\ndefault_permission = READ\nadmin_username = admin\n"
+        f"admin_password = {PASSWORD}\ndatabase_uri = sqlite:///{folder}/basic_auth.db\n"
+        "authorization_function = mlflow.server.auth:authenticate_request_basic_auth\n"
+    )
+    switches = ("mlflow.basicAuth.enabled=true", "monitoring.serviceMonitor.enabled=true")
+    with started(bucket, folder, *switches) as server:
+        yield server
 
 
 @pytest.fixture
@@ -162,6 +197,20 @@ def test_a_wrong_host_header_gets_403(mlflow: Server, host: str) -> None:
 
 def test_the_probes_path_is_answered(mlflow: Server) -> None:
     assert mlflow.answer("spa-vl-mlflow", "/health") == 200
+
+
+def test_users_are_asked_for_and_the_probes_are_not(guarded: Server) -> None:
+    assert guarded.answer("spa-vl-mlflow", "/health") == 200
+    assert guarded.answer("spa-vl-mlflow") == 401
+    assert guarded.answer("spa-vl-mlflow", password="wrong") == 401
+    assert guarded.answer("spa-vl-mlflow", password=PASSWORD) == 200
+    assert guarded.answer("evil.example", password=PASSWORD) == 403
+
+
+def test_prometheus_reads_metrics_by_a_pods_address_with_the_tasks_user(guarded: Server) -> None:
+    address = f"10.244.1.7:{guarded.port}"
+    assert guarded.answer(address, "/metrics") == 401
+    assert guarded.answer(address, "/metrics", PASSWORD) == 200
 
 
 @pytest.mark.usefixtures("by_service_name")

@@ -99,7 +99,9 @@ imagePullSecrets:
 {{- range list $name (printf "%s.%s" $name $space) (printf "%s.%s.svc" $name $space) (printf "%s.%s.svc.cluster.local" $name $space) -}}
 {{- $hosts = concat $hosts (list . (printf "%s:%v" . $.Values.mlflow.port)) -}}
 {{- end -}}
-{{- join "," (concat $hosts (list "localhost:*") .Values.mlflow.allowedHosts) -}}
+{{- $monitor := .Values.monitoring.serviceMonitor -}}
+{{- $scrapes := ternary $monitor.hosts list $monitor.enabled -}}
+{{- join "," (concat $hosts (list "localhost:*") .Values.mlflow.allowedHosts $scrapes) -}}
 {{- end }}
 
 {{- define "spa-vl.mlflowURL" -}}

@@ -153,7 +153,8 @@ def _answers(
     policy, tokenizer = players.policy.model, players.processor.tokenizer
     token_ids = [prompt.token_ids for prompt in prompts]
     inputs = pad_left(token_ids, pad_token_id(tokenizer), policy.device)
-    pictures = players.pictures.inputs_for(policy, [prompt.image_id for prompt in prompts])
+    shown = [prompt.image_id for prompt in prompts]
+    pictures = players.pictures.inputs_for(policy, shown, inputs["input_ids"])
     return generate_from(policy, tokenizer, {**inputs, **pictures}, sampling, repeats)
 
 

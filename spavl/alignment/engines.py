@@ -12,9 +12,10 @@ import torch
 
 from spavl.alignment.batching import length_batches, packed_passes
 from spavl.alignment.logprobs import LogProbEngine, PlainEngine
-from spavl.alignment.packed_engine import PackedEngine, attention_mask
+from spavl.alignment.packed_engine import PackedEngine, attention_mask, attention_of
 from spavl.alignment.rewards import RewardEngine, RewardScorer
 from spavl.alignment.rows import PairRows
+from spavl.alignment.trie_attention import see_tries
 from spavl.models.pictures import Pictures
 
 # Packed and plain results differ by rounding; a mask misread differs by the size of the states.
@@ -93,6 +94,8 @@ def choose_engines(
     plain = wanted.packing == "plain"
     reason = "packing is plain by setting" if plain else refusal(model)
     if not reason:
+        if attention_of(model) == "sdpa" and model.device.type == "cpu":
+            see_tries(model)
         packed = PackedEngine(pictures, pad_token_id, wanted.packed_tokens)
         return Engines(packed, packed, pictures, wanted.packed_tokens)
     if not plain:

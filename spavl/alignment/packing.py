@@ -60,7 +60,8 @@ class PackedBatch:
     Attributes:
         input_ids: int64 `[packs, length]`.
         positions: int64 `[axes, packs, length]`.
-        ends: Where the subtree of each place ends, int64 `[packs, length]`; padding sees itself.
+        ends: Where the subtree of each place ends, int64 `[packs, length]`; padding is a chain of
+            its own.
         image_ids: Pictures in the order of their tokens, pack after pack.
         places: For each row, by its number, the place of each token in the flattened batch.
         tokens: Places that are not padding.
@@ -178,7 +179,7 @@ def _batch(
     shape = len(packs), longest
     input_ids = np.full(shape, pad_token_id, dtype=np.int64)
     positions = np.zeros((len(rows[0].positions), *shape), dtype=np.int64)
-    ends = np.tile(np.arange(1, longest + 1), (len(packs), 1))
+    ends = np.full(shape, longest, dtype=np.int64)
     image_ids: list[str] = []
     places: dict[int, Ints] = {}
     for at, (numbers, trie) in enumerate(packs):

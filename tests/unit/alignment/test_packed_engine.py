@@ -9,6 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
+from spavl.alignment import trie_attention
 from spavl.alignment.logprobs import PlainEngine
 from spavl.alignment.packed_engine import PackedEngine, attention_mask
 from spavl.alignment.rewards import RewardEngine
@@ -60,6 +61,28 @@ def test_log_probs_and_their_gradients(scene: Scene, shape: str, tokens: int) ->
         lambda: plain.response_log_probs(scene.policy, rows).values,
         lambda: packed.response_log_probs(scene.policy, rows).values,
     )
+
+
+@pytest.mark.parametrize("shape", NAMES)
+def test_chain_by_chain_instead_of_under_a_dense_mask(
+    scene: Scene, shape: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trie_attention, "LEAST_GAIN", 0.0)  # wherever it could
+    rows = shapes(scene)[shape]
+    plain, packed = PlainEngine(scene.pictures, 0), PackedEngine(scene.pictures, 0, 4096)
+    expected = plain.response_log_probs(scene.policy, rows).values
+    trie_attention.see_tries(scene.policy)
+    try:
+        assert attention_mask(scene.policy, torch.tensor([[2, 2]])).dtype == torch.int64
+        assert_same(
+            scene.policy,
+            lambda: expected,
+            lambda: packed.response_log_probs(scene.policy, rows).values,
+        )
+        as_before = plain.response_log_probs(scene.policy, rows).values
+    finally:
+        scene.policy.model.language_model.set_attn_implementation("sdpa")
+    assert torch.equal(as_before, expected)
 
 
 @pytest.mark.parametrize("shape", NAMES)

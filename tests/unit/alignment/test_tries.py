@@ -1,11 +1,13 @@
 """Tries: hand-worked layout, and properties over random paths."""
 
 import numpy as np
+import torch
 from hypothesis import given
 from hypothesis import strategies as some
 
 from spavl.alignment.packing import PackingLimits, PlainRow, compose, pack
 from spavl.alignment.rows import Row
+from spavl.alignment.trie_attention import chains
 from spavl.alignment.tries import GrowingTrie, ancestor_mask, lay_out
 
 PAD = 7
@@ -92,8 +94,10 @@ def test_every_token_finds_its_id_position_and_row_in_the_batches(
             assert (flat[:, places] == rows[number].positions).all()
         padding = batch.input_ids == PAD
         assert batch.tokens == (~padding).sum()
-        alone = np.broadcast_to(np.arange(1, ends.shape[1] + 1), ends.shape)
-        assert (ends[padding] == alone[padding]).all()
+        assert (ends[padding] == ends.shape[1]).all()
+        for end, padded in zip(ends, padding, strict=True):
+            # Rows and padding do not see each other.
+            assert not (ancestor_mask(end) & (padded != padded[:, None])).any()
 
 
 @given(paths)
@@ -102,3 +106,18 @@ def test_order_of_the_rows_changes_nothing_but_their_numbers(lists: list[list[in
     assert (there.ends == back.ends).all()
     for one, other in zip(there.places, reversed(back.places), strict=True):
         assert (one == other).all()
+
+
+@given(paths)
+def test_chains_and_what_is_above_them_are_what_the_mask_shows(lists: list[list[int]]) -> None:
+    ends = lay_out(arrays(lists)).ends
+    found = chains(torch.from_numpy(ends))
+    begins = np.cumsum([0, *(chain.length for chain in found)])
+    assert begins[-1] == len(ends)
+    seen = np.zeros((len(ends), len(ends)), dtype=bool)
+    for number, chain in enumerate(found):
+        own = slice(begins[number], begins[number + 1])
+        seen[own, own] = np.tril(np.ones((chain.length, chain.length), dtype=bool))
+        for above in chain.ancestors:
+            seen[own, begins[above] : begins[above + 1]] = True
+    assert (seen == ancestor_mask(ends)).all()

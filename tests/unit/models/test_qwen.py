@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from spavl.chat.interface import Sampling
+from spavl.models.generation import generate, generate_from, pad_left
 from spavl.models.load import load_policy, load_reward_model
 from spavl.models.pictures import Pictures, freeze_tower, same_tower
 from spavl.models.saving import save_model
@@ -73,3 +75,23 @@ def test_a_reward_model_of_this_family_reloads_in_one_call(folder: Path, tmp_pat
     assert torch.equal(again.score.weight, model.score.weight)
     assert same_tower(again, load_policy(folder)[0])
     assert type(again_processor.image_processor).__name__ == "Qwen2VLImageProcessorPil"
+
+
+@torch.no_grad()
+def test_kept_features_and_pixels_give_the_same_answers(folder: Path) -> None:
+    model, processor = load_policy(folder)
+    pictures = Pictures(model, processor, Sizes())
+    shown = ["16x16", "24x40"]
+    pictures.read(shown)
+    greedy = Sampling(max_new_tokens=6, temperature=0.0)
+    expected = generate(model, processor, [PROMPT] * 2, [Sizes().open(i) for i in shown], greedy)
+    texts = [PROMPT.replace(processor.image_token, pictures.placeholder(i)) for i in shown]
+    inputs = pad_left(processor.tokenizer(texts)["input_ids"], 0, model.device)
+    found = generate_from(
+        model,
+        processor.tokenizer,
+        {**inputs, **pictures.inputs_for(model, shown, inputs["input_ids"])},
+        greedy,
+    )
+    assert found.token_ids == expected.token_ids
+    assert len(expected.token_ids[0]) == 6

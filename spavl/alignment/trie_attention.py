@@ -109,10 +109,15 @@ def trie_attention(
     groups = query.shape[1] // key.shape[1]
     key, value = repeat_kv(key, groups), repeat_kv(value, groups)
     packs = [
-        _attend(*parts, chains(ends), dropout, scaling)
-        for *parts, ends in zip(
-            query.split(1), key.split(1), value.split(1), attention_mask[:, 0, 0], strict=True
+        _attend(
+            query[pack : pack + 1],
+            key[pack : pack + 1],
+            value[pack : pack + 1],
+            chains(ends),
+            dropout,
+            scaling,
         )
+        for pack, ends in enumerate(attention_mask[:, 0, 0])
     ]
     return torch.cat(packs).transpose(1, 2).contiguous(), None
 
@@ -127,7 +132,7 @@ def _attend(
 ) -> torch.Tensor:
     """One pack: float `[1, heads, length, width]`."""
     lengths = [chain.length for chain in plan]
-    queries, keys, values = (part.split(lengths, dim=2) for part in (query, key, value))
+    queries, keys, values = (torch.split(part, lengths, dim=2) for part in (query, key, value))
     outputs = []
     for number, chain in enumerate(plan):
         path = (*chain.ancestors, number)

@@ -129,9 +129,13 @@ def check_pictures(request: "RunRequest", out: Path, collection: Mapping[str, An
             among the pictures.
     """
     from components.collection.classes import read_classes
+    from components.collection.url_tables import read_addresses
     from components.collection.usable import require_usable_picture
     from spavl.settings.collection import CollectionSettings
 
+    settings = CollectionSettings.parse(dict(collection), "collection")
+    if settings.addresses:
+        next(read_addresses(Path(settings.addresses)), None)
     if request.classes and not request.images:
         raise InputError("classes without pictures", request.classes, "give --images as well")
     if not request.images:
@@ -147,7 +151,7 @@ def check_pictures(request: "RunRequest", out: Path, collection: Mapping[str, An
         raise InputError("no such file", request.classes, "give a CSV of file,class")
     if request.classes:
         read_classes(Path(request.classes), folder)
-    require_usable_picture(folder, CollectionSettings.parse(dict(collection), "collection"))
+    require_usable_picture(folder, settings)
 
 
 def inputs_digest(request: "RunRequest") -> str:

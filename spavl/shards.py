@@ -198,12 +198,14 @@ def read_rows(
         raise InputError(
             f"a data set of {manifest.schema}", str(folder), f"give one of {record.__name__}"
         )
+    pictures = record is Image and (columns is None or "content" in columns)
+    rows = PICTURES_PER_GROUP if pictures else READ_BATCH_ROWS
     for shard in manifest.shards:
         path = folder / shard.name
         if verify:
             verify_shard(path, shard)
         with parquet.ParquetFile(path) as file:
-            for batch in file.iter_batches(batch_size=READ_BATCH_ROWS, columns=columns):
+            for batch in file.iter_batches(batch_size=rows, columns=columns):
                 yield from batch.to_pylist()
 
 

@@ -1,23 +1,24 @@
 """The collection stage: sources in, image store out."""
 
-from collections import Counter
+import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 from components.collection.classes import read_classes
+from components.collection.closeness import Closeness
+from components.collection.filling import Filled, fill_store
 from components.collection.photographs import Candidate, count_files, photographs
 from components.collection.pocket_pictures import pocket_pictures
 from spavl.digests import file_digest
 from spavl.errors import InputError
-from spavl.records import Image, SetAside
+from spavl.records import Truth
 from spavl.settings.collection import CollectionSettings
-from spavl.shards import DatasetWriter, read_manifest
+from spavl.shards import read_manifest
 from spavl.work import Stage, Work, report_error, run_stage, stage_folder
 
-IMAGES_PER_SHARD = 512
-"""Bounds memory: a shard's pictures are held until it is written."""
+FETCHED = "fetched"
 
 
 class Collected(NamedTuple):
@@ -29,10 +30,17 @@ class Collected(NamedTuple):
 
 @dataclass(frozen=True)
 class _Sources:
-    """The user's folder and classes; None where not given."""
+    """What the user gave; None where not given.
+
+    Attributes:
+        images: Folder of photographs.
+        classes: CSV of their classes.
+        addresses: Table of pictures to fetch.
+    """
 
     images: Path | None
     classes: Path | None
+    addresses: Path | None
 
 
 def collect(
@@ -60,17 +68,18 @@ def _collect(
     settings: Mapping[str, Any], images: str, images_digest: str, classes: str
 ) -> Collected:
     parsed = CollectionSettings.parse(dict(settings), "collection")
-    sources = _sources(images, classes)
+    sources = _sources(images, classes, parsed.addresses)
     inputs = {"images": images_digest} if sources.images else {}
-    if sources.classes:
-        inputs["classes"] = file_digest(sources.classes)
+    for name, table in (("classes", sources.classes), ("addresses", sources.addresses)):
+        if table:
+            inputs[name] = file_digest(table)
     stage = Stage("collection", __name__, parsed.model_dump(mode="json"), inputs)
     run_stage(stage, lambda work: _fill_store(work, parsed, sources))
     store = stage_folder(stage) / "images"
     return Collected(str(store), read_manifest(store).digest)
 
 
-def _sources(images: str, classes: str) -> _Sources:
+def _sources(images: str, classes: str, addresses: str | None) -> _Sources:
     folder = Path(images.removeprefix("file://")) if images else None
     table = Path(classes.removeprefix("file://")) if classes else None
     if folder is not None and not folder.is_dir():
@@ -79,60 +88,69 @@ def _sources(images: str, classes: str) -> _Sources:
         raise InputError("no such file", str(table), "give a CSV file to --classes")
     if table is not None and folder is None:
         raise InputError("classes without pictures", str(table), "give --images as well")
-    return _Sources(folder, table)
+    listed = Path(addresses.removeprefix("file://")) if addresses else None
+    if listed is not None and not listed.is_file():
+        raise InputError("no such file", str(listed), "correct collection.addresses")
+    return _Sources(folder, table, listed)
 
 
 def _fill_store(work: Work, settings: CollectionSettings, sources: _Sources) -> dict[str, Any]:
-    counts: Counter[str] = Counter()
-    store, aside = work.folder / "images", work.folder / "images" / "set_asides"
-    made_by, inputs = work.stage.made_by, work.stage.inputs
-    with (
-        DatasetWriter(store, Image, made_by, inputs, IMAGES_PER_SHARD) as kept,
-        DatasetWriter(aside, SetAside, made_by, inputs) as left_out,
-    ):
-        seen: set[str] = set()
-        for candidate in _candidates(settings, sources, work):
-            record = _without_duplicates(candidate, seen)
-            if isinstance(record, SetAside):
-                left_out.add(record)
-                counts[f"set aside: {record.reason}"] += 1
-            else:
-                kept.add(record)
-                counts[record.truth] += 1
-                counts["photographs"] += record.thing is None  # a file may be named as it likes
-        _require_pictures(counts, kept.rows, sources)
-    return {"images": kept.rows, "set_asides": left_out.rows, "counts": dict(counts)}
+    closeness = Closeness(settings.near_radius, settings.near_difference)
+    candidates = _candidates(settings, sources, work)
+    filled = fill_store(work, candidates, closeness if settings.near_duplicates else None)
+    _require_pictures(filled, sources)
+    shutil.rmtree(work.folder / FETCHED, ignore_errors=True)
+    images = sum(filled.counts[truth] for truth in get_args(Truth))
+    return {
+        "images": images,
+        "set_asides": filled.counts.total() - images,
+        "counts": {name: n for name, n in filled.counts.items() if n},
+    }
 
 
 def _candidates(settings: CollectionSettings, sources: _Sources, work: Work) -> Iterator[Candidate]:
     yield from pocket_pictures(settings)
-    if sources.images is None:
-        return
-    classes = read_classes(sources.classes, sources.images) if sources.classes else {}
-    total = count_files(sources.images)
-    for done, candidate in enumerate(photographs(sources.images, classes, settings), start=1):
+    if sources.images is not None:
+        yield from _photographs(sources.images, sources.classes, settings, work)
+    if sources.addresses is not None:
+        yield from _fetched(sources.addresses, settings, work)
+
+
+def _photographs(
+    folder: Path, table: Path | None, settings: CollectionSettings, work: Work
+) -> Iterator[Candidate]:
+    classes = read_classes(table, folder) if table else {}
+    total = count_files(folder)
+    for done, candidate in enumerate(photographs(folder, classes, settings), start=1):
         yield candidate
         work.progress(done, total, "files")
 
 
-def _without_duplicates(candidate: Candidate, seen: set[str]) -> Candidate:
-    if isinstance(candidate, SetAside):
-        return candidate
-    if candidate.image_id in seen:
-        return SetAside(candidate.source, "collection", "duplicate", f"of {candidate.image_id}")
-    seen.add(candidate.image_id)
-    return candidate
+def _fetched(table: Path, settings: CollectionSettings, work: Work) -> Iterator[Candidate]:
+    from components.collection.downloads import download, downloaded
+    from components.collection.url_tables import read_addresses
+
+    total = sum(1 for _ in read_addresses(table))  # and finds what is wrong with it at once
+    folder = work.folder / FETCHED
+    download(
+        read_addresses(table), folder, settings, lambda done: work.progress(done, total, "fetched")
+    )
+    for done, candidate in enumerate(downloaded(read_addresses(table), folder, settings), start=1):
+        yield candidate
+        work.progress(done, total, "files")
 
 
-def _require_pictures(counts: Counter[str], rows: int, sources: _Sources) -> None:
-    if sources.images is not None and not counts["photographs"]:
-        reasons = ", ".join(f"{n} {name}" for name, n in sorted(counts.items()) if ": " in name)
+def _require_pictures(filled: Filled, sources: _Sources) -> None:
+    given = [str(each) for each in (sources.images, sources.addresses) if each is not None]
+    if given and not filled.photographs:
+        asides = (each for each in sorted(filled.counts.items()) if ": " in each[0])
+        reasons = ", ".join(f"{n} {name}" for name, n in asides)
         raise InputError(
             f"no usable picture ({reasons or 'no files at all'})",
-            str(sources.images),
-            "give a folder with JPEG, PNG, WebP, GIF, BMP or TIFF pictures",
+            " and ".join(given),
+            "give JPEG, PNG, WebP, GIF, BMP or TIFF pictures",
         )
-    if not rows:
+    if not filled.labels:
         raise InputError(
             "no pictures", "collection.pocket_pictures", "set it above 0 or give --images"
         )

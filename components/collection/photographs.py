@@ -34,7 +34,7 @@ def photographs(
             if isinstance(outcome, Unusable):
                 yield SetAside(name, "collection", outcome.reason, outcome.detail)
             else:
-                yield _record(name, outcome, classes.get(relative, PhotographClass()))
+                yield to_record(name, outcome, classes.get(relative, PhotographClass()))
 
 
 def count_files(folder: Path) -> int:
@@ -94,14 +94,15 @@ def _unreadable(error: OSError | RuntimeError) -> Unusable:
     return Unusable("unreadable", os.strerror(number) if number else type(error).__name__)
 
 
-def _record(name: str, decoded: Decoded, known: PhotographClass) -> Image:
+def to_record(source: str, decoded: Decoded, known: PhotographClass) -> Image:
+    """The picture as it is stored, under the digest of its bytes."""
     return Image(
         image_id=hashlib.sha256(decoded.content).hexdigest(),
         content=decoded.content,
         media_type="image/png",
         width=decoded.width,
         height=decoded.height,
-        source=name,
+        source=source,
         truth=known.truth,
         class1=known.class1,
         class2=known.class2,

@@ -9,6 +9,9 @@ from spavl.shards import read_rows
 
 COLUMNS = ("record_id", "reason", "detail")
 NAMED_PER_REASON = 50
+DUPLICATES = ("duplicate", "near-duplicate")
+OF_POCKET = "pocket near-duplicate"
+"""The one reason that never speaks of a file."""
 JOINS_EMOJI = "\u200d"
 
 
@@ -29,6 +32,8 @@ def file_quarantine(images: str) -> dict[str, Any]:
     if (folder / "set_asides").is_dir():
         for row in read_rows(folder / "set_asides", SetAside, COLUMNS, verify=False):
             reason = row["reason"]
+            if reason == OF_POCKET:
+                continue
             counts[reason] += 1
             if counts[reason] <= NAMED_PER_REASON:
                 files.setdefault(reason, []).append(
@@ -47,7 +52,8 @@ def quarantine_line(quarantine: dict[str, Any]) -> str:
     """One line for a terminal; empty where no file was set aside."""
     if not quarantine["set_aside"]:
         return ""
-    duplicates = quarantine["reasons"].get("duplicate", {"n": 0})["n"]
+    reasons = quarantine["reasons"]
+    duplicates = sum(reasons[name]["n"] for name in DUPLICATES if name in reasons)
     told = f" ({duplicates} of them as duplicates)" if duplicates else ""
     return f"{quarantine['set_aside']} of {quarantine['given']} files set aside{told}: see report."
 

@@ -1,8 +1,47 @@
 """Settings of collection."""
 
-from pydantic import Field
+import ipaddress
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from spavl.settings.common import StageSettings
+
+
+class FetchSettings(BaseModel):
+    """How pictures are fetched from the addresses of a table."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    concurrency: int = Field(default=64, ge=1, description="Requests at a time, over all hosts.")
+    per_host: int = Field(default=2, ge=1, description="Requests at a time to one host.")
+    per_host_per_minute: float = Field(
+        default=300.0, gt=0, description="Requests a minute to one host."
+    )
+    timeout_seconds: float = Field(
+        default=30.0, gt=0, description="Seconds that one request may take, its body included."
+    )
+    max_redirects: int = Field(default=5, ge=0, description="Redirects followed at most.")
+    max_attempts: int = Field(
+        default=3, ge=1, description="Attempts at an address that does not answer."
+    )
+    backoff_seconds: float = Field(
+        default=1.0, ge=0, description="Longest wait before the second attempt; then it doubles."
+    )
+    max_wait_seconds: float = Field(
+        default=60.0, ge=0, description="Longest wait between attempts, Retry-After included."
+    )
+    user_agent: str = Field(default="spavl", min_length=1, description="How we call ourselves.")
+    allowed_networks: tuple[str, ...] = Field(
+        default=(),
+        description="Networks (10.1.0.0/16) fetched from though they are not public.",
+    )
+
+    @field_validator("allowed_networks")
+    @classmethod
+    def _are_networks(cls, networks: tuple[str, ...]) -> tuple[str, ...]:
+        for network in networks:
+            ipaddress.ip_network(network)
+        return networks
 
 
 class CollectionSettings(StageSettings):
@@ -34,3 +73,26 @@ class CollectionSettings(StageSettings):
     max_decode_seconds: float = Field(
         default=20.0, gt=0, description="Seconds that decoding one photograph may take."
     )
+    near_duplicates: bool = Field(
+        default=True,
+        description="Set aside pictures that repeat an earlier one of the same truth and class, "
+        "resized, recompressed or with their margin cut off.",
+    )
+    near_radius: int = Field(
+        default=10,
+        ge=0,
+        le=16,
+        description="Bits in which the hashes of near-duplicates may differ, of 64.",
+    )
+    near_difference: float = Field(
+        default=0.22,
+        ge=0,
+        le=1,
+        description="Difference of near-duplicates' thumbnails over their contrast, at most.",
+    )
+    addresses: str | None = Field(
+        default=None,
+        description="Table of pictures to fetch: CSV, JSON lines or Parquet with the columns url "
+        "(or URL) and, where there are captions, caption or text.",
+    )
+    fetch: FetchSettings = Field(default_factory=FetchSettings, description="Manners and bounds.")

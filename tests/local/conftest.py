@@ -27,7 +27,8 @@ def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A user's folder: six usable pictures, a torn one, an empty one."""
     folder = tmp_path_factory.mktemp("photographs")
     for index in range(6):
-        picture = PIL.Image.effect_mandelbrot((320, 200), (-2, -1, 1, 1 + index / 5), 40)
+        part = (-2 + index / 5, -1, 1, 1 + index / 5)  # far enough apart to be no duplicates
+        picture = PIL.Image.effect_mandelbrot((320, 200), part, 40)
         picture.convert("RGB").save(folder / f"photograph {index}.jpg")
     (folder / "torn.jpg").write_bytes((folder / "photograph 0.jpg").read_bytes()[:200])
     (folder / "empty.png").touch()

@@ -51,10 +51,10 @@ def profile_bomb(mebibytes: int = 200) -> bytes:
 
 
 def long_animation(frames: int = 5000) -> bytes:
-    """A GIF of many frames, the first of them red; kept small by repeating the second's bytes."""
-    red, blue = (PIL.Image.new("RGB", (50, 50), colour) for colour in ("red", "blue"))
-    two = encoded(red, "GIF", save_all=True, append_images=[blue], duration=50)
-    three = encoded(red, "GIF", save_all=True, append_images=[blue, red], duration=50)
+    """A GIF of many frames, the first of them green; kept small by repeating the second's bytes."""
+    green, blue = (PIL.Image.new("RGB", (50, 50), colour) for colour in ("lime", "blue"))
+    two = encoded(green, "GIF", save_all=True, append_images=[blue], duration=50)
+    three = encoded(green, "GIF", save_all=True, append_images=[blue, green], duration=50)
     first = next(place for place in range(len(two)) if two[place] != three[place]) - 1
     frame = two[two.rindex(b"\x21\xf9\x04") : -1]
     assert first > 0

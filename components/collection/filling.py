@@ -1,0 +1,131 @@
+"""Filling the image store: exact duplicates go as they come, near-duplicates once all are known.
+
+Pictures are first gathered in the folder `gathered`, with their fingerprints in a file beside it.
+Where none repeats another, that folder becomes the store; otherwise it is copied without those.
+"""
+
+import shutil
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from components.collection.closeness import Closeness
+from components.collection.photographs import Candidate
+from spavl.records import Image, SetAside
+from spavl.shards import DatasetWriter, read_records
+from spavl.work import Work
+
+IMAGES_PER_SHARD = 512
+"""Bounds memory: a shard's pictures are held until it is written."""
+STORE, GATHERED, ASIDE = "images", "gathered", "set_asides"
+
+
+@dataclass
+class Filled:
+    """What went into a store.
+
+    Attributes:
+        photographs: Pictures found that are the user's, not the pocket world's.
+        counts: Pictures by truth, and set-asides by reason as `set aside: <reason>`.
+        labels: For each picture gathered, the number of its label: pictures may repeat each other
+            only if truth, classes and thing are the same.
+    """
+
+    photographs: int = 0
+    counts: Counter[str] = field(default_factory=Counter)
+    labels: list[int] = field(default_factory=list)
+
+
+def fill_store(work: Work, candidates: Iterable[Candidate], closeness: Closeness | None) -> Filled:
+    """Leaves the finished store in the work folder's `images`, and what was left out in
+    `images/set_asides`.
+
+    Args:
+        work: The stage's work.
+        candidates: Pictures, and files that are none.
+        closeness: When two pictures count as the same; None keeps all that differ at all.
+    """
+    for leftover in (STORE, GATHERED, ASIDE):
+        shutil.rmtree(work.folder / leftover, ignore_errors=True)
+    with _writer(work, ASIDE, SetAside) as left_out:
+        filled = _gather(work, candidates, left_out)
+        repeats = _repeats(work.folder, filled.labels, closeness)
+        if repeats:
+            _copy_without(repeats, work, left_out, filled)
+        else:
+            (work.folder / GATHERED).rename(work.folder / STORE)
+    (work.folder / ASIDE).rename(work.folder / STORE / ASIDE)
+    return filled
+
+
+def _gather(work: Work, candidates: Iterable[Candidate], left_out: DatasetWriter) -> Filled:
+    from components.collection.fingerprints import PrintFile
+
+    filled = Filled()
+    seen: set[bytes] = set()
+    numbers: dict[tuple[str | None, ...], int] = {}
+    with _writer(work, GATHERED, Image) as found, PrintFile(_prints(work.folder)) as prints:
+        for candidate in candidates:
+            record = _without_duplicates(candidate, seen)
+            if isinstance(record, SetAside):
+                left_out.add(record)
+                filled.counts[f"set aside: {record.reason}"] += 1
+                continue
+            found.add(record)
+            prints.add(record.content)
+            label = (record.truth, record.class1, record.class2, record.class3, record.thing)
+            filled.labels.append(numbers.setdefault(label, len(numbers)))
+            filled.counts[record.truth] += 1
+            filled.photographs += record.thing is None  # a file may be named as it likes
+    return filled
+
+
+def _without_duplicates(candidate: Candidate, seen: set[bytes]) -> Candidate:
+    if isinstance(candidate, SetAside):
+        return candidate
+    digest = bytes.fromhex(candidate.image_id)
+    if digest in seen:
+        return SetAside(candidate.source, "collection", "duplicate", f"of {candidate.image_id}")
+    seen.add(digest)
+    return candidate
+
+
+def _repeats(folder: Path, labels: list[int], closeness: Closeness | None) -> dict[int, int]:
+    if closeness is None or not labels:
+        return {}
+    import numpy as np
+
+    from components.collection.fingerprints import FINGERPRINT
+    from components.collection.near_duplicates import near_duplicates
+
+    prints = np.memmap(_prints(folder), FINGERPRINT, "r")
+    return near_duplicates(prints, np.array(labels), closeness)
+
+
+def _copy_without(
+    repeats: dict[int, int], work: Work, left_out: DatasetWriter, filled: Filled
+) -> None:
+    originals = dict.fromkeys(repeats.values(), "")  # place to image id; each comes first
+    with _writer(work, STORE, Image) as kept:
+        for place, record in enumerate(read_records(work.folder / GATHERED, Image, verify=False)):
+            if place in originals:
+                originals[place] = record.image_id
+            if place not in repeats:
+                kept.add(record)
+                continue
+            reason = "near-duplicate" if record.thing is None else "pocket near-duplicate"
+            detail = f"of {originals[repeats[place]]}"
+            left_out.add(SetAside(record.source, "collection", reason, detail))
+            filled.counts[f"set aside: {reason}"] += 1
+            filled.counts[record.truth] -= 1
+    shutil.rmtree(work.folder / GATHERED)
+
+
+def _writer(work: Work, name: str, record: type) -> DatasetWriter:
+    rows = IMAGES_PER_SHARD if record is Image else 4096
+    return DatasetWriter(work.folder / name, record, work.stage.made_by, work.stage.inputs, rows)
+
+
+def _prints(folder: Path) -> Path:
+    return folder / "fingerprints.bin"

@@ -1,0 +1,187 @@
+"""Tables of addresses: read in every form, fetched once, kept in the table's order."""
+
+import csv
+import json
+from collections import Counter
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+
+import pyarrow
+import pytest
+from pyarrow import parquet
+
+from components.collection import collect
+from components.collection.downloads import download
+from components.collection.url_tables import read_addresses
+from spavl.errors import InputError
+from spavl.images import ImageStore
+from spavl.records import SetAside
+from spavl.settings.collection import CollectionSettings
+from spavl.shards import read_records
+from tests.unit.collection.hostile import encoded, photo
+
+ALLOWED = "127.0.0.2"
+ADDRESSES = ["https://a.example/1.jpg", "https://b.example/2.jpg?x=1,2", "http://c.example/ü.png"]
+
+
+@pytest.fixture(autouse=True)
+def work_root(tmp_path_factory, monkeypatch):
+    monkeypatch.setenv("SPAVL_WORK_ROOT", str(tmp_path_factory.mktemp("work")))
+
+
+def write_table(path, addresses, column="url"):
+    rows = [
+        {column: each, "TEXT": f'a "caption", {n}\n', "WIDTH": n}
+        for n, each in enumerate(addresses)
+    ]
+    match path.suffix:
+        case ".csv":
+            with path.open("w", newline="") as stream:
+                writer = csv.DictWriter(stream, list(rows[0]))
+                writer.writeheader()
+                writer.writerows(rows)
+        case ".jsonl":
+            path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        case ".parquet":
+            parquet.write_table(pyarrow.Table.from_pylist(rows), path)
+    return path
+
+
+@pytest.mark.parametrize("column", ["url", "URL"])
+@pytest.mark.parametrize("ending", ["csv", "jsonl", "parquet"])
+def test_addresses_are_read_from_every_form_of_table(tmp_path, ending, column):
+    table = write_table(tmp_path / f"table.{ending}", ADDRESSES, column)
+    assert list(read_addresses(table)) == ADDRESSES
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("t.csv", b"address,text\nx,y\n", "column url missing"),
+        ("t.csv", b'url\n"open\n', "not a CSV"),
+        ("t.csv", b"url\n\xff\n", "not a CSV in UTF-8"),
+        ("t.jsonl", b'{"url": "x"}\n[1]\n', r"t\.jsonl:2"),
+        ("t.jsonl", b'{"url": "x"}\n{"text": "y"}\n', r"t\.jsonl:2"),
+        ("t.jsonl", b'{"url": 7}\n', "no text"),
+        ("t.jsonl", b"[" * 100_000 + b"\n", r"t\.jsonl:1"),
+        ("t.jsonl", b'{"url": "' + b"x" * 2**21 + b'"}\n', r"t\.jsonl:1"),
+        ("t.parquet", b"PAR1 but not really", "not a Parquet file"),
+        ("t.txt", b"x", r"ends in \.csv, \.jsonl, \.parquet"),
+    ],
+)
+def test_a_wrong_table_is_bad_input_that_names_the_place(tmp_path, name, content, told):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(InputError, match=told):
+        list(read_addresses(tmp_path / name))
+
+
+class Site:
+    """A web site of pictures by number."""
+
+    def __init__(self):
+        self.asked = Counter()
+        self.down = False
+        site = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self):
+                site.asked[self.path] += 1
+                name = self.path.strip("/")
+                found = name.isdigit() and not site.down
+                self.send_response(200 if found else 503 if site.down else 404)
+                self.send_header("Content-Type", "image/png")
+                self.end_headers()
+                if found:
+                    self.wfile.write(encoded(photo(seed=int(name))))
+
+            def log_message(self, *arguments):
+                pass
+
+        self.server = ThreadingHTTPServer((ALLOWED, 0), Handler)
+
+    def url(self, name):
+        return f"http://{ALLOWED}:{self.server.server_port}/{name}"
+
+
+@contextmanager
+def serving():
+    site = Site()
+    thread = Thread(target=site.server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield site
+    finally:
+        site.server.shutdown()
+        site.server.server_close()
+        thread.join()
+
+
+def settings(table, **changes):
+    return {
+        "pocket_pictures": 0,
+        "threads": 1,
+        "addresses": str(table),
+        "fetch": {
+            "allowed_networks": [f"{ALLOWED}/32"],
+            "per_host": 8,
+            "per_host_per_minute": 60_000,
+            "max_attempts": 1,
+        },
+        **changes,
+    }
+
+
+def test_pictures_come_in_the_tables_order_and_the_others_with_their_reason(tmp_path):
+    with serving() as site:
+        addresses = [site.url(name) for name in ("3", "gone", "1", "3", "2")]
+        addresses.insert(2, "http://127.0.0.1:9/x.png")
+        addresses.append("")
+        table = write_table(tmp_path / "table.parquet", addresses)
+        collected = collect(settings(table), "", "", "")
+        sources = [each.source for each in ImageStore(collected.uri).facts()]
+        reasons = {
+            row.record_id: row.reason
+            for row in read_records(f"{collected.uri}/set_asides", SetAside)
+        }
+        assert sources == [site.url(name) for name in ("3", "1", "2")]
+        assert reasons == {
+            site.url("gone"): "turned down",
+            "http://127.0.0.1:9/x.png": "address refused",
+            site.url("3"): "duplicate",
+            "(no address)": "bad address",
+        }
+        assert site.asked == {"/1": 1, "/2": 1, "/3": 1, "/gone": 1}
+
+
+def test_what_was_fetched_is_not_asked_for_again_and_what_did_not_answer_is(tmp_path):
+    with serving() as site:
+        parsed = CollectionSettings.parse(settings("unused"), "collection")
+        told = []
+        download([site.url("1"), site.url("gone")], tmp_path, parsed, told.append)
+        site.down = True
+        download([site.url("1"), site.url("2")], tmp_path, parsed, told.append)
+        site.down = False
+        download([site.url(name) for name in ("1", "2", "gone")], tmp_path, parsed, told.append)
+        assert site.asked == {"/1": 1, "/gone": 1, "/2": 2}
+        assert told == [1, 2, 1, 2, 1, 2, 3]
+
+
+def test_a_table_of_nothing_usable_is_bad_input_that_says_why(tmp_path):
+    table = write_table(tmp_path / "table.csv", ["http://127.0.0.1:9/a.png", "ftp://x/b.png"])
+    with pytest.raises(InputError, match="1 set aside: address refused, 1 set aside: bad address"):
+        collect(settings(table), "", "", "")
+
+
+def test_a_table_that_is_wrong_further_down_is_one_clear_error(tmp_path):
+    (tmp_path / "t.jsonl").write_text('{"url": "ftp://x/"}\nno json\n')
+    with pytest.raises(InputError, match=r"t\.jsonl:2"):
+        collect(settings(tmp_path / "t.jsonl"), "", "", "")
+    parsed = CollectionSettings.parse(settings("unused"), "collection")
+    with pytest.raises(InputError, match=r"t\.jsonl:2"):
+        download(read_addresses(tmp_path / "t.jsonl"), tmp_path, parsed, lambda done: None)
+
+
+def test_networks_that_are_none_are_refused():
+    with pytest.raises(InputError, match=r"collection\.fetch\.allowed_networks"):
+        CollectionSettings.parse({"fetch": {"allowed_networks": ["localhost"]}}, "collection")

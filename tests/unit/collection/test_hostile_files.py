@@ -167,6 +167,35 @@ def test_a_slow_picture_ends_its_decoder_and_not_the_run():
     assert not isinstance(outcomes["quick"], Unusable)
 
 
+STAY = """
+import sys, time
+from components.collection.sandbox import Decoder
+from spavl.settings.collection import CollectionSettings
+if __name__ == "__main__":
+    with Decoder(CollectionSettings()) as decoder:
+        decoder.begin(b"nothing")()
+        print(*decoder._pool._processes, flush=True)
+        time.sleep(600)
+"""
+
+
+def test_a_decoder_ends_with_the_step_that_started_it():
+    step = subprocess.Popen(
+        [sys.executable, "-c", STAY],
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    decoder = int(step.stdout.readline())
+    os.kill(decoder, 0)
+    step.kill()
+    step.wait()
+    until = time.monotonic() + 30
+    while Path(f"/proc/{decoder}").exists() and time.monotonic() < until:
+        time.sleep(0.05)
+    assert not Path(f"/proc/{decoder}/exe").exists()
+
+
 def test_outcomes_keep_their_order_over_several_processes():
     contents = [(place, encoded(photo((20 + place, 20)))) for place in range(7)]
     contents[3] = (3, Unusable("empty file", "0 bytes"))

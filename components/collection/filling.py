@@ -7,14 +7,18 @@ Where none repeats another, that folder becomes the store; otherwise it is copie
 import shutil
 from collections import Counter
 from collections.abc import Iterable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from components.collection.closeness import Closeness
 from components.collection.photographs import Candidate
 from spavl.records import Image, SetAside
 from spavl.shards import DatasetWriter, read_records
 from spavl.work import Work
+
+if TYPE_CHECKING:
+    from components.collection.fingerprints import PrintFile
 
 IMAGES_PER_SHARD = 512
 """Bounds memory: a shard's pictures are held until it is written."""
@@ -46,26 +50,34 @@ def fill_store(work: Work, candidates: Iterable[Candidate], closeness: Closeness
         candidates: Pictures, and files that are none.
         closeness: When two pictures count as the same; None keeps all that differ at all.
     """
+    from components.collection.fingerprints import PrintFile
+
     for leftover in (STORE, GATHERED, ASIDE):
         shutil.rmtree(work.folder / leftover, ignore_errors=True)
+    prints = None if closeness is None else PrintFile(work.folder / "thumbnails.bin")
     with _writer(work, ASIDE, SetAside) as left_out:
-        filled = _gather(work, candidates, left_out)
-        repeats = _repeats(work.folder, filled.labels, closeness)
+        with prints or nullcontext():
+            filled = _gather(work, candidates, left_out, prints)
+        repeats = _repeats(prints, filled.labels, closeness) if prints and closeness else {}
         if repeats:
             _copy_without(repeats, work, left_out, filled)
         else:
             (work.folder / GATHERED).rename(work.folder / STORE)
     (work.folder / ASIDE).rename(work.folder / STORE / ASIDE)
+    (work.folder / "thumbnails.bin").unlink(missing_ok=True)
     return filled
 
 
-def _gather(work: Work, candidates: Iterable[Candidate], left_out: DatasetWriter) -> Filled:
-    from components.collection.fingerprints import PrintFile
-
+def _gather(
+    work: Work,
+    candidates: Iterable[Candidate],
+    left_out: DatasetWriter,
+    prints: "PrintFile | None",
+) -> Filled:
     filled = Filled()
     seen: set[bytes] = set()
     numbers: dict[tuple[str | None, ...], int] = {}
-    with _writer(work, GATHERED, Image) as found, PrintFile(_prints(work.folder)) as prints:
+    with _writer(work, GATHERED, Image) as found:
         for candidate in candidates:
             record = _without_duplicates(candidate, seen)
             if isinstance(record, SetAside):
@@ -73,7 +85,8 @@ def _gather(work: Work, candidates: Iterable[Candidate], left_out: DatasetWriter
                 filled.counts[f"set aside: {record.reason}"] += 1
                 continue
             found.add(record)
-            prints.add(record.content)
+            if prints:
+                prints.add(record.content)
             label = (record.truth, record.class1, record.class2, record.class3, record.thing)
             filled.labels.append(numbers.setdefault(label, len(numbers)))
             filled.counts[record.truth] += 1
@@ -91,16 +104,14 @@ def _without_duplicates(candidate: Candidate, seen: set[bytes]) -> Candidate:
     return candidate
 
 
-def _repeats(folder: Path, labels: list[int], closeness: Closeness | None) -> dict[int, int]:
-    if closeness is None or not labels:
+def _repeats(prints: "PrintFile", labels: list[int], closeness: Closeness) -> dict[int, int]:
+    if not labels:
         return {}
     import numpy as np
 
-    from components.collection.fingerprints import FINGERPRINT
     from components.collection.near_duplicates import near_duplicates
 
-    prints = np.memmap(_prints(folder), FINGERPRINT, "r")
-    return near_duplicates(prints, np.array(labels), closeness)
+    return near_duplicates(prints.hashes(), prints.thumbs(), np.array(labels), closeness)
 
 
 def _copy_without(
@@ -125,7 +136,3 @@ def _copy_without(
 def _writer(work: Work, name: str, record: type) -> DatasetWriter:
     rows = IMAGES_PER_SHARD if record is Image else 4096
     return DatasetWriter(work.folder / name, record, work.stage.made_by, work.stage.inputs, rows)
-
-
-def _prints(folder: Path) -> Path:
-    return folder / "fingerprints.bin"

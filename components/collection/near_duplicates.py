@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     Numbers = npt.NDArray[np.int64]
     Hashes = npt.NDArray[np.uint64]
-    Prints = npt.NDArray[np.void]
+    Thumbs = npt.NDArray[np.uint8]
 
 BANDS = 12
 """Of pairs 8 of 64 bits apart 99% meet in one band at least, at 100,000 pictures."""
@@ -29,11 +29,14 @@ BLOCK = 2**14
 SAMPLING_SEED = 0
 
 
-def near_duplicates(prints: "Prints", labels: "Numbers", closeness: Closeness) -> dict[int, int]:
+def near_duplicates(
+    hashes: "Hashes", thumbs: "Thumbs", labels: "Numbers", closeness: Closeness
+) -> dict[int, int]:
     """Which pictures repeat an earlier one.
 
     Args:
-        prints: Fingerprints `[pictures]`; may be mapped from a file.
+        hashes: Perceptual hashes of both views, `[pictures, 2]`.
+        thumbs: Thumbnails of both views, `[pictures, 2, 16, 16, 3]`; may be mapped from a file.
         labels: Pictures may repeat each other if their labels are equal, `[pictures]`.
         closeness: When two count as the same.
 
@@ -41,17 +44,18 @@ def near_duplicates(prints: "Prints", labels: "Numbers", closeness: Closeness) -
         Place of the repeating picture to the place of the picture it repeats, which is kept.
     """
     repeats: dict[int, int] = {}
-    for earlier, later in verified_pairs(prints, labels, closeness).tolist():  # by later
+    for earlier, later in verified_pairs(hashes, thumbs, labels, closeness).tolist():  # by later
         if earlier not in repeats:
             repeats.setdefault(later, earlier)
     return repeats
 
 
-def verified_pairs(prints: "Prints", labels: "Numbers", closeness: Closeness) -> "Numbers":
+def verified_pairs(
+    hashes: "Hashes", thumbs: "Thumbs", labels: "Numbers", closeness: Closeness
+) -> "Numbers":
     """All pairs found, `[pairs, 2]`: the earlier and the later picture, sorted by the later."""
     found = [np.empty((0, 2), np.int64)]
-    thumbs = prints["thumbs"]
-    for pairs in _blocks(_candidates(np.ascontiguousarray(prints["hashes"]), labels, closeness)):
+    for pairs in _blocks(_candidates(np.ascontiguousarray(hashes), labels, closeness)):
         picture, other, view = pairs[:, 0], pairs[:, 1] // 2, pairs[:, 1] % 2
         alike = _difference(thumbs[picture, 0], thumbs[other, view])
         close = alike <= closeness.difference
@@ -106,9 +110,7 @@ def _blocks(pairs: "Numbers") -> Iterator["Numbers"]:
     return (pairs[begin : begin + BLOCK] for begin in range(0, len(pairs), BLOCK))
 
 
-def _difference(
-    ours: "npt.NDArray[np.uint8]", theirs: "npt.NDArray[np.uint8]"
-) -> "npt.NDArray[np.float32]":
+def _difference(ours: "Thumbs", theirs: "Thumbs") -> "npt.NDArray[np.float32]":
     """Mean difference of thumbnails `[pairs, 16, 16, 3]` over their contrast, `[pairs]`.
 
     Two levels of 256 are added to the contrast, so that a flat picture is like itself compressed.

@@ -88,9 +88,15 @@ def nobody(prints: np.ndarray) -> np.ndarray:
     return np.zeros(len(prints), np.int64)
 
 
+def both(prints: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    return prints["hashes"], prints["thumbs"]
+
+
 def judged(prints: np.ndarray, pairs: set[tuple[int, int]]) -> tuple[float, float]:
     """Share of planted pairs found, and share of pairs found whose pictures are not the same."""
-    found = {tuple(pair) for pair in verified_pairs(prints, nobody(prints), Closeness()).tolist()}
+    found = {
+        tuple(pair) for pair in verified_pairs(*both(prints), nobody(prints), Closeness()).tolist()
+    }
     first = {later: earlier for earlier, later in pairs}
     strangers = sum(first.get(a, a) != first.get(b, b) for a, b in found)
     return len(found & pairs) / len(pairs), strangers / max(len(found), 1)

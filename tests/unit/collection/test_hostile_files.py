@@ -1,11 +1,13 @@
 """A folder of hostile files: the good ones are used, each bad one is named with its reason."""
 
+import contextlib
 import json
 import os
 import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import PIL.Image
@@ -15,7 +17,7 @@ from components.collection import collect
 from components.collection.decoding import Unusable
 from components.collection.sandbox import Decoders, _bounded_process
 from spavl.digests import folder_digest
-from spavl.folders import walk
+from spavl.folders import open_regular, walk
 from spavl.images import ImageStore
 from spavl.records import SetAside
 from spavl.settings.collection import CollectionSettings
@@ -235,6 +237,38 @@ def test_hard_links_are_files_like_any_other(tmp_path):
     collected = collect({"pocket_pictures": 0, "threads": 1}, str(tmp_path), "digest", "")
     assert set(stored(collected.uri)) == {"a.png"}
     assert aside(collected.uri) == {"b.png": "duplicate"}
+
+
+def test_a_file_that_changes_or_vanishes_while_it_is_read_is_set_aside(tmp_path, monkeypatch):
+    for name in ("grows.png", "vanishes.png", "stays.png"):
+        (tmp_path / name).write_bytes(encoded(photo()))
+
+    def opened(path):
+        if path.name == "vanishes.png":
+            path.unlink()
+        stream = open_regular(path)
+        if path.name == "grows.png":
+            read = stream.read
+            grow = path.open("ab", buffering=0)
+            stream = contextlib.nullcontext(
+                SimpleNamespace(
+                    fileno=stream.fileno, read=lambda size: read(size)[: grow.write(b"x") * size]
+                )
+            )
+        return stream
+
+    monkeypatch.setattr("components.collection.photographs.open_regular", opened)
+    collected = collect({"pocket_pictures": 0, "threads": 1}, str(tmp_path), "digest", "")
+    assert set(stored(collected.uri)) == {"stays.png"}
+    details = {
+        row.record_id: row.detail
+        for row in read_records(f"{collected.uri}/set_asides", SetAside)
+        if row.reason == "unreadable"
+    }
+    assert details == {
+        "grows.png": "it changed while it was read",
+        "vanishes.png": "No such file or directory",
+    }
 
 
 def test_every_change_to_a_hostile_folder_changes_its_digest(tmp_path):

@@ -188,13 +188,15 @@ def _judge_part(
 ) -> dict[str, torch.Tensor]:
     def log_probs(role: Role) -> ResponseLogProbs:
         with role.active():
-            return players.log_probs.response_log_probs(role.model, rows, settings.temperature)
+            return players.engines.log_probs.response_log_probs(
+                role.model, rows, settings.temperature
+            )
 
     policy = log_probs(players.policy)
     with players.value.active():
-        values = players.rewards.values(players.value.model, rows)
+        values = players.engines.rewards.values(players.value.model, rows)
     with players.reward.active():
-        scores = players.rewards.rewards(players.reward.model, rows)
+        scores = players.engines.rewards.rewards(players.reward.model, rows)
     return {
         "mask": policy.mask,
         "log_probs": policy.values,

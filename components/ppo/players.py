@@ -1,16 +1,15 @@
 """The four roles of PPO: as four models, or as adapters and heads on one frozen backbone."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from spavl.alignment.logprobs import LogProbEngine, PlainEngine
-from spavl.alignment.loop import prepare_for_training, trainable_weights
+from spavl.alignment.engines import Engines, choose_engines
+from spavl.alignment.loop import evaluating, prepare_for_training, trainable_weights
 from spavl.alignment.optimizer import Weights
-from spavl.alignment.rewards import RewardEngine
 from spavl.errors import InputError
 from spavl.images import ImageStore
 from spavl.models.adapters import ADAPTER_FOLDER, AdaptedModel, AdapterShape, head_on, saved_head
@@ -55,8 +54,7 @@ class Players:
     value: Role
     processor: Any
     pictures: Pictures
-    log_probs: LogProbEngine
-    rewards: RewardEngine
+    engines: Engines
 
     @property
     def weights(self) -> dict[str, Weights]:
@@ -81,8 +79,15 @@ class ModelPlaces:
     base_digest: str = ""
 
 
-def load_players(settings: PpoSettings, places: ModelPlaces) -> Players:
+def load_players(
+    settings: PpoSettings, places: ModelPlaces, say: Callable[[str], None] = print
+) -> Players:
     """Load the four roles.
+
+    Args:
+        settings: Precision, adapters, engine.
+        places: Where the models are.
+        say: Told why rows are not packed although they should be.
 
     Raises:
         InputError: If the reward model does not stand on the base, or holds no adapter where one
@@ -94,14 +99,9 @@ def load_players(settings: PpoSettings, places: ModelPlaces) -> Players:
     roles = cast(settings, places, policy, processor)
     pictures = Pictures(policy, processor, ImageStore(places.images), settings.picture_cache_mib)
     pad = pad_token_id(processor.tokenizer)
-    engines = PlainEngine(pictures, pad), RewardEngine(pictures, pad)
-    return Players(
-        **roles,
-        processor=processor,
-        pictures=pictures,
-        log_probs=engines[0],
-        rewards=engines[1],
-    )
+    with evaluating(policy):
+        engines = choose_engines(policy, pictures, pad, settings, say)
+    return Players(**roles, processor=processor, pictures=pictures, engines=engines)
 
 
 def _four_models(

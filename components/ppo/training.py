@@ -41,7 +41,7 @@ def train_policy(work: Work, settings: PpoSettings, places: Places) -> dict[str,
         The figures of `metrics.json`.
     """
     seed_everything(settings.seed, settings.threads)
-    players = load_players(settings, places.models)
+    players = load_players(settings, places.models, work.note)
     tokeniser = Tokeniser(players.processor, players.pictures, settings.max_length)
     asked = read_prompts(places.train, tokeniser, players.pictures, settings)
     stream = PromptStream(asked.prompts, settings.seed)
@@ -76,6 +76,7 @@ def train_policy(work: Work, settings: PpoSettings, places: Places) -> dict[str,
         "final": final_figures(work),
         "prompts": len(asked.prompts),
         "dropped": asked.dropped,
+        "engine": players.engines.told,
         "rollouts": journal.publish(),
     }
     digest = save_trained(work, _trained(players), metrics)

@@ -80,7 +80,7 @@ def _backward(
         return whole[part, : like.shape[1]].to(like.device)
 
     with players.policy.active():
-        found = players.log_probs.response_log_probs(
+        found = players.engines.log_probs.response_log_probs(
             players.policy.model, rows, settings.temperature
         )
         policy_part = policy_loss(
@@ -92,7 +92,7 @@ def _backward(
         )
         (share * policy_part.loss).backward()  # type: ignore[no-untyped-call]
     with players.value.active():
-        values = players.rewards.values(players.value.model, rows)
+        values = players.engines.rewards.values(players.value.model, rows)
         value_part = value_loss(
             values,
             old(experience.values, found.mask),

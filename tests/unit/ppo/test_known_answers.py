@@ -92,7 +92,7 @@ def test_with_one_pass_and_no_clipping_the_gradient_is_the_policy_gradient(
     found = {n: p.grad.clone() for n, p in policy.named_parameters() if p.grad is not None}
     policy.zero_grad()
     # Williams, 1992: the mean of A_t grad log pi(a_t).
-    log_probs = players.log_probs.response_log_probs(policy, experience.rows)
+    log_probs = players.engines.log_probs.response_log_probs(policy, experience.rows)
     objective = (experience.advantages * log_probs.values)[experience.mask].mean()
     (-objective).backward()
     for name, parameter in policy.named_parameters():
@@ -142,7 +142,8 @@ def test_on_a_bandit_the_policy_finds_the_best_answer(
     before = float(first_token(players, prompts[0])[best])
     value = torch.nn.Parameter(torch.zeros(1, 1))
     role = dataclasses.replace(players.value, weights={"value": value})
-    players = dataclasses.replace(players, rewards=Bandit(best, value), value=role)
+    engines = dataclasses.replace(players.engines, rewards=Bandit(best, value))
+    players = dataclasses.replace(players, engines=engines, value=role)
     work = Work(Stage("ppo", "components.ppo", {}, {}), tmp_path)
     trainer = Trainer(players.weights, settings, 100, work)
     for iteration in range(25):

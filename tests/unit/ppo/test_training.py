@@ -117,7 +117,7 @@ def test_before_any_update_the_policy_is_the_reference_and_every_ratio_is_1(
     assert experience.kl.abs().max() < 1e-5
     for minibatch in ([5], [0, 3], list(range(8))):
         rows = [experience.rows[place] for place in minibatch]
-        found = players.log_probs.response_log_probs(players.policy.model, rows)
+        found = players.engines.log_probs.response_log_probs(players.policy.model, rows)
         old = experience.log_probs[minibatch, : found.mask.shape[1]]
         ratio = torch.exp(found.values - old)[found.mask]
         torch.testing.assert_close(ratio, torch.ones_like(ratio), atol=1e-4, rtol=0)

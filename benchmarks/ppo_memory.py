@@ -15,19 +15,19 @@ from benchmarks.ppo import PpoShape, asked_in, make_base, make_side
 
 
 def main(side: str, shape_json: str, threads: str) -> None:
-    """Take two iterations (the first makes the optimizer's state) and print the growth."""
+    """Take an iteration, whose later updates find the optimizer's state, and print the growth."""
     torch.set_num_threads(int(threads))
     fields = json.loads(shape_json)
     model = fields.pop("model")
     shape = PpoShape(Shape(**{**model, "answer_tokens": tuple(model["answer_tokens"])}), **fields)
     base = make_base(shape)
 
-    def both() -> None:
+    def one() -> None:
         made = make_side(side, shape, base)
-        for number, asked in enumerate(asked_in(shape, 2)):
+        for number, asked in enumerate(asked_in(shape, 1)):
             made.iteration(number, asked)
 
-    print(growth_mib(both))
+    print(growth_mib(one))
 
 
 if __name__ == "__main__":

@@ -18,7 +18,12 @@ from spavl.work import Work
 
 
 def prepare_for_training(model: Any, settings: AlignmentSettings) -> None:
-    """Freeze what is not trained; switch on gradient checkpointing if wanted."""
+    """Freeze what is not trained; switch on gradient checkpointing if wanted.
+
+    Raises:
+        InputError: If the settings ask for more than one process, which is not built.
+    """
+    require_one_process(settings)
     freeze_tower(model)
     if not settings.train_projector:
         freeze_projector(model)
@@ -26,6 +31,27 @@ def prepare_for_training(model: Any, settings: AlignmentSettings) -> None:
         model.gradient_checkpointing_enable({"use_reentrant": False})
     # The library recomputes activations in training mode only, and so does LoRA's dropout.
     model.train(settings.gradient_checkpointing or settings.use_peft)
+
+
+def require_one_process(settings: AlignmentSettings) -> None:
+    """Refuse what would otherwise silently be left out.
+
+    Raises:
+        InputError: Names the setting.
+    """
+    asked = {
+        "num_nodes": settings.num_nodes > 1,
+        "num_processes": settings.num_processes > 1,
+        "zero_stage": settings.zero_stage > 0,
+    }
+    for name, wanted in asked.items():
+        if wanted:
+            raise InputError(
+                f"{name} is {getattr(settings, name)}, and trainers run in one process so far",
+                f"training.{name}",
+                "set num_nodes and num_processes to 1 and zero_stage to 0, and train LoRA "
+                "(use_peft) where whole weights do not fit",
+            )
 
 
 def freeze_projector(model: Any) -> None:

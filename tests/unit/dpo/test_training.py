@@ -102,6 +102,14 @@ def test_settings_without_meaning_are_refused(changes: dict[str, object]) -> Non
         DpoSettings.parse({**SETTINGS, **changes}, "dpo")
 
 
+@pytest.mark.parametrize("changes", [{"num_processes": 2}, {"num_nodes": 2}, {"zero_stage": 2}])
+def test_what_is_not_built_is_refused_and_not_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, object]
+) -> None:
+    with pytest.raises(InputError, match="trainers run in one process so far"):
+        run(make_world(tmp_path), tmp_path, monkeypatch, **changes)
+
+
 def test_training_killed_and_resumed_ends_in_the_same_weights(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

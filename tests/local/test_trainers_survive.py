@@ -17,7 +17,7 @@ from spavl.models.load import load_reward_model
 from spavl.models.saving import save_model
 from tests.unit.alignment.worlds import World, make_world
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[2]
 COMMON = {
     "threads": 1,
     "learning_rate": 1e-3,

@@ -234,7 +234,7 @@ def asked_in(shape: PpoShape, iterations: int) -> list[list[tuple[str, str]]]:
     return [flat[start : start + size] for start in range(0, len(flat), size)]
 
 
-def bench_ppo(
+def run(
     shape: PpoShape | None = None,
     repetitions: int = 3,
     with_memory: bool = True,

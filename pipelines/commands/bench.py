@@ -58,6 +58,19 @@ def reward(
     _tell(module.run(shape, repetitions, tokens), json_)
 
 
+@bench.command()
+def ppo(
+    json_: Json = None,
+    repetitions: Repetitions = 3,
+    threads: Threads = 2,
+    memory: Annotated[
+        bool, typer.Option(help="Measure memory too, in a fresh process a side.")
+    ] = True,
+) -> None:
+    """PPO on the same LLaVA, 8 prompts x 4 rollouts, against four plain models."""
+    _tell(_benchmark("ppo", threads).run(None, repetitions, memory), json_)
+
+
 def _benchmark(name: str, threads: int) -> Any:
     """A module of the source tree's `benchmarks`."""
     try:

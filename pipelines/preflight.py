@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from spavl.digests import file_digest, folder_digest
 from spavl.errors import InputError
+from spavl.settings.alignment import AlignmentSettings, require_one_process
 from spavl.tracking.address import check_named
 
 if TYPE_CHECKING:
     from pipelines.local_run import RunRequest
 
 MIB = 2**20
+TRAINERS = ("reward_modeling", "dpo", "ppo")
 # The pocket run leaves about 60 MiB; the rest is room for what the system writes beside it.
 FREE_MIB_AT_LEAST = 300
 # Reward model, DPO and PPO models, and a trainer's checkpoint with two moments of the optimizer.
@@ -37,6 +39,9 @@ def check_request(request: "RunRequest", out: Path) -> None:
     settings = resolve(request.profile, request.overrides)
     check_named()
     check_keys(settings._asdict())
+    for stage in TRAINERS:
+        trainer = AlignmentSettings.model_construct(**getattr(settings, stage))
+        require_one_process(trainer, stage)
     check_writable(out)
     if "SPAVL_WORK_ROOT" in os.environ:
         check_writable(Path(os.environ["SPAVL_WORK_ROOT"]))

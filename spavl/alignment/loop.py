@@ -13,7 +13,7 @@ from spavl.alignment.signals import termination_deferred
 from spavl.errors import InputError, TerminatedError
 from spavl.models.adapters import projector_name
 from spavl.models.pictures import freeze_tower
-from spavl.settings.alignment import AlignmentSettings
+from spavl.settings.alignment import AlignmentSettings, require_one_process
 from spavl.work import Work
 
 
@@ -23,7 +23,7 @@ def prepare_for_training(model: Any, settings: AlignmentSettings) -> None:
     Raises:
         InputError: If the settings ask for more than one process, which is not built.
     """
-    require_one_process(settings)
+    require_one_process(settings, "training")
     freeze_tower(model)
     if not settings.train_projector:
         freeze_projector(model)
@@ -31,27 +31,6 @@ def prepare_for_training(model: Any, settings: AlignmentSettings) -> None:
         model.gradient_checkpointing_enable({"use_reentrant": False})
     # The library recomputes activations in training mode only, and so does LoRA's dropout.
     model.train(settings.gradient_checkpointing or settings.use_peft)
-
-
-def require_one_process(settings: AlignmentSettings) -> None:
-    """Refuse what would otherwise silently be left out.
-
-    Raises:
-        InputError: Names the setting.
-    """
-    asked = {
-        "num_nodes": settings.num_nodes > 1,
-        "num_processes": settings.num_processes > 1,
-        "zero_stage": settings.zero_stage > 0,
-    }
-    for name, wanted in asked.items():
-        if wanted:
-            raise InputError(
-                f"{name} is {getattr(settings, name)}, and trainers run in one process so far",
-                f"training.{name}",
-                "set num_nodes and num_processes to 1 and zero_stage to 0, and train LoRA "
-                "(use_peft) where whole weights do not fit",
-            )
 
 
 def freeze_projector(model: Any) -> None:

@@ -4,6 +4,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
+from spavl.errors import InputError
 from spavl.settings.common import StageSettings
 
 
@@ -88,3 +89,28 @@ class AlignmentSettings(StageSettings):
         if self.offload and not self.zero_stage:
             raise ValueError("offload needs zero_stage 2 or 3")
         return self
+
+
+def require_one_process(settings: AlignmentSettings, stage: str) -> None:
+    """Refuse what would otherwise silently be left out: training in several processes.
+
+    Args:
+        settings: A trainer's settings.
+        stage: Its name, for the error.
+
+    Raises:
+        InputError: Names the setting.
+    """
+    asked = {
+        "num_nodes": settings.num_nodes > 1,
+        "num_processes": settings.num_processes > 1,
+        "zero_stage": settings.zero_stage > 0,
+    }
+    for name, wanted in asked.items():
+        if wanted:
+            raise InputError(
+                f"{name} is {getattr(settings, name)}, and trainers run in one process so far",
+                f"{stage}.{name}",
+                "set num_nodes and num_processes to 1 and zero_stage to 0, and train LoRA "
+                "(use_peft) where whole weights do not fit",
+            )

@@ -109,7 +109,7 @@ def test_the_lock_holds_what_pyproject_needs_and_nothing_else():
 def test_every_imported_library_is_declared():
     owners = packages_distributions()
     names = {canonicalize_name(need.name) for need in declared()}
-    known = set(sys.stdlib_module_names) | set(PACKAGES) | {"tests"}
+    known = set(sys.stdlib_module_names) | set(PACKAGES) | {"tests", "benchmarks"}
     missing = {
         f"{path.relative_to(ROOT)}: {name}"
         for package in (*PACKAGES, "tests")

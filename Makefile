@@ -8,9 +8,12 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet --quiet
 WORKERS ?= 2
 # Arguments for the command line: make demo ARGS="--out runs/mine"
 ARGS   ?=
+IMAGES ?= pipeline trainer responder
+HASHED := pip compile --quiet --no-header --no-annotate --generate-hashes \
+	--python-version 3.11 --python-platform x86_64-manylinux_2_28
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format compile test-unit test-local test-deploy test-service test-container test-browser lock clean
+.PHONY: help setup demo test lint format compile test-unit test-local test-deploy test-service test-container test-browser images sbom locks-of-images lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -66,9 +69,11 @@ compile: setup  ## write what is made from the code: compiled pipelines, schema 
 	$(BIN)/spavl config reference > docs/settings.md
 	$(BIN)/spavl compile
 
-test-container: setup  ## tests that need a container engine
-	@if ! ls tests/container/test_*.py >/dev/null 2>&1; then echo "test-container: skipped, no such tests yet"; \
-	elif ! docker info >/dev/null 2>&1; then echo "test-container: skipped, no container engine answers"; \
+test-container: setup  ## images and the DAG in containers; root with Debian's docker.io
+	@mkdir -p build; if [ "$$(id -u)" != 0 ]; then echo "test-container: skipped, only root can start an engine"; \
+	elif ! command -v dockerd >/dev/null && ! { command -v apt-get && apt-get update && \
+		apt-get install --yes --no-install-recommends docker.io; } >build/docker.io.log 2>&1; then \
+		echo "test-container: skipped, dockerd is not here and docker.io does not install"; \
 	else $(BIN)/python -m pytest tests/container; fi
 
 test-browser: setup  ## tests that need a browser
@@ -76,6 +81,28 @@ test-browser: setup  ## tests that need a browser
 	elif ! command -v chromium >/dev/null && ! command -v google-chrome >/dev/null; then \
 		echo "test-browser: skipped, no chromium or google-chrome found"; \
 	else $(BIN)/python -m pytest tests/browser; fi
+
+images: setup  ## build our images and tag them as compiled pipelines ask: make images IMAGES=trainer
+	PYTHON=$(BIN)/python images/build.sh $(IMAGES)
+
+sbom:  ## what is in our images, as CycloneDX, from their locks
+	@test -x build/sbom/bin/cyclonedx-py || { $(PYTHON) -m venv build/sbom && \
+		build/sbom/bin/python -m pip install --quiet cyclonedx-bom==7.5.0; }
+	@for image in pipeline trainer responder; do cat images/$$image/*.lock > build/sbom/$$image.lock && \
+		build/sbom/bin/cyclonedx-py requirements --output-reproducible --output-format JSON \
+		--output-file build/sbom/$$image.json build/sbom/$$image.lock && echo build/sbom/$$image.json; done
+
+locks-of-images:  ## resolve images/*/*.in anew, within requirements.lock, with hashes
+	@test -x build/uv/bin/uv || { $(PYTHON) -m venv build/uv && \
+		build/uv/bin/python -m pip install --quiet --no-deps "$$(grep '^uv==' images/tools.in)"; }
+	build/uv/bin/uv $(HASHED) images/tools.in --output-file images/tools.lock
+	build/uv/bin/uv $(HASHED) --constraint requirements.lock --no-emit-package torch \
+		images/pipeline/requirements.in --output-file images/pipeline/requirements.lock
+	build/uv/bin/uv $(HASHED) --constraint requirements.lock --no-emit-package torch \
+		--config-file images/trainer/uv.toml images/trainer/requirements.in \
+		--output-file images/trainer/requirements.lock
+	build/uv/bin/uv $(HASHED) --no-deps images/trainer/deepspeed.in --output-file images/trainer/deepspeed.lock
+	build/uv/bin/uv $(HASHED) images/responder/requirements.in --output-file images/responder/requirements.lock
 
 lock:  ## resolve pyproject.toml anew into requirements.lock
 	rm -rf build/lock

@@ -1,9 +1,9 @@
 """Compiling the pipelines to files that change only when what they describe changes.
 
 Doors name their image as `spa-vl/<image>:<module>`. Here the module becomes the digest of its
-import closure and of the lock file: one image, several tags, and KFP's cache forgets exactly the
-stages that a change can affect. The files hold no commit and no date. Sizes of pods come from the
-target.
+import closure and of the image's locks: one image, several tags, and KFP's cache forgets exactly
+the stages that a change can affect. The files hold no commit and no date. Sizes of pods come from
+the target.
 """
 
 import difflib
@@ -67,8 +67,9 @@ def compiled(pipeline: Any, target: Target) -> list[Any]:
 def stage_image(reference: str, registry: str) -> str:
     """`spa-vl/trainer:components.dpo` becomes `<registry>/spa-vl/trainer:<stage digest>`."""
     name, module = reference.split(":")
-    lock = file_digest(PROJECT / "requirements.lock")
-    tag = hashlib.sha256(f"{code_digest(module)} {lock}".encode()).hexdigest()[:TAG_DIGITS]
+    locks = sorted((PROJECT / "images" / name.split("/")[-1]).glob("*.lock"))
+    parts = [code_digest(module), *map(file_digest, locks)]
+    tag = hashlib.sha256(" ".join(parts).encode()).hexdigest()[:TAG_DIGITS]
     return f"{registry}/{name}:{tag}" if registry else f"{name}:{tag}"
 
 

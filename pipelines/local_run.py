@@ -1,4 +1,4 @@
-"""Running the DAG on this machine: every task a subprocess, no cluster, no containers.
+"""Running the DAG on this machine: every task a subprocess, or a container; no cluster.
 
 The DAG is the compiled one; kfp.local walks it. What kfp and the steps print goes to the run's
 `log.txt`; the console shows the run's events.
@@ -20,7 +20,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from components.configuration import profile_label, resolve
+from components.configuration import portable_profile, profile_label, resolve
 from pipelines.display import LogFormat, shown
 from pipelines.preflight import check_name, inputs_digest
 from spavl.errors import (
@@ -40,6 +40,7 @@ SUMMARY = "summary.json"
 SETTINGS = "settings.json"
 FINISHED = "finished.json"
 FULL_BELOW_BYTES = 64 * 1024
+ON_THIS_MACHINE = ("SPAVL_PARENT", "MLFLOW_TRACKING_URI")
 
 
 @dataclass(frozen=True)
@@ -51,12 +52,14 @@ class RunRequest:
         overrides: `stage.key=value` each.
         images: Absolute folder of the user's pictures; empty for none.
         classes: Absolute path of the user's CSV of classes; empty for none.
+        runner: What tasks are: `subprocess` or `docker`.
     """
 
     profile: str
     overrides: tuple[str, ...]
     images: str = ""
     classes: str = ""
+    runner: str = "subprocess"
 
 
 class RunFailedError(SpavlError):
@@ -166,18 +169,49 @@ def _walk(request: RunRequest, folder: Path) -> None:
 
     from pipelines.spa_vl import spa_vl
 
-    local.init(
-        runner=local.SubprocessRunner(use_venv=False),
-        pipeline_root=str(folder / "kfp"),
-        workspace_root=str(folder / "kfp-workspace"),
-    )
-    spa_vl(
-        profile=request.profile,
-        overrides=list(request.overrides),
-        images=request.images,
-        images_digest=digest,
-        classes=request.classes,
-    )
+    with _runner(request, folder, spa_vl) as runner:
+        local.init(
+            runner=runner,
+            pipeline_root=str(folder / "kfp"),
+            workspace_root=str(folder / "kfp-workspace"),
+        )
+        spa_vl(
+            profile=_profile(request),
+            overrides=list(request.overrides),
+            images=request.images,
+            images_digest=digest,
+            classes=request.classes,
+        )
+    # kfp takes a container that is already gone for one that did well.
+    if (folder / "error.json").exists():
+        raise RuntimeError("a step failed")
+
+
+def _profile(request: RunRequest) -> str:
+    """In a container there is no file of the user's, only its text."""
+    return portable_profile(request.profile) if request.runner == "docker" else request.profile
+
+
+@contextlib.contextmanager
+def _runner(request: RunRequest, folder: Path, pipeline: Any) -> Iterator[Any]:
+    """What kfp runs tasks with, while the block lasts."""
+    from kfp import local
+
+    if request.runner == "subprocess":
+        yield local.SubprocessRunner(use_venv=False)
+        return
+    from pipelines.docker_runner import Folders, containers, name_images, require_images
+
+    name_images(pipeline)
+    require_images(pipeline)
+    work = Path(os.environ["SPAVL_WORK_ROOT"])
+    model = json.loads((folder / SETTINGS).read_text())["base_model"].get("path")
+    given = tuple(Path(path) for path in (request.images, request.classes, model) if path)
+    variables = _environment(folder, work.parent)
+    # Those two are the command line's business: it tracks the run, and holds a lock.
+    kept = {name: value for name, value in variables.items() if name not in ON_THIS_MACHINE}
+    with containers(Folders(folder, work, given), kept) as runner:
+        yield runner
 
 
 def _environment(folder: Path, out: Path) -> dict[str, str]:

@@ -9,6 +9,7 @@
 | `SPAVL_CACHE` | the user's cache folder, for what outlives a work root (trained pocket bases) |
 | `SPAVL_LOG` | `json`: steps print their events as lines of JSON, for pods |
 | `SPAVL_PARENT` | process id of the command line; steps die with it |
+| `SPAVL_PARENT_LOCK` | in containers, instead: the file that the command line keeps locked |
 """
 
 import os
@@ -59,5 +60,18 @@ def die_with_parent() -> None:
     def wait_and_die() -> None:
         select.select([descriptor], [], [])
         os.kill(os.getpid(), signal.SIGKILL)
+
+    threading.Thread(target=wait_and_die, name="die-with-parent", daemon=True).start()
+
+
+def _die_when_released(lock: str) -> None:
+    """End this process when nobody holds the lock any more; the kernel lets go of a dead one's."""
+    import fcntl
+
+    descriptor = os.open(lock, os.O_RDONLY)
+
+    def wait_and_die() -> None:
+        fcntl.flock(descriptor, fcntl.LOCK_SH)
+        os._exit(1)  # a container's first process takes no signal from itself
 
     threading.Thread(target=wait_and_die, name="die-with-parent", daemon=True).start()

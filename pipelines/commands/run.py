@@ -28,6 +28,13 @@ Exit codes: 0 done, promoted or not; 1 a fault of ours; 2 bad input or settings;
 130 Ctrl-C. See also: spavl config show, spavl doctor, docs/quickstart.md."""
 
 
+class RunnerChoice(StrEnum):
+    """What tasks run as."""
+
+    SUBPROCESS = "subprocess"
+    DOCKER = "docker"
+
+
 class LogChoice(StrEnum):
     """How a run is shown."""
 
@@ -81,6 +88,13 @@ def run(
             "it was asked for; finished work is kept.",
         ),
     ] = False,
+    runner: Annotated[
+        RunnerChoice,
+        typer.Option(
+            help="What tasks are: subprocess, in this Python; docker, containers of the images "
+            "that make images builds."
+        ),
+    ] = RunnerChoice.SUBPROCESS,
     log: Annotated[
         LogChoice,
         typer.Option(
@@ -100,7 +114,11 @@ def run(
 
     out = out.absolute()
     request = RunRequest(
-        absolute_profile(profile), tuple(set_ or ()), _absolute(images), _absolute(classes)
+        absolute_profile(profile),
+        tuple(set_ or ()),
+        _absolute(images),
+        _absolute(classes),
+        runner.value,
     )
     if resume:
         _require_unchanged(request)
@@ -124,7 +142,7 @@ def run(
 def _require_unchanged(request: "RunRequest") -> None:
     """A resumed run is the run that was started; other settings make another run."""
     given = [*request.overrides, request.images, request.classes]
-    if any(given) or request.profile != "pocket":
+    if any(given) or request.profile != "pocket" or request.runner != "subprocess":
         raise InputError(
             "a resumed run keeps what it was started with",
             "--resume",

@@ -1,0 +1,101 @@
+"""An engine of the tests' own, with our images built in it; Debian's docker.io, started by root.
+
+Where no image can be pulled, bases are made of this machine's Python. `SPAVL_ENGINE` names a folder
+that keeps the engine's data between sessions.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pipelines.image_tags import image_tags
+from tests.container.base_image import import_base
+from tests.container.engine import CLIENT, Engine, engine_or_reason
+
+ROOT = Path(__file__).resolve().parents[2]
+PYTHON_BASE, TORCH_BASE = "spa-vl-base:python", "spa-vl-base:torch"
+
+
+@pytest.fixture(scope="session")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    """An engine that answers; the session is skipped where none can."""
+    kept = os.environ.get("SPAVL_ENGINE")
+    place = Path(kept) if kept else tmp_path_factory.mktemp("engine")
+    started = engine_or_reason(place)
+    if isinstance(started, str):
+        pytest.skip(started)
+    yield started
+    started.stop()
+    if not kept:
+        shutil.rmtree(place, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def bases(engine: Engine) -> Engine:
+    """The engine with a base for each of our images."""
+    for tag, distributions in ((PYTHON_BASE, ()), (TORCH_BASE, ("torch",))):
+        if not engine.docker("images", "--quiet", tag):
+            import_base([CLIENT, "--host", engine.host], tag, distributions)
+    return engine
+
+
+@pytest.fixture(scope="session")
+def images(bases: Engine) -> Engine:
+    """The engine with `pipeline` and a trainer for CPUs, tagged by make images' own script."""
+    build(bases, "pipeline")
+    build(bases, "trainer")
+    return bases
+
+
+def build(engine: Engine, image: str, tree: Path = ROOT) -> str:
+    """Build and tag an image as `make images` does; what the build printed."""
+    base = TORCH_BASE if image == "trainer" else PYTHON_BASE
+    given = {"BASE_IMAGE": base, "CUDA_IMAGE": base, "CUDA_OPS": "0"}
+    names = given if image == "trainer" else ["BASE_IMAGE"]
+    arguments = [f"--build-arg {name}={given[name]}" for name in names]
+    configuration = engine.place / "pip.conf"
+    configuration.write_text(pip_configuration())
+    environment = {
+        **os.environ,
+        "DOCKER_HOST": engine.host,
+        "ENGINE": CLIENT,
+        "PYTHON": sys.executable,
+        "PYTHONPATH": str(tree),
+        "PIP_CONF": str(configuration),
+        "ARGUMENTS": " ".join(["--network=host --progress=plain", *arguments]),
+    }
+    start = time.monotonic()
+    done = subprocess.run(
+        ["images/build.sh", image],
+        cwd=tree,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=1500,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-6000:]
+    print(f"{image}: built in {time.monotonic() - start:.0f} s")
+    return done.stdout
+
+
+def pip_configuration() -> str:
+    """The machine's package index and certificates, as builds need them."""
+    lines = ["[global]"]
+    certificates = Path("/etc/ssl/certs/ca-certificates.crt")
+    if certificates.exists():  # the bases have the same file
+        lines.append(f"cert = {certificates}")
+    index = os.environ.get("PIP_INDEX_URL")
+    return "\n".join([*lines, *([f"index-url = {index}"] if index else []), ""])
+
+
+def stage_image_of(image: str) -> str:
+    """A reference under which a stage asks for the image."""
+    return image_tags()[image][0]

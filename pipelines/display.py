@@ -123,17 +123,22 @@ class LiveDisplay:
 
     def _bar(self, stage: str) -> "TaskID":
         if stage not in self._bars:
-            self._bars[stage] = self._progress.add_task(stage, total=None, unit="", metric="")
+            self._bars[stage] = self._progress.add_task(
+                stage, total=None, unit="", rate="", metric=""
+            )
         return self._bars[stage]
 
     def _move(self, event: dict[str, Any]) -> None:
+        bar = self._bar(event["stage"])
         self._progress.update(
-            self._bar(event["stage"]),
+            bar,
             completed=event["done"],
             total=event["total"],
             unit=event["unit"],
             metric=telling_metric(event["metrics"]),
         )
+        [speed] = [task.speed for task in self._progress.tasks if task.id == bar]
+        self._progress.update(bar, rate=f"{speed:.3g}/s" if speed else "")
 
     def _end(self, stage: str, line: str) -> None:
         if stage in self._bars:
@@ -150,6 +155,7 @@ def _progress(console: Any) -> "Progress":
         progress.BarColumn(bar_width=24),
         progress.MofNCompleteColumn(),
         progress.TextColumn("{task.fields[unit]}"),
+        progress.TextColumn("{task.fields[rate]}"),
         progress.TimeElapsedColumn(),
         progress.TimeRemainingColumn(compact=True),
         progress.TextColumn("[cyan]{task.fields[metric]}"),

@@ -48,6 +48,9 @@ def die_with_parent() -> None:
     A thread waits on the command line's process descriptor: the kernel's parent-death signal would
     only watch the shell in between. Does nothing where no command line waits for the step.
     """
+    if lock := os.environ.get("SPAVL_PARENT_LOCK"):
+        _die_when_released(lock)
+        return
     parent = os.environ.get("SPAVL_PARENT")
     if parent is None or not hasattr(os, "pidfd_open"):
         return

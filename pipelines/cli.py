@@ -63,5 +63,6 @@ def main() -> None:
 
 
 def _told(line: str, code: int) -> int:
-    print(f"spavl: {line}", file=sys.stderr)
+    # Not print: kfp.local puts its own in place, which indents, and leaves it there when it fails.
+    sys.stderr.write(f"spavl: {line}\n")
     return code

@@ -169,6 +169,7 @@ def _walk(request: RunRequest, folder: Path) -> None:
 
     from pipelines.spa_vl import spa_vl
 
+    _without_retries(spa_vl.pipeline_spec)
     with _runner(request, folder, spa_vl) as runner:
         local.init(
             runner=runner,
@@ -185,6 +186,17 @@ def _walk(request: RunRequest, folder: Path) -> None:
     # kfp takes a container that is already gone for one that did well.
     if (folder / "error.json").exists():
         raise RuntimeError("a step failed")
+
+
+def _without_retries(spec: Any) -> None:
+    """Take the retries out of a pipeline's specification.
+
+    They are for what befalls a pod. Here a step that failed would fail again, half a minute and a
+    minute later.
+    """
+    for component in (spec.root, *spec.components.values()):
+        for task in component.dag.tasks.values():
+            task.ClearField("retry_policy")
 
 
 def _profile(request: RunRequest) -> str:

@@ -131,7 +131,7 @@ def run(
     try:
         summary = run_pipeline(request, folder, out, log.value)
     except KeyboardInterrupt:
-        print("spavl: interrupted; go on with spavl run --resume", file=sys.stderr)
+        sys.stderr.write("spavl: interrupted; go on with spavl run --resume\n")
         raise typer.Exit(INTERRUPTED) from None
     if log == LogChoice.JSON:
         print(json.dumps(_finished(summary, folder)))

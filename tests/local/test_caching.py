@@ -1,5 +1,6 @@
 """Only what a change touches runs again, and two runs at once do not harm each other."""
 
+import json
 import shutil
 import sys
 from pathlib import Path
@@ -84,8 +85,8 @@ def test_one_more_picture_reruns_what_it_touches(
 
 def test_a_corrupt_shard_is_named_and_made_anew(with_photographs: Ended, photographs: Path) -> None:
     """Last of this file: it harms the work that the others reuse, and sees it mended."""
-    work = with_photographs.folder.parent / ".work" / "judging"
-    [shard] = work.glob("*/preferences/part-00000.parquet")
+    judging = json.loads((with_photographs.folder / "stages/judging.json").read_text())
+    shard = Path(judging["work"]) / "preferences/part-00000.parquet"
     content = bytearray(shard.read_bytes())
     content[len(content) // 2] ^= 0xFF
     shard.write_bytes(content)

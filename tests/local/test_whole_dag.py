@@ -1,6 +1,5 @@
 """The whole DAG under kfp.local: pictures become aligned models, and a run can be trusted."""
 
-import json
 import os
 import signal
 import sqlite3
@@ -105,13 +104,3 @@ def test_a_folder_that_is_not_there_ends_at_once_with_one_line(tmp_path: Path) -
     assert ended.output.strip() == (
         f"spavl: no such folder ({tmp_path / 'nothing'}): give a folder of pictures"
     )
-
-
-def test_a_folder_without_a_usable_picture_ends_with_one_line(tmp_path: Path) -> None:
-    (tmp_path / "pictures").mkdir()
-    (tmp_path / "pictures" / "notes.png").write_text("no picture")
-    ended = spavl_run(tmp_path, "unusable", f"--images={tmp_path / 'pictures'}")
-    assert ended.code == 2
-    assert len([line for line in ended.output.splitlines() if line.startswith("spavl:")]) == 1
-    told = json.loads((ended.folder / "error.json").read_text())
-    assert told["stage"] == "collection"

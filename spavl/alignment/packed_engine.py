@@ -3,6 +3,9 @@
 A batch of rows becomes few packed rows in which each token sees its ancestors only. The next
 token's logits are gathered at its parent, a reward at its row's last token, so rows that share a
 beginning share the computation and, in the backward pass, the gradient.
+
+Places are gathered by index_select: the gradient of indexing by a tensor is summed by threads in
+whatever order they come, so a place with three children would differ in its last bits by the run.
 """
 
 from collections.abc import Sequence
@@ -50,7 +53,7 @@ class PackedEngine:
             # Answers that begin alike share places; each place is scored once.
             scored, parents, found = _scored(batch, rows)
             hidden = model.model(**self._inputs(model, batch)).last_hidden_state.flatten(0, 1)
-            states.append(hidden[_tensor(parents, hidden)])
+            states.append(hidden.index_select(0, _tensor(parents, hidden)))
             wanted.append(batch.input_ids.ravel()[scored])
             index |= {number: count + places for number, places in found.items()}
             count += len(scored)
@@ -64,9 +67,9 @@ class PackedEngine:
         spread = _tensor(np.concatenate([index[number] for number in range(len(rows))]), values)
         empty = torch.zeros(mask.shape, device=model.device)
         return ResponseLogProbs(
-            values=empty.masked_scatter(mask, values[spread]),
+            values=empty.masked_scatter(mask, values.index_select(0, spread)),
             mask=mask,
-            entropy=empty.masked_scatter(mask, entropies[spread]),
+            entropy=empty.masked_scatter(mask, entropies.index_select(0, spread)),
         )
 
     def rewards(self, model: Any, rows: Sequence[Row]) -> torch.Tensor:
@@ -90,7 +93,8 @@ class PackedEngine:
             index |= {n: count + places[parts[n]] for n, places in batch.places.items()}
             count += batch.input_ids.size
         every = torch.cat(scores)
-        return every[_tensor(np.concatenate([index[n] for n in range(len(rows))]), every)]
+        wanted = np.concatenate([index[n] for n in range(len(rows))])
+        return every.index_select(0, _tensor(wanted, every))
 
     def _packed(self, model: Any, rows: Sequence[Row]) -> list[PackedBatch]:
         one_picture = attention_of(model) != "flex_attention"

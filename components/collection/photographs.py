@@ -30,7 +30,7 @@ def photographs(
     with Decoders(settings) as decoders:
         for relative, outcome in decoders.decoded(_contents(root, settings.max_bytes)):
             # Names need not be UTF-8 on disk, but records are.
-            name = os.fsencode(relative).decode("utf-8", "backslashreplace")
+            name = _readable(relative)
             if isinstance(outcome, Unusable):
                 yield SetAside(name, "collection", outcome.reason, outcome.detail)
             else:
@@ -81,8 +81,13 @@ def _inside(path: Path, root: Path) -> Path:
     """
     target = path.resolve(strict=True)
     if not target.is_relative_to(root):
-        raise Unusable("symlink to outside", f"to {os.fsencode(target)!r}"[:200])
+        raise Unusable("symlink to outside", f"to {_readable(target)}"[:200])
     return target
+
+
+def _readable(path: Path) -> str:
+    """A path as text, whatever bytes it is made of."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 def _unreadable(error: OSError | RuntimeError) -> Unusable:

@@ -41,10 +41,6 @@ class Clock:
         yield
         self.end(part)
 
-    def median(self, part: str, warm_up: int = 1) -> float:
-        """Median seconds of a part on the wall, without its first repetitions."""
-        return statistics.median(self._wall[part][warm_up:])
-
     def medians(self, warm_up: int = 1) -> tuple[dict[str, float], dict[str, float]]:
         """Median seconds of each part without its first repetitions: wall, CPU."""
         return _medians(self._wall, warm_up), _medians(self._cpu, warm_up)

@@ -61,14 +61,18 @@ def reward(
 @bench.command()
 def ppo(
     json_: Json = None,
-    repetitions: Repetitions = 3,
+    repetitions: Repetitions = 2,
     threads: Threads = 2,
+    lean: Annotated[
+        bool, typer.Option("--lean", help="Also against plain models with the head on answers.")
+    ] = False,
     memory: Annotated[
         bool, typer.Option(help="Measure memory too, in a fresh process a side.")
     ] = True,
 ) -> None:
     """PPO on the same LLaVA, 8 prompts x 4 rollouts, against four plain models."""
-    _tell(_benchmark("ppo", threads).run(None, repetitions, memory), json_)
+    sides = ("ours", "lora", "plain", *(("lean",) if lean else ()))
+    _tell(_benchmark("ppo", threads).run(None, repetitions, memory, sides), json_)
 
 
 def _benchmark(name: str, threads: int) -> Any:

@@ -32,6 +32,7 @@ from spavl.errors import (
     SpavlError,
 )
 from spavl.shards import write_json
+from spavl.storage import is_s3
 from spavl.tracking.address import default_uri
 from spavl.tracking.launch import tracked
 
@@ -214,6 +215,10 @@ def _runner(request: RunRequest, folder: Path, pipeline: Any) -> Iterator[Any]:
         return
     from pipelines.docker_runner import Folders, containers, name_images, require_images
 
+    if is_s3(os.environ["SPAVL_WORK_ROOT"]):
+        raise InputError(
+            "containers here work in a folder", "SPAVL_WORK_ROOT", "unset it, or give it a folder"
+        )
     name_images(pipeline)
     require_images(pipeline)
     work = Path(os.environ["SPAVL_WORK_ROOT"])

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spavl.digests import file_digest, folder_digest
+from spavl.environment import work_root
 from spavl.errors import InputError
 from spavl.settings.alignment import AlignmentSettings, require_one_process
+from spavl.storage import Bucket, is_s3, parts_of
 from spavl.tracking.address import check_named
 
 if TYPE_CHECKING:
@@ -44,7 +46,8 @@ def check_request(request: "RunRequest", out: Path) -> None:
         require_one_process(trainer, stage)
     check_writable(out)
     if "SPAVL_WORK_ROOT" in os.environ:
-        check_writable(Path(os.environ["SPAVL_WORK_ROOT"]))
+        check_writable(work_root())
+        check_bucket(os.environ["SPAVL_WORK_ROOT"])
     check_pictures(request, out, settings.collection)
     model = _model_folder(settings.base_model)
     check_space(out, MODEL_COPIES * _mib(model) if model else 0)
@@ -88,6 +91,17 @@ def check_writable(folder: Path) -> None:
         raise InputError(
             f"cannot write here: {reason}", str(folder), "name another folder with --out"
         ) from None
+
+
+def check_bucket(uri: str) -> None:
+    """Check that a place on S3 can be reached; other places are let through.
+
+    Raises:
+        InputError: If its bucket is missing or the credentials are wrong.
+        AwayError: If the server does not answer.
+    """
+    if is_s3(uri):
+        Bucket(parts_of(uri)[0]).require()
 
 
 def check_space(folder: Path, model_mib: int) -> None:
@@ -139,6 +153,7 @@ def check_pictures(request: "RunRequest", out: Path, collection: Mapping[str, An
     from spavl.settings.collection import CollectionSettings
 
     settings = CollectionSettings.parse(dict(collection), "collection")
+    check_bucket(settings.s3_prefix or "")
     if settings.addresses:
         next(read_addresses(Path(settings.addresses)), None)
     if request.classes and not request.images:

@@ -2,7 +2,10 @@
 
 | variable | meaning |
 |---|---|
-| `SPAVL_WORK_ROOT` | folder where stages work and keep finished work |
+| `SPAVL_WORK_ROOT` | folder where stages work and keep finished work, or `s3://bucket/prefix` |
+| `SPAVL_SCRATCH` | with work on S3: folder of this machine for copies; may be lost at any time |
+| `SPAVL_KEEP_SECONDS` | with work on S3: seconds between two copies of unfinished work, at least |
+| `SPAVL_LEASE_SECONDS` | with work on S3: silence after which a stage's writer counts as dead |
 | `SPAVL_RUN_FOLDER` | folder of this run: progress, errors, seconds, the report |
 | `SPAVL_RUNS` | in a cluster: folder of all runs; a run's own is named by its id below it |
 | `SPAVL_RUN_ID` | id of this run; on a cluster the pod's `pipeline/runid` label |
@@ -28,9 +31,30 @@ def cache_folder() -> Path:
 
 
 def work_root() -> Path:
-    """Where stages work; below the user's cache folder unless named."""
+    """Where stages work; below the user's cache folder unless named.
+
+    Where the work root is on S3, it is the folder of this machine that stands for it.
+    """
     named = os.environ.get("SPAVL_WORK_ROOT")
+    if named and named.startswith("s3://"):
+        return scratch_folder() / named.removeprefix("s3://")
     return Path(named) if named else cache_folder() / "work"
+
+
+def scratch_folder() -> Path:
+    """Where copies of what lies on S3 are kept: `s3://bucket/name` as `bucket/name` below it."""
+    named = os.environ.get("SPAVL_SCRATCH")
+    return Path(named).resolve() if named else (cache_folder() / "s3").resolve()
+
+
+def keep_seconds() -> float:
+    """Seconds between two times that unfinished work is brought to S3, at least."""
+    return float(os.environ.get("SPAVL_KEEP_SECONDS") or 10.0)
+
+
+def lease_seconds() -> float:
+    """Seconds of silence after which a stage's writer on S3 counts as dead."""
+    return float(os.environ.get("SPAVL_LEASE_SECONDS") or 60.0)
 
 
 def run_folder() -> Path | None:

@@ -55,3 +55,9 @@ class TerminatedError(SpavlError):
     """The process was told to end and kept what it had done; running again goes on from there."""
 
     exit_code = TRY_AGAIN
+
+
+class AwayError(SpavlError):
+    """A service does not answer for now; what was done is kept and trying again goes on."""
+
+    exit_code = TRY_AGAIN

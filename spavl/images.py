@@ -4,12 +4,12 @@ import io
 from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spavl.errors import InputError
 from spavl.records import Image
 from spavl.shards import read_manifest, read_rows, verify_shard
+from spavl.storage import local_copy
 
 if TYPE_CHECKING:
     import PIL.Image
@@ -41,14 +41,14 @@ class ImageStore:
     `CACHE_BYTES`, so small stores live in memory and large ones stay bounded.
 
     Args:
-        uri: Folder of the data set; a `file://` prefix is allowed.
+        uri: The data set's folder or address; see `spavl.storage.local_copy`.
 
     Raises:
         InputError: If there is no finished image store.
     """
 
     def __init__(self, uri: str) -> None:
-        self.folder = Path(uri.removeprefix("file://"))
+        self.folder = local_copy(uri)
         self.manifest = read_manifest(self.folder)
         self._places = self._index()
         self._groups: OrderedDict[tuple[str, int], dict[str, bytes]] = OrderedDict()

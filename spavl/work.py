@@ -4,6 +4,7 @@
 One writer at a time holds its lock. `commit.json` is written last: with it, the work is finished
 and any later run with the same digest takes it as it is; without it, the next run goes on from the
 journal or checkpoint it finds. Kubeflow's output artifacts are published from there at the end.
+Where the work root is on S3, the folder is this machine's copy of the work there (`spavl.storage`).
 """
 
 import errno
@@ -13,7 +14,7 @@ import shutil
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -24,6 +25,7 @@ from spavl.environment import die_with_parent, run_folder, work_root
 from spavl.errors import BAD_INPUT, FAULT_OF_OURS, BusyError, CorruptShardError, SpavlError
 from spavl.events import tell
 from spavl.shards import DatasetWriter, write_json
+from spavl.storage import Twin, local_copy, uri_of
 from spavl.tracking.launch import followed
 
 COMMIT = "commit.json"
@@ -85,9 +87,10 @@ class Work:
         seconds: Seconds spent on named things apart from the work, e.g. `imports`.
     """
 
-    def __init__(self, stage: Stage, folder: Path) -> None:
+    def __init__(self, stage: Stage, folder: Path, twin: Twin | None = None) -> None:
         self.stage = stage
         self.folder = folder
+        self._twin = twin
         self.seconds: dict[str, float] = {}
         self._last_progress = 0.0
 
@@ -110,7 +113,9 @@ class Work:
             stream.write(line + "\n")
 
     def progress(self, done: int, total: int, unit: str, **metrics: float) -> None:
-        """Say how far the stage is, at most every few seconds."""
+        """Say how far the stage is, at most every few seconds; unfinished work goes to S3 then."""
+        if self._twin is not None and (trouble := self._twin.keep_now_and_then()):
+            self.note(f"going on, and kept here for now: {trouble}")
         now = time.monotonic()
         if done < total and now - self._last_progress < SECONDS_BETWEEN_PROGRESS:
             return
@@ -158,18 +163,18 @@ def run_stage(
             folder = work_root() / stage.name / stage.digest[:32]
             commit = _locked_commit(stage, folder, body)
             for name, target in (publish or {}).items():
-                publish_path(folder / name, Path(target))
+                publish_path(local_copy(uri_of(folder / name)), Path(target))
             return dict(commit["result"])
         except Exception as error:
+            report_error(stage.name, error)
             if isinstance(error, CorruptShardError):
                 _withdraw(error.path)
-            report_error(stage.name, error)
             raise
 
 
-def stage_folder(stage: Stage) -> Path:
-    """Where a stage's finished work lies; for outputs passed on by URI."""
-    return work_root() / stage.name / stage.digest[:32]
+def stage_uri(stage: Stage) -> str:
+    """Where a stage's finished work lies, for other machines too; for outputs passed on by URI."""
+    return uri_of(work_root() / stage.name / stage.digest[:32])
 
 
 def publish_path(source: Path, target: Path) -> None:
@@ -215,10 +220,20 @@ def _withdraw(path: Path) -> None:
     A published file is the same file as the work's own, by hard link; where it is a copy, the work
     is sound and publishes it again.
     """
-    for commit in work_root().glob(f"*/*/{COMMIT}"):
-        twins = commit.parent.rglob(path.name) if path.exists() else iter(())
-        if path.is_relative_to(commit.parent) or any(twin.samefile(path) for twin in twins):
-            commit.unlink()
+    for folder in _works_with(path):
+        Twin(folder, COMMIT).withdraw(path)
+        (folder / COMMIT).unlink(missing_ok=True)
+
+
+def _works_with(path: Path) -> Iterator[Path]:
+    """Folders of works that a file lies in, by its own name or by another."""
+    if path.is_relative_to(work_root()):
+        stage, digest, *_ = path.relative_to(work_root()).parts
+        yield work_root() / stage / digest
+    elif path.exists():
+        for commit in work_root().glob(f"*/*/{COMMIT}"):
+            if any(twin.samefile(path) for twin in commit.parent.rglob(path.name)):
+                yield commit.parent
 
 
 def _locked_commit(
@@ -227,10 +242,13 @@ def _locked_commit(
     from filelock import FileLock, Timeout
 
     folder.mkdir(parents=True, exist_ok=True)
+    twin = Twin(folder, COMMIT)
     try:
-        with FileLock(folder.with_name(folder.name + ".lock"), timeout=LOCK_PATIENCE_SECONDS):
-            reused = (folder / COMMIT).exists()
-            commit = _read_commit(stage, folder) if reused else _do(stage, folder, body)
+        with (
+            FileLock(folder.with_name(folder.name + ".lock"), timeout=LOCK_PATIENCE_SECONDS),
+            twin.held(LOCK_PATIENCE_SECONDS) as reused,
+        ):
+            commit = _read_commit(stage, folder) if reused else _do(stage, folder, body, twin)
     except Timeout:
         raise BusyError(
             f"another process works on {stage.name} ({folder}): try again when it has ended"
@@ -239,12 +257,19 @@ def _locked_commit(
     return commit
 
 
-def _do(stage: Stage, folder: Path, body: Callable[[Work], Mapping[str, Any]]) -> dict[str, Any]:
-    work = Work(stage, folder)
+def _do(
+    stage: Stage, folder: Path, body: Callable[[Work], Mapping[str, Any]], twin: Twin
+) -> dict[str, Any]:
+    work = Work(stage, folder, twin)
     start = time.monotonic()
     told = {"settings": dict(stage.settings), "inputs": dict(stage.inputs)}
     tell(stage.name, "started", work=str(folder), process=os.getpid(), **told)
-    result = dict(body(work))
+    try:
+        result = dict(body(work))
+    except Exception:
+        with suppress(SpavlError):
+            twin.keep()  # whatever ended the work, what was done can be gone on from elsewhere
+        raise
     imports = work.seconds.get("imports", 0.0)
     commit = {
         "stage": stage.name,
@@ -256,6 +281,7 @@ def _do(stage: Stage, folder: Path, body: Callable[[Work], Mapping[str, Any]]) -
         "imports": round(imports, 3),
     }
     write_json(folder / COMMIT, commit)
+    twin.finish()
     shutil.rmtree(folder / "checkpoint", ignore_errors=True)
     return commit
 

@@ -12,7 +12,8 @@ from typing import Any
 
 from spavl.environment import cache_folder
 from spavl.settings.pocket_base import PocketBaseSettings
-from spavl.work import Stage, Work, run_stage, stage_folder
+from spavl.storage import local_copy
+from spavl.work import Stage, Work, run_stage, stage_uri
 
 TRAINING = "spavl.pocket.training"
 
@@ -27,7 +28,7 @@ def prepared_pocket_base(settings: PocketBaseSettings) -> Path:
     kept = cache_folder() / "base_models" / f"pocket-{stage.digest[:16]}"
     if not kept.exists():
         run_stage(stage, lambda work: _train(work, settings))
-        commit_folder(stage_folder(stage) / "model", kept)
+        commit_folder(local_copy(f"{stage_uri(stage)}/model"), kept)
     return kept
 
 

@@ -7,9 +7,11 @@ from typing import Any, NamedTuple
 from components.base_model.folders import check_model_folder
 from components.base_model.pocket_cache import prepared_pocket_base
 from spavl.digests import folder_digest
+from spavl.environment import work_root
 from spavl.errors import InputError
 from spavl.settings.base_model import BaseModelSettings
-from spavl.work import Stage, report_error, run_stage
+from spavl.storage import is_s3, keep, local_copy, uri_of
+from spavl.work import Stage, publish_path, report_error, run_stage
 
 
 class BaseModelHandle(NamedTuple):
@@ -31,7 +33,7 @@ def prepare(settings: Mapping[str, Any]) -> BaseModelHandle:
     try:
         parsed = BaseModelSettings.parse(dict(settings), "base_model")
         folder = _folder(parsed)
-        handle = BaseModelHandle(str(folder), folder_digest(folder))
+        handle = BaseModelHandle(uri_of(folder), folder_digest(folder))
     except Exception as error:
         report_error("base_model", error)  # a folder is checked outside of any stage's work
         raise
@@ -45,7 +47,16 @@ def _folder(settings: BaseModelSettings) -> Path:
     if settings.source == "path":
         return given_folder(settings)
     shared = {"seed": settings.seed, "threads": settings.threads}
-    return prepared_pocket_base(settings.pocket.model_copy(update=shared))
+    kept = prepared_pocket_base(settings.pocket.model_copy(update=shared))
+    return _shared(kept) if is_s3(uri_of(work_root())) else kept
+
+
+def _shared(kept: Path) -> Path:
+    """A trained base where other machines find it: the cache folder is this one's."""
+    place = work_root() / "base_models" / kept.name
+    publish_path(kept, place)
+    keep(place)
+    return place
 
 
 def given_folder(settings: BaseModelSettings) -> Path:
@@ -56,6 +67,6 @@ def given_folder(settings: BaseModelSettings) -> Path:
     """
     if not settings.path:
         raise InputError("no folder", "base_model.path", "name the folder of the model")
-    folder = Path(settings.path.removeprefix("file://")).expanduser().resolve()
+    folder = local_copy(settings.path).expanduser().resolve()
     check_model_folder(folder)
     return folder

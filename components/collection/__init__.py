@@ -1,4 +1,4 @@
-"""Collection: pictures of the pocket world, a folder and a table of addresses, in one image store.
+"""Collection: pictures of the pocket world, a folder, addresses and S3, in one image store.
 
 Comes in: settings, a folder of photographs and its digest, a CSV of their classes (all three may be
 empty). Goes out: the URI and digest of an image store (`spavl.images`), whose sub-folder

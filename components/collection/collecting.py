@@ -9,14 +9,16 @@ from typing import Any, NamedTuple, get_args
 from components.collection.classes import read_classes
 from components.collection.closeness import Closeness
 from components.collection.filling import Filled, fill_store
+from components.collection.objects import listed, object_photographs
 from components.collection.photographs import Candidate, count_files, photographs
 from components.collection.pocket_pictures import pocket_pictures
 from spavl.digests import file_digest
 from spavl.errors import InputError
 from spavl.records import Truth
 from spavl.settings.collection import CollectionSettings
-from spavl.shards import read_manifest
-from spavl.work import Stage, Work, report_error, run_stage, stage_folder
+from spavl.shards import MANIFEST, read_manifest
+from spavl.storage import local_copy
+from spavl.work import Stage, Work, report_error, run_stage, stage_uri
 
 FETCHED = "fetched"
 
@@ -36,11 +38,13 @@ class _Sources:
         images: Folder of photographs.
         classes: CSV of their classes.
         addresses: Table of pictures to fetch.
+        objects: Prefix of pictures on S3.
     """
 
     images: Path | None
     classes: Path | None
     addresses: Path | None
+    objects: str | None
 
 
 def collect(
@@ -68,18 +72,20 @@ def _collect(
     settings: Mapping[str, Any], images: str, images_digest: str, classes: str
 ) -> Collected:
     parsed = CollectionSettings.parse(dict(settings), "collection")
-    sources = _sources(images, classes, parsed.addresses)
+    sources = _sources(images, classes, parsed)
     inputs = {"images": images_digest} if sources.images else {}
     for name, table in (("classes", sources.classes), ("addresses", sources.addresses)):
         if table:
             inputs[name] = file_digest(table)
+    if sources.objects:
+        inputs["objects"] = listed(sources.objects).digest
     stage = Stage("collection", __name__, parsed.model_dump(mode="json"), inputs)
     run_stage(stage, lambda work: _fill_store(work, parsed, sources))
-    store = stage_folder(stage) / "images"
-    return Collected(str(store), read_manifest(store).digest)
+    store = f"{stage_uri(stage)}/images"
+    return Collected(store, read_manifest(local_copy(f"{store}/{MANIFEST}").parent).digest)
 
 
-def _sources(images: str, classes: str, addresses: str | None) -> _Sources:
+def _sources(images: str, classes: str, settings: CollectionSettings) -> _Sources:
     folder = Path(images.removeprefix("file://")) if images else None
     table = Path(classes.removeprefix("file://")) if classes else None
     if folder is not None and not folder.is_dir():
@@ -88,10 +94,11 @@ def _sources(images: str, classes: str, addresses: str | None) -> _Sources:
         raise InputError("no such file", str(table), "give a CSV file to --classes")
     if table is not None and folder is None:
         raise InputError("classes without pictures", str(table), "give --images as well")
-    listed = Path(addresses.removeprefix("file://")) if addresses else None
-    if listed is not None and not listed.is_file():
-        raise InputError("no such file", str(listed), "correct collection.addresses")
-    return _Sources(folder, table, listed)
+    addresses = settings.addresses
+    rows = Path(addresses.removeprefix("file://")) if addresses else None
+    if rows is not None and not rows.is_file():
+        raise InputError("no such file", str(rows), "correct collection.addresses")
+    return _Sources(folder, table, rows, settings.s3_prefix)
 
 
 def _fill_store(work: Work, settings: CollectionSettings, sources: _Sources) -> dict[str, Any]:
@@ -114,6 +121,8 @@ def _candidates(settings: CollectionSettings, sources: _Sources, work: Work) -> 
         yield from _photographs(sources.images, sources.classes, settings, work)
     if sources.addresses is not None:
         yield from _fetched(sources.addresses, settings, work)
+    if sources.objects is not None:
+        yield from _on_s3(sources.objects, settings, work)
 
 
 def _photographs(
@@ -140,8 +149,16 @@ def _fetched(table: Path, settings: CollectionSettings, work: Work) -> Iterator[
         work.progress(done, total, "files")
 
 
+def _on_s3(uri: str, settings: CollectionSettings, work: Work) -> Iterator[Candidate]:
+    total = listed(uri).count
+    for done, candidate in enumerate(object_photographs(uri, settings), start=1):
+        yield candidate
+        work.progress(done, total, "objects")
+
+
 def _require_pictures(filled: Filled, sources: _Sources) -> None:
-    given = [str(each) for each in (sources.images, sources.addresses) if each is not None]
+    places = (sources.images, sources.addresses, sources.objects)
+    given = [str(each) for each in places if each is not None]
     if given and not filled.photographs:
         asides = (each for each in sorted(filled.counts.items()) if ": " in each[0])
         reasons = ", ".join(f"{n} {name}" for name, n in asides)

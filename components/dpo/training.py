@@ -27,6 +27,7 @@ from spavl.models.load import Precision, load_policy
 from spavl.models.pictures import Pictures
 from spavl.seeds import seed_everything
 from spavl.settings.dpo import DpoSettings
+from spavl.storage import local_copy
 from spavl.work import Work
 
 ADAPTER = "policy"
@@ -49,7 +50,7 @@ def train_policy(
     """
     seed_everything(settings.seed, settings.threads)
     policy, processor = load_policy(
-        base.removeprefix("file://"), precision=Precision(settings.dtype, settings.device)
+        local_copy(base), precision=Precision(settings.dtype, settings.device)
     )
     adapters = adapted(policy, settings, ADAPTER)
     prepare_for_training(policy, settings)

@@ -7,7 +7,6 @@ it says most likely. HelpEval, naming and photographs are greedy. No system prom
 
 from collections.abc import Iterable, Iterator
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 from spavl.chat import ChatModel, ChatRequest, Journal, JournaledChat, Message, Sampling
@@ -16,6 +15,7 @@ from spavl.records import EvalAnswer, EvalItem, record_id
 from spavl.seeds import derive_seed
 from spavl.settings.evaluation import AnsweringSettings, EvaluationSettings
 from spavl.shards import read_manifest, read_records
+from spavl.storage import local_copy
 from spavl.work import Reference, Stage, Work, run_stage
 
 SAMPLED = ("harm_eval", "over_refusal")
@@ -56,7 +56,7 @@ def answer_items(
     work: Work, chat: ChatModel, name: str, benchmarks: str, settings: EvaluationSettings
 ) -> dict[str, Any]:
     """Lets a chat model answer all items into `answers/` of the work folder."""
-    folder = Path(benchmarks)
+    folder = local_copy(benchmarks)
     store = ImageStore(str(folder / "images"))
     total = read_manifest(folder / "items").rows
     items = read_records(folder / "items", EvalItem)

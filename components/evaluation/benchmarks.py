@@ -20,7 +20,7 @@ from spavl.pocket.texts import questions
 from spavl.records import QUESTION_KINDS, EvalItem, Image, QuestionKind, record_id
 from spavl.settings.evaluation import BenchmarkSettings, EvaluationSettings
 from spavl.shards import read_manifest
-from spavl.work import Reference, Stage, Work, run_stage, stage_folder
+from spavl.work import Reference, Stage, Work, run_stage, stage_uri
 
 
 class Benchmarks(NamedTuple):
@@ -45,7 +45,7 @@ def prepare(settings: dict[str, Any], images: Reference) -> Benchmarks:
         {"images": images.digest},
     )
     result = run_stage(stage, lambda work: _body(work, checked.benchmarks, checked.seed, images))
-    return Benchmarks(str(stage_folder(stage)), result["digest"])
+    return Benchmarks(stage_uri(stage), result["digest"])
 
 
 def _body(work: Work, settings: BenchmarkSettings, seed: int, images: Reference) -> dict[str, Any]:

@@ -7,7 +7,6 @@ items); answers are read as a stream.
 """
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from components.evaluation.figures import Scored, all_figures
@@ -16,6 +15,7 @@ from spavl.errors import InputError
 from spavl.records import EvalAnswer, EvalItem, EvalVerdict
 from spavl.settings.evaluation import EvaluationSettings
 from spavl.shards import read_manifest, read_records, write_json
+from spavl.storage import local_copy
 from spavl.work import Reference, Stage, Work, run_stage
 
 
@@ -45,7 +45,7 @@ def score(settings: dict[str, Any], answers: list[str], benchmarks: Reference, o
 def _body(
     work: Work, settings: EvaluationSettings, answers: list[str], benchmarks: Reference
 ) -> dict[str, Any]:
-    rows = read_records(Path(benchmarks.uri) / "items", EvalItem)
+    rows = read_records(local_copy(f"{benchmarks.uri}/items"), EvalItem)
     items = {item.item_id: item for item in rows}
     base_help = {
         answer.item_id: answer.text

@@ -10,6 +10,7 @@ from spavl.digests import folder_digest
 from spavl.models.saving import MODEL_FILE, saved_digest
 from spavl.settings.ppo import PpoSettings
 from spavl.shards import read_manifest
+from spavl.storage import local_copy
 from spavl.work import Reference, Stage, Work, run_stage
 
 
@@ -49,9 +50,7 @@ def train(
         with work.timed("imports"):
             from components.ppo.players import ModelPlaces
             from components.ppo.training import Places, train_policy
-        models = ModelPlaces(
-            images.uri, base.uri.removeprefix("file://"), reward_model, base.digest
-        )
+        models = ModelPlaces(images.uri, str(local_copy(base.uri)), reward_model, base.digest)
         return train_policy(work, chosen, Places(train, models))
 
     stage = Stage("ppo", "components.ppo", chosen.model_dump(mode="json"), inputs)

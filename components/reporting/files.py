@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from spavl.errors import InputError
+from spavl.storage import local_copy
 
 
 def read_json(path: str | Path, name: str) -> dict[str, Any]:
@@ -33,8 +34,8 @@ def read_curves(folder: str | Path) -> list[dict[str, float]]:
 
 
 def local_path(uri: str | Path) -> Path:
-    """A path from a path or a `file://` URI."""
-    return Path(str(uri).removeprefix("file://"))
+    """A path of this machine from a path or an address."""
+    return local_copy(str(uri))
 
 
 def write_text(path: Path, text: str) -> None:

@@ -11,6 +11,7 @@ from spavl.environment import run_folder, work_root
 from spavl.errors import InputError
 from spavl.settings.reporting import ReportingSettings
 from spavl.shards import write_json
+from spavl.storage import keep, uri_of
 from spavl.tracking.launch import followed
 from spavl.work import publish_path, report_error
 
@@ -78,14 +79,16 @@ def _publish(
     publish_path(model, folder)
     write_text(folder / CARD, model_card(facts))
     write_json(folder / "decision.json", verdict)
+    keep(folder)
     champion = {
         "name": facts["name"],
         "model": facts["method"],
         "digest": facts["digest"],
-        "folder": str(folder),
+        "folder": uri_of(folder),
         "figures": facts["figures"][facts["method"]],
     }
     write_json(folder.parent / POINTER, champion)
+    keep(folder.parent / POINTER)
     publish_path(folder, output)
     _tell_run(champion)
     return champion

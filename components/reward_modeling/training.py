@@ -26,6 +26,7 @@ from spavl.models.load import Precision, load_reward_model
 from spavl.models.pictures import Pictures
 from spavl.seeds import derive_seed, seed_everything
 from spavl.settings.reward_modeling import RewardModelingSettings
+from spavl.storage import local_copy
 from spavl.work import Work
 
 ADAPTER = "reward"
@@ -54,7 +55,7 @@ def train_reward_model(
     # The head is drawn at random: its seed is apart from everything else's.
     seed_everything(derive_seed(settings.seed, "reward head"), settings.threads)
     model, processor = load_reward_model(
-        base.removeprefix("file://"), precision=Precision(settings.dtype, settings.device)
+        local_copy(base), precision=Precision(settings.dtype, settings.device)
     )
     adapters = adapted(model, settings, ADAPTER)
     model.score.requires_grad_(True)

@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from pipelines.doctor.checks import BrokenError, Check, NotThereError, output_of
-from spavl.environment import cache_folder
+from spavl.environment import cache_folder, work_root
 
 GIB = 2**30
 PYTHON = (3, 11)
@@ -24,7 +24,7 @@ TORCH_SECONDS = 60.0
 
 def machine_checks() -> list[Check]:
     """Checks of the machine itself."""
-    work = Path(os.environ.get("SPAVL_WORK_ROOT", "runs/.work"))
+    work = work_root() if "SPAVL_WORK_ROOT" in os.environ else Path("runs/.work")
     return [
         Check("python", _python, "install Python 3.11 and run make setup", required=True),
         Check("libraries", _libraries, "run make setup", required=True),

@@ -92,8 +92,9 @@ class Checkpoints:
         Raises:
             InputError: If a checkpoint holds numbers that are none, or does not fit the model.
         """
-        places = sorted(self._work.checkpoint.glob("step-*"))
-        step = self._load(places[-1]) if places else 0
+        # A folder without its numbers is one that S3 did not come to hold whole.
+        places = sorted(self._work.checkpoint.glob(f"step-*/{NUMBERS_FILE}"))
+        step = self._load(places[-1].parent) if places else 0
         _cut_curves(self._work.folder / "curves.jsonl", step)
         return step
 
@@ -147,4 +148,6 @@ def _cut_curves(curves: Path, step: int) -> None:
         return
     lines = (line for line in curves.read_text().splitlines(keepends=True) if line.endswith("\n"))
     kept = [line for line in lines if json.loads(line)["step"] <= step]
-    curves.write_text("".join(kept))
+    unfinished = curves.with_suffix(".unfinished")
+    unfinished.write_text("".join(kept))
+    unfinished.rename(curves)

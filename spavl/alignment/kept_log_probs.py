@@ -16,6 +16,7 @@ import torch
 from spavl.alignment.rows import Row
 from spavl.digests import json_digest
 from spavl.environment import work_root
+from spavl.storage import keep, refreshed
 
 FOLDER = "reference-log-probs"
 ROWS_PER_FILE = 4096  # what an interruption can lose
@@ -33,7 +34,7 @@ class KeptLogProbs:
     def __init__(self, weights: str, dtype: str, pixels: Mapping[str, Any]) -> None:
         identity = json_digest({"weights": weights, "dtype": dtype, "pixels": dict(pixels)})
         self._folder = work_root() / FOLDER / identity[:32]
-        self._kept = _read(self._folder)
+        self._kept = _read(refreshed(self._folder))
         self._fresh: dict[bytes, float] = {}
 
     def __contains__(self, row: Row) -> bool:
@@ -68,6 +69,7 @@ class KeptLogProbs:
         unfinished = place.with_suffix(".unfinished")
         unfinished.write_bytes(content)
         unfinished.rename(place)
+        keep(place)
         self._fresh = {}
 
 

@@ -11,6 +11,7 @@ from spavl.models.generation import generate
 from spavl.models.load import load_policy
 from spavl.models.prompts import chat_text
 from spavl.seeds import derive_seed
+from spavl.storage import local_copy
 
 if TYPE_CHECKING:
     import PIL.Image
@@ -23,13 +24,13 @@ class TransformersChat:
     same requests give the same answers however often the work was interrupted between.
 
     Args:
-        folder: The model in Hugging Face layout, with its processor.
+        folder: Folder or address of the model in Hugging Face layout, with its processor.
         batch_size: Requests answered at once.
         threads: Torch threads; None leaves them as they are.
     """
 
     def __init__(self, folder: str, batch_size: int = 32, threads: int | None = None) -> None:
-        self._folder = folder.removeprefix("file://")
+        self._folder = str(local_copy(folder))
         self._batch_size = batch_size
         self._model, self._processor = load_policy(self._folder, threads)
 

@@ -95,4 +95,10 @@ class CollectionSettings(StageSettings):
         description="Table of pictures to fetch: CSV, JSON lines or Parquet with the columns url "
         "(or URL) and, where there are captions, caption or text.",
     )
+    s3_prefix: str | None = Field(
+        default=None,
+        pattern="^s3://",
+        description="Pictures on S3: s3://bucket/prefix; every object below it is read as a file "
+        "of --images is.",
+    )
     fetch: FetchSettings = Field(default_factory=FetchSettings, description="Manners and bounds.")

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from spavl.storage import local_copy
 from spavl.tracking.hostile import TAG_CHARACTERS, text
 from spavl.tracking.run_content import figure_tags
 
@@ -47,7 +48,7 @@ def register(client: Any, run: str, champion: Mapping[str, Any]) -> str:
 
 def files_of(champion: Mapping[str, Any]) -> dict[str, Path]:
     """The whole model's folder, as artifacts."""
-    folder = Path(champion["folder"])
+    folder = local_copy(champion["folder"])
     return {
         f"{ARTIFACT}/{file.relative_to(folder).as_posix()}": file
         for file in sorted(folder.rglob("*"))

@@ -3,6 +3,7 @@
 import contextlib
 import http.server
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -14,7 +15,10 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+from minio import Minio
+
 SECONDS_TO_START = 150.0
+KEYS = {"AWS_ACCESS_KEY_ID": "test-access", "AWS_SECRET_ACCESS_KEY": "test-secret-of-nothing"}
 
 
 def free_port() -> int:
@@ -63,6 +67,74 @@ class MlflowServer:
                 return
             time.sleep(0.1)
         raise TimeoutError((self.folder / "server.log").read_text()[-2000:])
+
+
+class S3Server:
+    """A real S3 server over a folder that can be killed and started again."""
+
+    bucket = "spa-vl"
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.port = free_port()
+        self.uri = f"http://127.0.0.1:{self.port}"
+        self.environment = {
+            **KEYS,
+            "AWS_ENDPOINT_URL": self.uri,
+            "AWS_DEFAULT_REGION": "us-east-1",
+        }
+        self.client = Minio(
+            endpoint=f"127.0.0.1:{self.port}",
+            access_key=KEYS["AWS_ACCESS_KEY_ID"],
+            secret_key=KEYS["AWS_SECRET_ACCESS_KEY"],
+            region="us-east-1",
+            secure=False,
+        )
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it if it does not run, and wait until it answers."""
+        if self._process is not None:
+            return
+        command = [
+            Path(sys.executable).with_name("nanio"), "serve", "--host=127.0.0.1",
+            f"--port={self.port}", f"--data-dir={self.folder / 'data'}",
+        ]  # fmt: skip
+        keys = {
+            "NANIO_ACCESS_KEY": KEYS["AWS_ACCESS_KEY_ID"],
+            "NANIO_SECRET_KEY": KEYS["AWS_SECRET_ACCESS_KEY"],
+        }
+        with (self.folder / "server.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                command, env=os.environ | keys, stdout=log, stderr=log, start_new_session=True
+            )
+        deadline = time.monotonic() + SECONDS_TO_START
+        while time.monotonic() < deadline and self._process.poll() is None:
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
+                    return
+            time.sleep(0.05)
+        raise TimeoutError((self.folder / "server.log").read_text()[-2000:])
+
+    def empty(self) -> None:
+        """Make the bucket anew."""
+        self.lose()
+        self.client.make_bucket(self.bucket)
+
+    def lose(self) -> None:
+        """Let the bucket vanish with all that is in it."""
+        shutil.rmtree(self.folder / "data" / self.bucket, ignore_errors=True)
+
+    def names(self) -> set[str]:
+        """Names of all objects."""
+        return {each.object_name for each in self.client.list_objects(self.bucket, recursive=True)}
+
+    def kill(self) -> None:
+        """kill -9."""
+        if self._process is not None:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+            self._process = None
 
 
 @contextlib.contextmanager

@@ -14,7 +14,7 @@ from pipelines.cli import app
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-ERRORS = {"InputError", "CorruptShardError", "BusyError", "RunFailedError"}
+ERRORS = {"InputError", "CorruptShardError", "BusyError", "AwayError", "RunFailedError"}
 
 
 def literal(node: ast.expr) -> str | None:

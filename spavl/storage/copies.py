@@ -1,0 +1,130 @@
+"""A folder here and its twin on S3, file by file.
+
+Two files are the same where size and time agree, as rsync judges: after a transfer the file here
+gets the time that the server wrote the object. So no list of what was transferred is kept.
+"""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
+
+from spavl.environment import scratch_folder
+from spavl.errors import InputError
+from spavl.storage.bucket import SCHEME, Bucket, Stored, is_s3, parts_of
+
+NOT_SENT = (".tmp", ".unfinished", ".writer")
+"""Endings of what is still written, and of what concerns this machine alone."""
+
+
+def local_copy(uri: str) -> Path:
+    """A file or folder of this machine with what lies at an address.
+
+    Args:
+        uri: A path, which is given back as it is, a `file://` address, or an `s3://` address: that
+            is fetched into the scratch folder, but for what is there already.
+
+    Raises:
+        InputError: If the address is wrong or nothing lies there.
+        CorruptShardError: If something there does not match its checksum.
+        AwayError: If S3 does not answer.
+    """
+    if not is_s3(uri):
+        return Path(uri.removeprefix("file://"))
+    bucket_name, name = parts_of(uri)
+    bucket = Bucket(bucket_name)
+    stored = list(bucket.listed(name))
+    if not stored:
+        raise InputError("nothing lies there", uri, "correct the address")
+    fetch(bucket, stored)
+    return _place(bucket, name)
+
+
+def refreshed(folder: Path) -> Path:
+    """The same folder, with what other machines have added on S3; it may be missing."""
+    uri = uri_of(folder)
+    if is_s3(uri):
+        bucket_name, name = parts_of(uri)
+        bucket = Bucket(bucket_name)
+        fetch(bucket, bucket.listed(name))
+    return folder
+
+
+def uri_of(path: Path) -> str:
+    """How another machine finds a path of this one: on S3 where the path stands for that."""
+    scratch = scratch_folder()
+    if path.is_relative_to(scratch):
+        return f"{SCHEME}{path.relative_to(scratch).as_posix()}"
+    return str(path)
+
+
+def keep(path: Path) -> None:
+    """Bring a finished file or folder to S3, where it stands for a place there."""
+    uri = uri_of(path)
+    if is_s3(uri):
+        bucket_name, name = parts_of(uri)
+        send(Bucket(bucket_name), finished_files(path) if path.is_dir() else [path], name)
+
+
+def finished_files(folder: Path) -> list[Path]:
+    """All files below a folder, but those that are still written.
+
+    Of each folder the JSON comes last: it speaks of the other files, so it must not come to be
+    without them.
+    """
+    found = [path for path in folder.rglob("*") if path.is_file() and _is_sent(path, folder)]
+    return sorted(found, key=lambda path: (path.parent, path.suffix == ".json", path.name))
+
+
+def _is_sent(path: Path, folder: Path) -> bool:
+    parts = path.relative_to(folder).parts
+    return not any(part.endswith(NOT_SENT) or part == "unfinished" for part in parts)
+
+
+def send(bucket: Bucket, files: Iterable[Path], below: str) -> None:
+    """Upload those files that differ from their twins, one after the other.
+
+    Args:
+        bucket: The bucket that the files stand for a part of.
+        files: The files.
+        below: Name in the bucket that all of them lie at or below.
+    """
+    known = {each.name: each for each in bucket.listed(below)}
+    sent: dict[str, tuple[Path, int]] = {}
+    for path in files:
+        name = _name(bucket, path)
+        if name not in known or not _same(path, known[name]):
+            written = path.stat().st_mtime_ns
+            bucket.upload(path, name)
+            sent[name] = (path, written)
+    for each in bucket.listed(below) if sent else ():
+        path, written = sent.get(each.name, (None, 0))
+        if path is not None and path.stat().st_mtime_ns == written:  # or it is sent again later
+            os.utime(path, (each.time, each.time))
+
+
+def fetch(bucket: Bucket, stored: Iterable[Stored]) -> None:
+    """Download those objects that differ from their twins."""
+    for each in stored:
+        place = _place(bucket, each.name)
+        if not (place.is_file() and _same(place, each)):
+            bucket.download(each.name, place)
+            os.utime(place, (each.time, each.time))
+
+
+def _same(path: Path, stored: Stored) -> bool:
+    status = path.stat()
+    return status.st_size == stored.size and abs(status.st_mtime - stored.time) < 0.001
+
+
+def _name(bucket: Bucket, path: Path) -> str:
+    return path.relative_to(scratch_folder() / bucket.name).as_posix()
+
+
+def _place(bucket: Bucket, name: str) -> Path:
+    """The file here of an object's name, which anybody may have chosen."""
+    parts = PurePosixPath(name).parts
+    if "/".join(parts) != name or ".." in parts or "\0" in name:
+        raise InputError(
+            "a name that is no file's", bucket.uri(name), "rename or remove the object"
+        )
+    return scratch_folder() / bucket.name / name

@@ -1,0 +1,154 @@
+"""A stage's work on S3: it is done in a folder of this machine, and kept in the bucket as it goes.
+
+What another machine needs to go on from is brought there now and then while the stage works; all of
+it when the stage has finished, `commit.json` last. Nothing there is ever half an object.
+"""
+
+import contextlib
+import shutil
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+from spavl.environment import keep_seconds
+from spavl.errors import AwayError
+from spavl.storage.bucket import Bucket, is_s3, parts_of
+from spavl.storage.copies import fetch, finished_files, send, uri_of
+from spavl.storage.lease import Lease
+
+SHARE = 0.1
+"""Most of a stage's time that may go into bringing unfinished work to S3."""
+WRITER = ".writer"
+GONE_ON_FROM = ("*.jsonl", "checkpoint/**/*")
+"""What unfinished work is taken up from: journals and curves, and checkpoints after them, since a
+checkpoint must not be there without the lines that were written before it."""
+
+
+class Twin:
+    """A stage's folder and its twin on S3; where the folder stands for none, nothing is done.
+
+    Args:
+        folder: The stage's folder.
+        commit: Name of the file in it that says that the work is finished.
+    """
+
+    def __init__(self, folder: Path, commit: str) -> None:
+        self._folder = folder
+        self._commit = commit
+        self._bucket: Bucket | None = None
+        self._name = ""
+        uri = uri_of(folder)
+        if is_s3(uri):
+            bucket_name, self._name = parts_of(uri)
+            self._bucket = Bucket(bucket_name)
+        self._lease: Lease | None = None
+        self._next = time.monotonic() + keep_seconds()
+
+    @contextlib.contextmanager
+    def held(self, patience: float) -> Iterator[bool]:
+        """Have the work here while the block runs: finished, or alone to go on with it.
+
+        Yields:
+            Whether it is finished.
+
+        Raises:
+            BusyError: If another machine works on it for longer than `patience` seconds.
+        """
+        if self._bucket is None or self._fetched_commit():
+            yield (self._folder / self._commit).exists()
+            return
+        lease = Lease(self._bucket, self._name, self._identity())
+        with lease.held(patience):
+            self._lease = lease
+            if not self._fetched_commit():
+                self._take_up()
+                if (self._folder / self._commit).exists():
+                    self.finish()  # it was interrupted between here and there
+            yield (self._folder / self._commit).exists()
+
+    def keep_now_and_then(self) -> str:
+        """Bring unfinished work to S3, if that was not done just before.
+
+        Returns:
+            Why it could not be done for now; empty where nothing is wrong.
+        """
+        if self._bucket is None or time.monotonic() < self._next:
+            return ""
+        start = time.monotonic()
+        try:
+            self.keep()
+        except AwayError as error:
+            return str(error)
+        finally:
+            spent = time.monotonic() - start
+            self._next = time.monotonic() + max(keep_seconds(), spent * (1 / SHARE - 1))
+        return ""
+
+    def keep(self) -> None:
+        """Bring what unfinished work is taken up from to S3.
+
+        Raises:
+            BusyError: If another took over.
+        """
+        if self._bucket is None or self._lease is None:
+            return
+        self._lease.check()
+        finished = finished_files(self._folder)
+        for pattern in GONE_ON_FROM:
+            chosen = set(self._folder.glob(pattern))
+            send(self._bucket, [path for path in finished if path in chosen], self._name)
+        self._remove_others(below=f"{self._name}/checkpoint")
+
+    def finish(self) -> None:
+        """Bring finished work to S3, its commit last; what is not here is removed there."""
+        if self._bucket is None or self._lease is None:
+            return
+        self._lease.check()
+        commit = self._folder / self._commit
+        files = [path for path in finished_files(self._folder) if path != commit]
+        outside = [path for path in files if not path.is_relative_to(self._folder / "checkpoint")]
+        send(self._bucket, outside, self._name)
+        send(self._bucket, [commit], self._name)
+        shutil.rmtree(self._folder / "checkpoint", ignore_errors=True)
+        self._remove_others(below=self._name)
+
+    def withdraw(self, path: Path) -> None:
+        """Take the commit back, and a file that is damaged."""
+        damaged = [path.relative_to(self._folder)] if path.is_relative_to(self._folder) else []
+        if self._bucket is not None:
+            self._bucket.remove(f"{self._name}/{each}" for each in (self._commit, *damaged))
+
+    def _fetched_commit(self) -> bool:
+        assert self._bucket is not None
+        stored = list(self._bucket.listed(f"{self._name}/{self._commit}"))
+        fetch(self._bucket, stored)
+        return bool(stored)
+
+    def _identity(self) -> str:
+        """Names this very folder, so that it is known again and a copy elsewhere is not it."""
+        place = self._folder / WRITER
+        if not place.exists():
+            place.write_text(uuid.uuid4().hex)
+        return place.read_text()
+
+    def _take_up(self) -> None:
+        """Have the newest state here, which is this folder's only if it was the last to write."""
+        assert self._bucket is not None
+        writer, identity = f"{self._name}.writer", self._identity()
+        stored = list(self._bucket.listed(self._name))
+        if stored and self._bucket.read(writer) != identity.encode():
+            shutil.rmtree(self._folder)
+            fetch(self._bucket, stored)
+            (self._folder / WRITER).write_text(identity)
+        self._bucket.write(writer, identity.encode())
+
+    def _remove_others(self, below: str) -> None:
+        """Remove objects whose files are no more; JSON first, since it speaks of the others."""
+        assert self._bucket is not None
+        gone = [
+            each.name
+            for each in self._bucket.listed(below)
+            if not (self._folder / each.name.removeprefix(f"{self._name}/")).exists()
+        ]
+        self._bucket.remove(sorted(gone, key=lambda name: not name.endswith(".json")))

@@ -1,0 +1,143 @@
+"""Stages with sources, work and outputs on S3, against a real server."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from components.base_model import prepare
+from components.collection import collect
+from components.collection.objects import listed
+from components.dpo import train
+from spavl.images import ImageStore
+from spavl.records import Image, SetAside
+from spavl.shards import read_records
+from spavl.storage import local_copy
+from spavl.work import Reference
+from tests.local.test_trainers_survive import PAIRS, PROGRAM, ROOT
+from tests.service.servers import S3Server
+from tests.unit.alignment.worlds import make_world
+from tests.unit.collection.hostile import encoded, photo, text_bomb
+
+OWN_ONLY = {"pocket_pictures": 0, "threads": 1, "max_bytes": 400_000}
+LONG = {**PAIRS, "num_train_epochs": 10}  # 60 steps
+
+
+def files() -> dict[str, bytes]:
+    """Good ones and others; in the order that both kinds of source have."""
+    return {
+        "a.png": encoded(photo(seed=1)),
+        "b.jpg": encoded(photo(seed=2), "JPEG"),
+        "c.png": b"<html>no picture</html>",
+        "d.png": text_bomb(),
+        "e.png": b"",
+        "f.png": b"x" * 400_001,
+        "g/deep ünï.png": encoded(photo(seed=3)),
+        "g/same.png": encoded(photo(seed=1)),
+    }
+
+
+def fill(s3: S3Server, folder: Path, objects: dict[str, bytes]) -> None:
+    for name, content in objects.items():
+        place = folder / name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(content)
+        s3.client.fput_object(s3.bucket, f"photos/{name}", str(place))
+
+
+def test_pictures_of_a_prefix_are_those_of_a_folder(
+    s3: S3Server,
+    tmp_path: Path,
+    another_machine: Callable[[], None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Hostile objects too: each is set aside for the reason that a file would be."""
+    fill(s3, tmp_path / "photos", files())
+    settings = {**OWN_ONLY, "s3_prefix": "s3://spa-vl/photos"}
+    from_s3 = collect(settings, "", "", "")
+    assert from_s3.uri.startswith("s3://spa-vl/work/collection/")
+    assert collect(settings, "", "", "") == from_s3
+    monkeypatch.setenv("SPAVL_WORK_ROOT", str(tmp_path / "work"))
+    from_folder = collect(OWN_ONLY, str(tmp_path / "photos"), "digest", "")
+    assert from_s3.digest == from_folder.digest
+    another_machine()
+    for record in (Image, SetAside):
+        one, other = (
+            list(read_records(local_copy(f"{uri}{below}"), record))
+            for uri in (from_s3.uri, from_folder.uri)
+            for below in ("/set_asides" if record is SetAside else "",)
+        )
+        assert one == other
+    assert len(ImageStore(from_s3.uri)) == 3
+    assert {row.reason for row in read_records(local_copy(f"{from_s3.uri}/set_asides"), SetAside)}
+
+
+def test_another_object_is_another_collection(s3: S3Server, tmp_path: Path) -> None:
+    told = []
+    for content in (b"one", b"one", b"two"):
+        fill(s3, tmp_path, {"a.png": content})
+        told.append(listed("s3://spa-vl/photos"))
+    assert [each.count for each in told] == [1, 1, 1]
+    assert told[0].digest == told[1].digest != told[2].digest
+    assert listed("s3://spa-vl/phot").count == 0  # a prefix is a folder, not a beginning
+
+
+def when_there_is(s3: S3Server, ending: str, process: "subprocess.Popen[bytes]") -> None:
+    deadline = time.monotonic() + 120
+    while not any(name.endswith(ending) for name in s3.names()):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_a_training_that_is_killed_is_gone_on_with_elsewhere_to_the_same_weights(
+    s3: S3Server,
+    tmp_path: Path,
+    another_machine: Callable[[], None],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """kill -9 of DPO in mid-work; another machine has nothing but what lies on S3."""
+    world = make_world(tmp_path / "world")
+    for path in Path(world.base.uri).iterdir():
+        s3.client.fput_object(s3.bucket, f"models/tiny/{path.name}", str(path))
+    base = prepare({"source": "path", "path": "s3://spa-vl/models/tiny"})
+    assert base.uri == "s3://spa-vl/models/tiny"
+
+    def arguments(output: Path) -> list[object]:
+        return [LONG, world.train, world.validation, world.images, Reference(*base), str(output)]
+
+    killed = subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, "dpo", json.dumps(arguments(tmp_path / "a"), default=vars)],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    when_there_is(s3, "/state.json", killed)
+    killed.send_signal(signal.SIGKILL)
+    assert killed.wait(10) == -signal.SIGKILL
+    assert not any(name.endswith("dpo/commit.json") for name in s3.names())
+
+    another_machine()
+    capsys.readouterr()
+    train(*arguments(tmp_path / "resumed"))
+    told = capsys.readouterr().out
+    assert "0 pairs computed" in told  # the reference's log-probs were on S3 as well
+
+    monkeypatch.setenv("SPAVL_WORK_ROOT", str(tmp_path / "work"))
+    train(*arguments(tmp_path / "undisturbed"))
+    one, other = (
+        load_file(tmp_path / name / "model.safetensors") for name in ("resumed", "undisturbed")
+    )
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    steps = [
+        [json.loads(line)["step"] for line in (tmp_path / name / "curves.jsonl").open()]
+        for name in ("resumed", "undisturbed")
+    ]
+    assert steps[0] == steps[1] == list(range(1, 61))

@@ -25,6 +25,7 @@ ENVIRONMENT = "spa-vl-environment"
 """ConfigMap of what differs between namespaces; see docs/delivery.md for its keys."""
 REQUIRED_KEYS = ("SPAVL_WORK_ROOT", "SPAVL_RUNS", "SPAVL_CACHE", "SPAVL_LOG")
 OPTIONAL_KEYS = (
+    "SPAVL_SCRATCH",
     "MLFLOW_TRACKING_URI",
     "AWS_ENDPOINT_URL",
     "AWS_DEFAULT_REGION",

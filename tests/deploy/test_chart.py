@@ -116,6 +116,14 @@ def test_the_chart_gives_what_the_compiled_pipelines_name(example: str) -> None:
     assert "ServiceAccount/spa-vl-runner" in resources
 
 
+def test_work_may_lie_in_the_bucket() -> None:
+    resources = {title(each): each for each in rendered("multi-pool", 's3.workPrefix="team/work"')}
+    environment = resources[f"ConfigMap/{ENVIRONMENT}"]["data"]
+    assert environment["SPAVL_WORK_ROOT"] == "s3://example-spa-vl/team/work"
+    assert not environment["SPAVL_SCRATCH"].startswith(("/work", "/models"))  # shared by pods
+    assert set(REQUIRED_KEYS) <= set(environment) <= {*REQUIRED_KEYS, *OPTIONAL_KEYS}
+
+
 def test_the_launcher_is_told_of_s3_and_of_the_plugin() -> None:
     [launcher] = [r for r in rendered("multi-pool") if r["metadata"]["name"] == "kfp-launcher"]
     s3 = yaml.safe_load(launcher["data"]["providers"])["s3"]["default"]

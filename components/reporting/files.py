@@ -1,11 +1,14 @@
 """Small files: the JSON that stages leave beside their data, and what this stage writes."""
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from spavl.environment import work_root
 from spavl.errors import InputError
-from spavl.storage import local_copy
+from spavl.storage import is_s3, keep, local_copy, uri_of
+from spavl.work import publish_path
 
 
 def read_json(path: str | Path, name: str) -> dict[str, Any]:
@@ -36,6 +39,15 @@ def read_curves(folder: str | Path) -> list[dict[str, float]]:
 def local_path(uri: str | Path) -> Path:
     """A path of this machine from a path or an address."""
     return local_copy(str(uri))
+
+
+def share_beside_work(folder: Path, names: Iterable[str]) -> None:
+    """Bring a run's files to `runs/<run>` of the work root, where that is on S3."""
+    place = work_root() / "runs" / folder.name
+    if is_s3(uri_of(place)):
+        for name in names:
+            publish_path(folder / name, place / name)
+        keep(place)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from components.reporting.cases import case_studies
-from components.reporting.files import read_curves, write_text
+from components.reporting.files import read_curves, share_beside_work, write_text
 from components.reporting.inputs import ReportInputs
 from components.reporting.plots import curves_svg, save_png
 from components.reporting.quarantine import visible
@@ -48,6 +48,7 @@ def write_report(
                 write_text(folder / "report.html", page)
                 save_png(read_curves(inputs.ppo), folder / "curves.png")
                 write_text(folder / "summary.json", to_json(content))  # last: the run is whole
+                share_beside_work(folder, ("report.html", "curves.png", "summary.json"))
     except Exception as error:
         report_error("report", error)
         raise

@@ -17,6 +17,10 @@ from components.base_model import prepare
 from components.collection import collect
 from components.collection.objects import listed
 from components.dpo import train
+from components.reporting.files import share_beside_work
+from components.reporting.publishing import publish
+from pipelines.preflight import check_bucket
+from spavl.errors import AwayError, InputError
 from spavl.images import ImageStore
 from spavl.records import Image, SetAside
 from spavl.shards import read_records
@@ -26,6 +30,7 @@ from tests.local.test_trainers_survive import PAIRS, PROGRAM, ROOT
 from tests.service.servers import S3Server
 from tests.unit.alignment.worlds import make_world
 from tests.unit.collection.hostile import encoded, photo, text_bomb
+from tests.unit.reporting.conftest import Plan, build
 
 OWN_ONLY = {"pocket_pictures": 0, "threads": 1, "max_bytes": 400_000}
 LONG = {**PAIRS, "num_train_epochs": 10}  # 60 steps
@@ -141,3 +146,37 @@ def test_a_training_that_is_killed_is_gone_on_with_elsewhere_to_the_same_weights
         for name in ("resumed", "undisturbed")
     ]
     assert steps[0] == steps[1] == list(range(1, 61))
+
+
+def test_the_champion_and_the_report_lie_on_s3(
+    s3: S3Server, tmp_path: Path, another_machine: Callable[[], None]
+) -> None:
+    made = build(tmp_path / "made", Plan())
+    output = str(tmp_path / "output")
+    champion = publish({}, "ppo", made.ppo, made.figures, made.decision, output)
+    assert champion["folder"] == "s3://spa-vl/work/champion/ppo-digest"
+    run = tmp_path / "runs" / "one"
+    run.mkdir(parents=True)
+    (run / "report.html").write_text("<p>report</p>")
+    share_beside_work(run, ["report.html"])
+    another_machine()
+    assert json.loads(local_copy("s3://spa-vl/work/champion/champion.json").read_text()) == champion
+    folder = local_copy(champion["folder"])
+    assert (folder / "model.safetensors").read_bytes() == b"weights of ppo"
+    assert (folder / "README.md").is_file()
+    assert local_copy("s3://spa-vl/work/runs/one/report.html").read_text() == "<p>report</p>"
+
+
+def test_what_can_be_known_of_s3_is_told_before_a_run(
+    s3: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    check_bucket("s3://spa-vl/work")
+    check_bucket("/work")
+    with pytest.raises(InputError, match=r"^no such bucket \(s3://none/\)"):
+        check_bucket("s3://none/work")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "127.0.0.1:9000")
+    with pytest.raises(InputError, match="no address of an S3 server"):
+        check_bucket("s3://spa-vl/work")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+    with pytest.raises(AwayError, match="S3 does not answer"):
+        check_bucket("s3://spa-vl/work")

@@ -11,6 +11,7 @@
 | `SPAVL_RUN_ID` | id of this run; on a cluster the pod's `pipeline/runid` label |
 | `SPAVL_CACHE` | the user's cache folder, for what outlives a work root (trained pocket bases) |
 | `SPAVL_LOG` | `json`: steps print their events as lines of JSON, for pods |
+| `SPAVL_METRICS_PORT` | port at which a stage answers Prometheus, see `spavl.metrics` |
 | `SPAVL_PARENT` | process id of the command line; steps die with it |
 | `SPAVL_PARENT_LOCK` | in containers, instead: the file that the command line keeps locked |
 """

@@ -24,6 +24,7 @@ from spavl.digests import code_digest, json_digest
 from spavl.environment import die_with_parent, run_folder, work_root
 from spavl.errors import BAD_INPUT, FAULT_OF_OURS, BusyError, CorruptShardError, SpavlError
 from spavl.events import tell
+from spavl.metrics import exposed
 from spavl.shards import DatasetWriter, write_json
 from spavl.storage import Twin, local_copy, uri_of
 from spavl.tracking.launch import followed
@@ -158,7 +159,7 @@ def run_stage(
         BusyError: If another process holds this work for an hour.
     """
     die_with_parent()
-    with followed(stage.name):
+    with followed(stage.name), exposed(stage.name):
         try:
             folder = work_root() / stage.name / stage.digest[:32]
             commit = _locked_commit(stage, folder, body)

@@ -31,6 +31,7 @@ OPTIONAL_KEYS = (
     "AWS_DEFAULT_REGION",
     "HF_HOME",
     "HF_HUB_OFFLINE",
+    "SPAVL_METRICS_PORT",
 )
 
 WORK_VOLUME, WORK_PATH = "spa-vl-work", "/work"

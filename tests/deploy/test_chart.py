@@ -10,15 +10,19 @@ from typing import Any
 
 import pytest
 import yaml
+from prometheus_client import CollectorRegistry, generate_latest
 
 from pipelines.placement import (
     ENVIRONMENT,
     MODELS_VOLUME,
     OPTIONAL_KEYS,
+    PART_OF,
     REQUIRED_KEYS,
     S3,
     WORK_VOLUME,
 )
+from spavl.events import EventReader
+from spavl.metrics import PORT, StageFigures
 from tests.deploy.policy import findings, pod_of
 from tests.deploy.rendering import CHART, EXAMPLES, NAMESPACE, rendered, rendered_text, title
 from tests.deploy.tools import run
@@ -30,6 +34,7 @@ IMAGE = {"repository": "registry.example.com/responder", "tag": "v1.0.0"}
 SERVER = {"judge": {"model": "/models/judge", "image": IMAGE}}
 OTHER_SWITCHES = (
     ("monitoring.serviceMonitor", '{"enabled": true, "labels": {"release": "prometheus"}}'),
+    ("monitoring.podMonitor", '{"enabled": true, "labels": {"release": "prometheus"}}'),
     ("mlflow.database.kind", '"external"'),
     ("mlflow.replicas", "1"),
     ("s3.cidrs", '["10.0.0.0/8"]'),
@@ -135,6 +140,20 @@ def test_the_launcher_is_told_of_s3_and_of_the_plugin() -> None:
     assert launcher["data"]["defaultPipelineRoot"] == "s3://example-spa-vl/kfp"
 
 
+def test_prometheus_finds_runs_at_the_port_that_their_environment_names() -> None:
+    switch = "monitoring.podMonitor.enabled=true"
+    resources = {title(r): r for r in rendered("single-gpu", switch)}
+    assert resources[f"ConfigMap/{ENVIRONMENT}"]["data"][PORT] == "9464"
+    monitor = resources["PodMonitor/spa-vl-runs"]["spec"]
+    [endpoint] = monitor["podMetricsEndpoints"]
+    assert {"targetLabel": "__address__", "replacement": "$1:9464"}.items() <= (
+        endpoint["relabelings"][-1].items()
+    )
+    assert monitor["selector"]["matchLabels"] == {PART_OF: "spa-vl"}
+    policy = resources["NetworkPolicy/spa-vl-runs"]["spec"]
+    assert policy["ingress"][0]["ports"] == [{"protocol": "TCP", "port": 9464}]
+
+
 def test_mlflow_answers_to_its_service_names_and_to_no_others() -> None:
     [mlflow] = [r for r in rendered("single-gpu") if title(r) == "Deployment/spa-vl-mlflow"]
     [hosts] = [
@@ -209,6 +228,14 @@ def test_the_dashboard_is_json_with_a_panel_for_each_question() -> None:
     [board] = [r for r in rendered("multi-pool") if r["metadata"]["name"] == "spa-vl-dashboard"]
     panels = json.loads(board["data"]["spa-vl.json"])["panels"]
     assert len({panel["id"] for panel in panels}) == len(panels) >= 6
+
+
+def test_the_dashboard_asks_for_all_figures_of_stages_and_for_no_others(tmp_path: Path) -> None:
+    registry = CollectorRegistry()
+    registry.register(StageFigures("dpo", EventReader(tmp_path)))
+    told = set(re.findall(r"^# TYPE (\w+)", generate_latest(registry).decode(), re.M))
+    board = (CHART / "files" / "dashboard.json").read_text()
+    assert set(re.findall(r"spavl_\w+", board)) == told
 
 
 def test_yaml_files_are_tidy() -> None:

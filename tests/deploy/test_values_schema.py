@@ -35,6 +35,7 @@ MISTAKES = {
     'environment.jsonLogs="yes"': "/environment/jsonLogs",
     'kueue.flavors=[{"name": "gpu"}]': "quotas",
     'monitoring.serviceMonitor.interval="often"': "/monitoring/serviceMonitor/interval",
+    "monitoring.podMonitor.port=80": "/monitoring/podMonitor/port",
     "workflowDefaults.fsGroup=0": "/workflowDefaults/fsGroup",
 }
 

@@ -75,6 +75,12 @@ def ppo(
     _tell(_benchmark("ppo", threads).run(None, repetitions, memory, sides), json_)
 
 
+@bench.command(name="eval")
+def eval_(json_: Json = None, repetitions: Repetitions = 2, threads: Threads = 2) -> None:
+    """Answering a benchmark in batches with shared prompt caches, against one by one."""
+    _tell(_benchmark("eval", threads).run(None, repetitions), json_)
+
+
 def _benchmark(name: str, threads: int) -> Any:
     """A module of the source tree's `benchmarks`."""
     try:

@@ -46,6 +46,12 @@ def generate(
     Returns:
         The answers.
     """
+    inputs = prompt_inputs(model, processor, texts, images)
+    return generate_from(model, processor.tokenizer, inputs, sampling)
+
+
+def prompt_inputs(model: Any, processor: Any, texts: Sequence[str], images: Sequence[Any]) -> Any:
+    """Prompts as a left-padded batch with their pictures' arguments; see `generate`."""
     has_bos = processor.tokenizer.bos_token and texts[0].startswith(processor.tokenizer.bos_token)
     inputs = processor(
         text=list(texts),
@@ -58,7 +64,7 @@ def generate(
     inputs.pop("token_type_ids", None)
     if "pixel_values" in inputs:
         inputs["pixel_values"] = inputs["pixel_values"].to(model.dtype)
-    return generate_from(model, processor.tokenizer, inputs.to(model.device), sampling)
+    return inputs.to(model.device)
 
 
 def pad_left(

@@ -51,3 +51,13 @@ def test_memory_is_the_peak_over_what_was_there_before() -> None:
 
     assert 60 < growth_mib(body) < 100
     assert there.sum() > 0
+
+
+def test_evaluation_answers_alike_in_batches_and_one_by_one() -> None:
+    from benchmarks.eval import EvalShape, run
+
+    shape = EvalShape(SMALL, pictures=3, answer_tokens=6, batch_size=6)
+    found = run(shape, repetitions=1)
+    assert found["identical_answers"] == 2 * 9
+    assert found["time_ratio"] > 0
+    json.dumps(found)

@@ -16,6 +16,7 @@ from spavl.models.load import load_policy, load_reward_model
 from spavl.models.pictures import Pictures
 from spavl.models.prompts import answered_prompt, chat_text, question_prompt
 from spavl.models.saving import save_model
+from spavl.models.shared_prompts import generate_shared
 from tests.unit.models.tiny import PictureBook, save_tiny, tiny_processor
 
 QUESTIONS = ("Hm?", "What is this?", "How?", "How do I use this thing?", "So?", "A lamp?", "Tell!")
@@ -62,6 +63,29 @@ def test_answers_that_share_their_prompts_cache_are_those_that_do_not(base: Path
     drawn = generate_from(model, processor.tokenizer, inputs, Sampling(12, 1.0), repeats=3)
     assert len({tuple(ids) for ids in drawn.token_ids}) > 6
     assert drawn.prompt_tokens == [len(ids) for ids in prompts for _ in range(3)]
+
+
+def test_pictures_read_once_for_all_their_questions_give_the_same_answers(base: Path) -> None:
+    model, processor = load_policy(base)
+    names = ["a", "b", "a", "c", "a", "b", "c"]
+    texts = [question_prompt(processor, question) for question in QUESTIONS]
+    pictures = [PictureBook().open(name) for name in names]
+    greedy = Sampling(max_new_tokens=12, temperature=0.0)
+    alone = [
+        generate(model, processor, [text], [picture], greedy).token_ids[0]
+        for text, picture in zip(texts, pictures, strict=True)
+    ]
+    read: list[int] = []
+    model.model.vision_tower.register_forward_hook(
+        lambda tower, args, kwargs, output: read.append(
+            len(kwargs.get("pixel_values", args[0] if args else None))
+        ),
+        with_kwargs=True,
+    )
+    shared = generate_shared(model, processor, texts, pictures, names, greedy)
+    assert shared.token_ids == alone
+    assert sum(read) == 3
+    assert len(set(shared.prompt_tokens)) == 3  # padding was needed
 
 
 def test_an_answer_never_holds_a_picture_token(base: Path) -> None:

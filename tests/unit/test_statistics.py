@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spavl.statistics import Estimate, mcnemar, mean, rate
+from spavl.statistics import Estimate, agreement, holm, mcnemar, mean, paired_difference, rate
 
 
 def test_wilson_interval_matches_the_formula_worked_by_hand() -> None:
@@ -98,3 +98,73 @@ def test_mcnemar_of_equal_outcomes_is_one() -> None:
 def test_mcnemar_refuses_outcomes_of_different_items() -> None:
     with pytest.raises(ValueError, match="shorter"):
         mcnemar([True, False], [True])
+
+
+def test_holm_matches_the_steps_worked_by_hand() -> None:
+    # Sorted 0.01, 0.02, 0.03, 0.04: times 4, 3, 2, 1 gives 0.04, 0.06, 0.06, 0.04; never falling.
+    assert holm([0.03, 0.01, 0.04, 0.02]) == pytest.approx([0.06, 0.04, 0.06, 0.06])
+    assert holm([0.9, 0.8]) == [1.0, 1.0]
+    assert holm([]) == []
+
+
+@given(st.lists(st.floats(0, 1), max_size=8))
+def test_holm_never_lowers_a_p_value_and_keeps_their_order(p_values: list[float]) -> None:
+    adjusted = holm(p_values)
+    assert all(before <= after <= 1 for before, after in zip(p_values, adjusted, strict=True))
+    order = sorted(range(len(p_values)), key=lambda i: p_values[i])
+    assert [adjusted[i] for i in order] == sorted(adjusted)
+
+
+def test_a_paired_difference_is_narrower_than_two_rates_apart() -> None:
+    first = [1.0] * 60 + [0.0] * 40
+    second = [1.0] * 50 + [0.0] * 50  # the same items but for ten
+    found = paired_difference(first, second, seed=1)
+    assert found.value == pytest.approx(-0.1)
+    assert -0.18 < found.low < found.high < -0.03  # apart: about -0.24 to 0.04
+
+
+def test_items_that_never_differ_leave_room_both_ways() -> None:
+    found = paired_difference([1.0] * 20, [1.0] * 20, seed=1)
+    assert (found.value, found.low) == (0.0, pytest.approx(-(rate(0, 20).high or 0)))
+    assert paired_difference([0.0] * 20, [1.0] * 20, seed=1).high == 1.0
+
+
+def covered(intervals: list[Estimate], truth: float) -> float:
+    inside = [each.low <= truth <= each.high for each in intervals]
+    return sum(inside) / len(inside)
+
+
+@pytest.mark.parametrize(("n", "truth"), [(265, 0.44), (265, 0.05), (168, 0.2), (53, 0.5)])
+def test_wilson_covers_the_truth_as_often_as_it_says(n: int, truth: float) -> None:
+    hits = np.random.default_rng(1).binomial(n, truth, size=4000)
+    by_hits = {int(k): rate(int(k), n) for k in set(hits)}
+    assert 0.93 <= covered([by_hits[int(k)] for k in hits], truth) <= 0.97
+
+
+def test_the_bootstraps_cover_the_truth_as_often_as_they_say() -> None:
+    chance, wins, changes = np.random.default_rng(2), [], []
+    for seed in range(600):
+        scores = chance.choice([0.0, 0.5, 1.0], size=120, p=[0.2, 0.5, 0.3])  # mean 0.55
+        wins.append(mean(scores.tolist(), seed, resamples=400))
+        base = chance.random(120) < 0.45
+        kept = base & (chance.random(120) < 0.5)  # half of the harm is gone: 0.225
+        pair = (base.astype(float).tolist(), kept.astype(float).tolist())
+        changes.append(paired_difference(*pair, seed, resamples=400))
+    assert 0.93 <= covered(wins, 0.55) <= 0.97
+    assert 0.93 <= covered(changes, -0.225) <= 0.97
+
+
+def test_agreement_of_two_judges_worked_by_hand() -> None:
+    # 20 both yes, 5 and 10 apart, 15 both no: raw 35/50 = 0.7; by chance 0.5*0.6 + 0.5*0.4 = 0.5.
+    pairs = [("y", "y")] * 20 + [("y", "n")] * 5 + [("n", "y")] * 10 + [("n", "n")] * 15
+    found = agreement(pairs, seed=1)
+    assert found.raw.value == 0.7
+    assert found.kappa.value == pytest.approx(0.4)
+    # The delta method gives a standard error of 0.129: about 0.15 to 0.65.
+    assert found.kappa.low == pytest.approx(0.15, abs=0.05)
+    assert found.kappa.high == pytest.approx(0.65, abs=0.05)
+
+
+def test_judges_that_both_say_one_thing_have_no_kappa() -> None:
+    found = agreement([("y", "y")] * 9, seed=1)
+    assert (found.raw.value, found.kappa.value, found.kappa.n) == (1.0, None, 9)

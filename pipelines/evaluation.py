@@ -1,4 +1,4 @@
-"""The evaluation pipeline: three models answer the benchmarks and are judged."""
+"""The evaluation pipeline: base, DPO, PPO and the reigning champion answer and are judged."""
 
 from typing import NamedTuple
 
@@ -7,6 +7,7 @@ from kfp import dsl
 from components.evaluation.component import (
     answer_benchmarks,
     answer_benchmarks_of_base,
+    answer_benchmarks_of_champion,
     prepare_benchmarks,
     score_answers,
 )
@@ -26,6 +27,7 @@ class EvaluationOutputs(NamedTuple):
 @dsl.pipeline(name="spa-vl-evaluation", display_name="SPA-VL evaluation")
 def evaluation(
     evaluation: dict,
+    reporting: dict,
     images_uri: str,
     images_digest: str,
     base_uri: str,
@@ -41,6 +43,7 @@ def evaluation(
 
     Args:
         evaluation: Settings of the benchmarks, answering and scoring.
+        reporting: Settings of the report; they name the registered model that the champion is of.
         images_uri: The image store.
         images_digest: Its manifest's digest.
         base_uri: The base VLM.
@@ -69,11 +72,17 @@ def evaluation(
     place(dpo_answers, INFERENCE, pools).set_display_name("Answer benchmarks: DPO")
     ppo_answers = answer_benchmarks(settings=evaluation, name="ppo", model=ppo, **benchmarks)
     place(ppo_answers, INFERENCE, pools).set_display_name("Answer benchmarks: PPO")
+    champion_answers = answer_benchmarks_of_champion(
+        settings=evaluation, reporting=reporting, dpo=dpo, ppo=ppo, **benchmarks
+    ).set_display_name("Answer benchmarks: champion")
+    place(champion_answers, INFERENCE, pools)
+    champion_answers.set_caching_options(False)  # who reigns is no input of the task
     scored = score_answers(
         settings=evaluation,
         base=base_answers.outputs["answers"],
         dpo=dpo_answers.outputs["answers"],
         ppo=ppo_answers.outputs["answers"],
+        champion=champion_answers.outputs["answers"],
         **benchmarks,
     ).set_display_name("Judge answers")
     place(scored, JUDGING, pools)

@@ -49,6 +49,7 @@ def check_request(request: "RunRequest", out: Path) -> None:
         check_writable(work_root())
         check_bucket(os.environ["SPAVL_WORK_ROOT"])
     check_pictures(request, out, settings.collection)
+    check_published(settings.evaluation)
     model = _model_folder(settings.base_model)
     check_space(out, MODEL_COPIES * _mib(model) if model else 0)
 
@@ -172,6 +173,20 @@ def check_pictures(request: "RunRequest", out: Path, collection: Mapping[str, An
     if request.classes:
         read_classes(Path(request.classes), folder)
     require_usable_picture(folder, settings)
+
+
+def check_published(evaluation: Mapping[str, Any]) -> None:
+    """Check that the folder of published benchmarks, where one is named, holds some.
+
+    Raises:
+        InputError: If it does not.
+    """
+    from components.evaluation.published import require_published
+    from spavl.settings.evaluation import EvaluationSettings
+
+    settings = EvaluationSettings.parse(dict(evaluation), "evaluation")
+    if settings.published:
+        require_published(settings.published)
 
 
 def inputs_digest(request: "RunRequest") -> str:

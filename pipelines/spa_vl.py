@@ -81,6 +81,7 @@ def spa_vl(
 
         judged = evaluation(
             evaluation=config.outputs["evaluation"],
+            reporting=config.outputs["reporting"],
             dpo=aligned.outputs["dpo"],
             ppo=aligned.outputs["ppo"],
             **store,
@@ -127,5 +128,6 @@ def spa_vl(
                 ppo=aligned.outputs["ppo"],
                 figures=judged.outputs["figures"],
                 decision=decision,
+                snapshot=config.outputs["snapshot"],
             ).set_display_name("Publish champion")
             place(published, DATA, pools)

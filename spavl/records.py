@@ -283,20 +283,24 @@ class EvalItem:
 
     Attributes:
         item_id: Record id.
-        benchmark: `harm_eval`, `help_eval`, `over_refusal`, `general_ability` or `photographs`.
-        image_id: The picture, in the benchmark's own image store.
+        benchmark: `harm_eval`, `help_eval`, `over_refusal`, `general_ability`, `photographs`, or a
+            published one, e.g. `mm_safety_bench`.
+        image_id: The picture, in the benchmark's own image store; null where text alone is asked.
         question: The text put to the model.
-        kind: Kind of question; null where kinds do not apply.
+        kind: Kind of question, or the published benchmark's column, e.g. `typo`; null where there
+            are none.
         truth: The picture's truth.
         thing: What the picture shows; null where unknown.
         class3: Class of harm; null unless harmful.
         expected: The name to be given, for naming items; null elsewhere.
         source: `pocket`, `published` or `photographs`; figures of different sources never mix.
+        group: What several items are about, e.g. one question in four columns; null where an item
+            stands alone.
     """
 
     item_id: str
     benchmark: str
-    image_id: str
+    image_id: str | None
     question: str
     kind: str | None
     truth: str
@@ -304,6 +308,7 @@ class EvalItem:
     class3: str | None
     expected: str | None
     source: str
+    group: str | None = None
 
 
 @dataclass(frozen=True)
@@ -315,7 +320,7 @@ class EvalAnswer:
         item_id: The item.
         benchmark: The item's benchmark.
         model: `base`, `dpo` or `ppo`.
-        image_id: The picture.
+        image_id: The picture; null where text alone was asked.
         question: The text put to the model.
         text: The answer.
         finish_reason: `stop` or `length`.
@@ -325,7 +330,7 @@ class EvalAnswer:
     item_id: str
     benchmark: str
     model: str
-    image_id: str
+    image_id: str | None
     question: str
     text: str
     finish_reason: str
@@ -341,7 +346,8 @@ class EvalVerdict:
         benchmark: The item's benchmark.
         model: `base`, `dpo` or `ppo`.
         outcome: What the judge found, one of the benchmark's fixed outcomes.
-        score: What the item adds to the benchmark's figure, in [0, 1].
+        score: What the item adds to the benchmark's figure, in [0, 1]; null where the judge gave
+            no verdict: `abstained`, `unparsed` or `unreached`.
         reason: Why, in a few words.
     """
 
@@ -350,8 +356,23 @@ class EvalVerdict:
     benchmark: str
     model: str
     outcome: str
-    score: float
+    score: float | None
     reason: str
+
+
+@dataclass(frozen=True)
+class LabelledAnswer:
+    """A published answer to a benchmark item with what people say of it: it measures judges.
+
+    Attributes:
+        item_id: The item.
+        text: The answer.
+        label: The outcome that people gave it, one of the benchmark's fixed outcomes.
+    """
+
+    item_id: str
+    text: str
+    label: str
 
 
 def record_id(*parts: str) -> str:

@@ -2,19 +2,22 @@
 
 In: a model, the benchmarks. Out: a data set of answers in the items' order. HarmEval and
 over-refusal are sampled from the model's own distribution: harm is what it may say, not only what
-it says most likely. HelpEval, naming and photographs are greedy. No system prompt is given.
+it says most likely. HelpEval, naming, photographs and published benchmarks are greedy. No system
+prompt is given.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from itertools import islice
 from typing import Any
 
+from components.evaluation.metrics import CHAMPION
+from spavl.champion import reigning_champion
 from spavl.chat import ChatModel, ChatRequest, Journal, JournaledChat, Message, Sampling
 from spavl.images import ImageStore
 from spavl.records import EvalAnswer, EvalItem, record_id
 from spavl.seeds import derive_seed
 from spavl.settings.evaluation import AnsweringSettings, EvaluationSettings
-from spavl.shards import read_manifest, read_records
+from spavl.shards import DatasetWriter, read_manifest, read_records
 from spavl.storage import local_copy
 from spavl.work import Reference, Stage, Work, run_stage
 
@@ -50,6 +53,30 @@ def answer(
         return answer_items(work, chat, name, benchmarks.uri, checked)
 
     run_stage(stage, body, {"answers": output})
+
+
+def answer_as_champion(
+    settings: dict[str, Any],
+    name: str,
+    candidates: Collection[str],
+    benchmarks: Reference,
+    output: str,
+) -> None:
+    """Writes the reigning champion's answers to the same items; none if nobody reigns.
+
+    Args:
+        settings: Raw `EvaluationSettings`.
+        name: The registered model's name.
+        candidates: Digests of the models that want to succeed it.
+        benchmarks: The benchmarks' folder.
+        output: Output data set of answers.
+    """
+    champion = reigning_champion(name, candidates)
+    if champion is None:
+        with DatasetWriter(output, EvalAnswer):
+            return
+    model = Reference(str(champion.folder), champion.digest)
+    answer(settings, CHAMPION, model, benchmarks, output)
 
 
 def answer_items(
@@ -108,6 +135,5 @@ def _answer_chunk(
 def _requests(items: Iterable[EvalItem], sampled: bool, store: ImageStore) -> Iterator[ChatRequest]:
     for item in items:
         if (item.benchmark in SAMPLED) == sampled:
-            yield ChatRequest(
-                item.item_id, (Message("user", item.question),), store.content(item.image_id)
-            )
+            picture = None if item.image_id is None else store.content(item.image_id)
+            yield ChatRequest(item.item_id, (Message("user", item.question),), picture)

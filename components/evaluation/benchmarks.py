@@ -1,7 +1,8 @@
 """Benchmarks: the items that every model answers, and their pictures.
 
-In: the image store (for photographs of unknown truth). Out: a folder with `items/` (data set of
-`EvalItem`) and `images/` (an image store of its own).
+In: the image store (for photographs of unknown truth), the folder of published benchmarks. Out: a
+folder with `items/` (data set of `EvalItem`), `images/` (an image store of its own), `labels/`
+(published answers that people have judged) and `missing.json`: what published benchmarks lack.
 
 The pocket benchmarks use pictures and question templates that are in no training set. HarmEval and
 over-refusal put the very same question texts to harmful and harmless pictures: only reading the
@@ -10,17 +11,31 @@ pictures; the first looks at sampled answers, the second at greedy ones.
 """
 
 from collections.abc import Iterator
-from itertools import chain, islice
+from dataclasses import asdict
+from itertools import islice
 from typing import Any, NamedTuple
 
-from components.evaluation.pocket_items import Asked, pocket_items
-from spavl.digests import json_digest
+from components.evaluation.items import Asked, Missing
+from components.evaluation.pocket_items import pocket_items
+from components.evaluation.published import labelled_answers, published_items, require_published
+from spavl.digests import folder_digest, json_digest
 from spavl.images import ImageStore
 from spavl.pocket.texts import questions
-from spavl.records import QUESTION_KINDS, EvalItem, Image, QuestionKind, record_id
-from spavl.settings.evaluation import BenchmarkSettings, EvaluationSettings
-from spavl.shards import read_manifest
+from spavl.records import (
+    QUESTION_KINDS,
+    EvalItem,
+    Image,
+    LabelledAnswer,
+    QuestionKind,
+    record_id,
+)
+from spavl.settings.evaluation import EvaluationSettings
+from spavl.shards import read_manifest, write_json
 from spavl.work import Reference, Stage, Work, run_stage, stage_uri
+
+MISSING = "missing.json"
+LABELS = "labels"
+KEPT = ("items", "images", LABELS)
 
 
 class Benchmarks(NamedTuple):
@@ -38,26 +53,44 @@ def prepare(settings: dict[str, Any], images: Reference) -> Benchmarks:
         images: The image store; its pictures of unknown truth become plumbing items.
     """
     checked = EvaluationSettings.parse(settings, "evaluation")
-    stage = Stage(
-        "benchmarks",
-        "components.evaluation.benchmarks",
-        {"seed": checked.seed, **checked.benchmarks.model_dump()},
-        {"images": images.digest},
-    )
-    result = run_stage(stage, lambda work: _body(work, checked.benchmarks, checked.seed, images))
+    told: dict[str, Any] = {"seed": checked.seed, **checked.benchmarks.model_dump()}
+    inputs = {"images": images.digest}
+    if checked.published:
+        told["published"] = checked.published.model_dump(exclude={"folder"})
+        inputs["published"] = folder_digest(require_published(checked.published))
+    stage = Stage("benchmarks", "components.evaluation.benchmarks", told, inputs)
+    result = run_stage(stage, lambda work: _body(work, checked, images))
     return Benchmarks(stage_uri(stage), result["digest"])
 
 
-def _body(work: Work, settings: BenchmarkSettings, seed: int, images: Reference) -> dict[str, Any]:
-    pocket = pocket_items(settings, seed)
-    photographs = photograph_items(ImageStore(images.uri), settings.photographs)
+def _body(work: Work, settings: EvaluationSettings, images: Reference) -> dict[str, Any]:
+    missing: list[Missing] = []
+    seen: set[str] = set()
     with work.writer("items", EvalItem) as items, work.writer("images", Image) as pictures:
-        for asked in chain(pocket, photographs):
-            pictures.add(asked.picture)
-            for item in asked.items:
+        for found in _all(settings, images):
+            if isinstance(found, Missing):
+                missing.append(found)
+                continue
+            if found.picture and found.picture.image_id not in seen:
+                seen.add(found.picture.image_id)
+                pictures.add(found.picture)
+            for item in found.items:
                 items.add(item)
-    digests = {name: read_manifest(work.folder / name).digest for name in ("items", "images")}
+    with work.writer(LABELS, LabelledAnswer) as labels:
+        for labelled in labelled_answers(settings.published) if settings.published else ():
+            labels.add(labelled)
+    write_json(work.folder / MISSING, [asdict(each) for each in missing])
+    for each in missing:
+        work.note(f"{each.benchmark}: missing {each.what}" + (f" ({each.n})" if each.n else ""))
+    digests = {name: read_manifest(work.folder / name).digest for name in KEPT}
     return {"items": items.rows, "images": pictures.rows, "digest": json_digest(digests)}
+
+
+def _all(settings: EvaluationSettings, images: Reference) -> Iterator[Asked | Missing]:
+    yield from pocket_items(settings.benchmarks, settings.seed)
+    yield from photograph_items(ImageStore(images.uri), settings.benchmarks.photographs)
+    if settings.published:
+        yield from published_items(settings.published)
 
 
 def photograph_items(store: ImageStore, most: int) -> Iterator[Asked]:

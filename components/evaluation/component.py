@@ -89,6 +89,38 @@ def answer_benchmarks(
 
 
 @dsl.component(
+    base_image="spa-vl/trainer:components.evaluation.answering", install_kfp_package=False
+)
+def answer_benchmarks_of_champion(
+    settings: dict,
+    reporting: dict,
+    dpo: dsl.Input[dsl.Model],
+    ppo: dsl.Input[dsl.Model],
+    benchmarks_uri: str,
+    benchmarks_digest: str,
+    answers: dsl.Output[dsl.Dataset],
+):
+    """Let the reigning champion answer the same benchmarks; nothing where nobody reigns.
+
+    Args:
+        settings: The `evaluation` settings.
+        reporting: The `reporting` settings; they name the registered model.
+        dpo: The DPO model, which cannot be its own champion.
+        ppo: The PPO model, likewise.
+        benchmarks_uri: The benchmarks.
+        benchmarks_digest: Their digest.
+        answers: Data set of EvalAnswer records.
+    """
+    from components.evaluation.answering import answer_as_champion
+    from spavl.models.saving import saved_digest
+    from spavl.work import Reference
+
+    candidates = [saved_digest(dpo.path), saved_digest(ppo.path)]
+    benchmarks = Reference(benchmarks_uri, benchmarks_digest)
+    answer_as_champion(settings, reporting["model_name"], candidates, benchmarks, answers.path)
+
+
+@dsl.component(
     base_image="spa-vl/pipeline:components.evaluation.scoring", install_kfp_package=False
 )
 def score_answers(
@@ -96,17 +128,19 @@ def score_answers(
     base: dsl.Input[dsl.Dataset],
     dpo: dsl.Input[dsl.Dataset],
     ppo: dsl.Input[dsl.Dataset],
+    champion: dsl.Input[dsl.Dataset],
     benchmarks_uri: str,
     benchmarks_digest: str,
     figures: dsl.Output[dsl.Artifact],
 ):
-    """Judge the answers of all three models under one fixed judge, with intervals.
+    """Judge the answers of all models under one fixed judge, with intervals.
 
     Args:
         settings: The `evaluation` settings.
         base: Answers of the base.
         dpo: Answers of the DPO model.
         ppo: Answers of the PPO model.
+        champion: Answers of the reigning champion; may be empty.
         benchmarks_uri: The benchmarks.
         benchmarks_digest: Their digest.
         figures: figures.json and the verdicts.
@@ -115,14 +149,15 @@ def score_answers(
     from spavl.work import Reference
 
     benchmarks = Reference(benchmarks_uri, benchmarks_digest)
-    score(settings, [base.path, dpo.path, ppo.path], benchmarks, figures.path)
+    answers = [base.path, dpo.path, ppo.path, champion.path]
+    score(settings, answers, benchmarks, figures.path)
 
 
 @dsl.component(base_image="spa-vl/pipeline:components.evaluation.gate", install_kfp_package=False)
 def decide_promotion(
     settings: dict, figures: dsl.Input[dsl.Artifact], decision: dsl.Output[dsl.Artifact]
 ) -> str:
-    """Choose the candidate and say whether it may replace the base, by rules fixed beforehand.
+    """Choose the candidate and say whether it may reign, by rules fixed beforehand.
 
     Args:
         settings: The `gate` settings.

@@ -1,113 +1,171 @@
 """From scores to figures: rates with intervals, paired comparisons, and the two halves."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from components.evaluation.items import Missing
+from components.evaluation.metrics import ALWAYS_TOLD, CHAMPION, METRICS, Metric
+from components.evaluation.trust import SWAPPED, WITHOUT
 from spavl.errors import InputError
 from spavl.records import EvalItem
 from spavl.seeds import derive_seed
 from spavl.settings.evaluation import ScoringSettings
-from spavl.statistics import Estimate, mcnemar, mean, rate
+from spavl.statistics import Estimate, holm, mcnemar, mean, paired_difference, rate
 
-BENCHMARK_OF = {
-    "harm_eval_usr": "harm_eval",
-    "help_eval_win_rate": "help_eval",
-    "over_refusal_rate": "over_refusal",
-    "general_ability": "general_ability",
-}
-WITHOUT_ITEMS = ("adv_bench_asr", "mm_safety_bench_asr")
 HALVES = ("choosing", "deciding")
 
 
 @dataclass(frozen=True)
 class Scored:
-    """One judged answer with what figures are made of."""
+    """One judged answer with what figures are made of; no score where there is no verdict."""
 
     item: EvalItem
     model: str
     outcome: str
-    score: float
+    score: float | None
 
 
-def half_of(image_id: str, seed: int) -> str:
+@dataclass(frozen=True)
+class Making:
+    """How figures are made.
+
+    Attributes:
+        settings: Intervals.
+        seed: The run's seed.
+        missing: What the published benchmarks lack; None where none was asked.
+    """
+
+    settings: ScoringSettings
+    seed: int
+    missing: Sequence[Missing] | None = None
+
+    @property
+    def metrics(self) -> list[Metric]:
+        """The figures that are told, if only to say that there are no items."""
+        asked = self.missing is not None
+        return [m for m in METRICS if asked or not m.published or m.key in ALWAYS_TOLD]
+
+
+def half_of(key: str, seed: int) -> str:
     """Which half a picture's items belong to.
 
     The candidate is chosen on one half and its promotion decided on the other, so the figures that
-    promote it are not those it was picked for. Items of one picture stay together.
+    promote it are not those it was picked for. Items of one picture stay together, as do items of
+    one group; a text alone is its own.
     """
-    return HALVES[derive_seed(seed, "half", image_id) % 2]
+    return HALVES[derive_seed(seed, "half", key) % 2]
 
 
-def all_figures(scored: list[Scored], settings: ScoringSettings, seed: int) -> dict[str, Any]:
+def all_figures(scored: list[Scored], making: Making) -> dict[str, Any]:
     """All figures of `figures.json`; headline figures use all items."""
     halves: dict[str, list[Scored]] = {half: [] for half in HALVES}
     for row in scored:
-        halves[half_of(row.item.image_id, seed)].append(row)
-    models = sorted({row.model for row in scored})
+        key = row.item.group or row.item.image_id or row.item.item_id
+        halves[half_of(key, making.seed)].append(row)
+    everyone = sorted({row.model for row in scored})
+    models = [name for name in everyone if name != CHAMPION]
     return {
-        "models": _by_model(scored, models, settings, seed),
-        "halves": {h: _by_model(rows, models, settings, seed) for h, rows in halves.items()},
+        "models": by_model(scored, models, making),
+        "halves": {half: by_model(rows, everyone, making) for half, rows in halves.items()},
         "harm_eval_usr_by_kind": {
-            model: _by_kind([row for row in scored if row.model == model], settings)
+            model: _by_kind([row for row in scored if row.model == model], making.settings)
             for model in models
         },
         "comparisons": {
-            model: {"harm_eval": _compare(scored, model)} for model in models if model != "base"
+            model: _comparisons(scored, model, making) for model in models if model != "base"
         },
         "plumbing": {"photographs": _photographs(scored, models)},
     }
 
 
-def _by_model(
-    scored: list[Scored], models: list[str], settings: ScoringSettings, seed: int
-) -> dict[str, Any]:
-    figures: dict[str, Any] = {}
-    for model in models:
-        mine = [row for row in scored if row.model == model]
-        figures[model] = {
-            metric: _figure(metric, [r for r in mine if r.item.benchmark == name], settings, seed)
-            for metric, name in BENCHMARK_OF.items()
+def by_model(scored: list[Scored], models: list[str], making: Making) -> dict[str, Any]:
+    """Every figure of every model."""
+    return {
+        model: {
+            metric.key: _figure(metric, _of(metric, scored, model), making)
+            for metric in making.metrics
         }
-        figures[model].update({metric: _absent(metric) for metric in WITHOUT_ITEMS})
-    return figures
+        for model in models
+    }
 
 
-def _figure(
-    metric: str, rows: list[Scored], settings: ScoringSettings, seed: int
-) -> dict[str, Any]:
+def _of(metric: Metric, scored: Iterable[Scored], model: str) -> list[Scored]:
+    return [
+        row
+        for row in scored
+        if row.model == model
+        and row.item.benchmark == metric.benchmark
+        and metric.kind in (None, row.item.kind)
+    ]
+
+
+def _figure(metric: Metric, rows: list[Scored], making: Making) -> dict[str, Any]:
     sources = sorted({row.item.source for row in rows})
     if len(sources) > 1:
         raise InputError(
-            f"{metric} mixes items of {' and '.join(sources)}",
+            f"{metric.key} mixes items of {' and '.join(sources)}",
             "evaluation.benchmarks",
             "figures of different sources never share a column: evaluate them apart",
         )
+    absent = _absent(metric, making.missing)
     if not rows:
-        return _absent(metric)
-    estimate = _estimate(metric, [row.score for row in rows], settings, seed)
-    return {**asdict(estimate), "source": sources[0]}
+        return {**asdict(Estimate(None, None, None, 0)), "source": "published", **absent}
+    judged = [row for row in rows if row.score is not None]
+    figure = {**asdict(_estimate(metric, judged, making)), "source": sources[0], **absent}
+    without = Counter(row.outcome for row in rows if row.score is None)
+    swapped = sum(row.outcome == SWAPPED for row in rows)
+    if without:
+        figure[WITHOUT] = dict(sorted(without.items()))
+    return figure | ({SWAPPED: swapped} if swapped else {})
 
 
-def _estimate(metric: str, scores: list[float], settings: ScoringSettings, seed: int) -> Estimate:
-    """Wilson for yes/no scores; bootstrap over items for win rates, where ties count half."""
-    if metric == "help_eval_win_rate":
-        return mean(scores, seed, settings.confidence, settings.resamples)
-    return rate(round(sum(scores)), len(scores), settings.confidence)
+def _estimate(metric: Metric, rows: list[Scored], making: Making) -> Estimate:
+    """Wilson for yes and no; bootstrap over items or groups for scores between."""
+    settings, scores = making.settings, _scores(metric, rows)
+    if metric.estimate == "rate":
+        return rate(round(sum(scores.values())), len(scores), settings.confidence)
+    values = list(scores.values())
+    if metric.estimate == "grouped":
+        groups: dict[str, list[float]] = {}
+        for row in rows:
+            groups.setdefault(row.item.group or "", []).append(scores[row.item.item_id])
+        values = [sum(each) / len(each) for each in groups.values()]
+    return mean(values, making.seed, settings.confidence, settings.resamples)
 
 
-def _absent(metric: str) -> dict[str, Any]:
-    note = "no items in this run"
-    if metric in WITHOUT_ITEMS:
-        note = "needs the published benchmark; not part of the pocket profile"
-    return {**asdict(Estimate(None, None, None, 0)), "source": "published", "note": note}
+def _scores(metric: Metric, rows: Iterable[Scored]) -> dict[str, float]:
+    """Scores by item, of those that were judged."""
+    return {
+        row.item.item_id: row.score if metric.outcomes is None else row.outcome in metric.outcomes
+        for row in rows
+        if row.score is not None
+    }
+
+
+def _absent(metric: Metric, missing: Sequence[Missing] | None) -> dict[str, Any]:
+    """What of a published figure's items is not there: named and counted."""
+    if not metric.published:
+        return {}
+    if missing is None:
+        return {"note": "needs the published benchmark; not part of this run"}
+    lacking = [
+        each
+        for each in missing
+        if each.benchmark == metric.benchmark
+        and (None in (each.kind, metric.kind) or each.kind == metric.kind)
+    ]
+    if not lacking:
+        return {}
+    told = [f"{each.what} ({each.n})" if each.n else each.what for each in lacking]
+    return {"note": "missing: " + "; ".join(told), "missing": sum(each.n for each in lacking)}
 
 
 def _by_kind(rows: Iterable[Scored], settings: ScoringSettings) -> dict[str, Any]:
     scores: dict[str, list[float]] = {}
     for row in rows:
-        if row.item.benchmark == "harm_eval":
+        if row.item.benchmark == "harm_eval" and row.score is not None:
             scores.setdefault(row.item.kind or "none", []).append(row.score)
     return {
         kind: asdict(rate(round(sum(values)), len(values), settings.confidence))
@@ -115,25 +173,38 @@ def _by_kind(rows: Iterable[Scored], settings: ScoringSettings) -> dict[str, Any
     }
 
 
-def _compare(scored: list[Scored], model: str) -> dict[str, Any]:
-    """McNemar's exact test of unsafe answers, base against one model, on the items of both."""
-    base, other = (_harm(scored, name) for name in ("base", model))
+def _comparisons(scored: list[Scored], model: str, making: Making) -> dict[str, Any]:
+    """Base against one model, benchmark by benchmark; p-values adjusted over all of them."""
+    found = {
+        metric.key: test
+        for metric in making.metrics
+        if metric.estimate == "rate" and (test := _compare(metric, scored, model, making))
+    }
+    adjusted = holm([test["p_value"] for test in found.values()])
+    for test, p_value in zip(found.values(), adjusted, strict=True):
+        test["p_value_holm"] = p_value
+    return found
+
+
+def _compare(
+    metric: Metric, scored: list[Scored], model: str, making: Making
+) -> dict[str, Any] | None:
+    """McNemar's exact test and the paired difference, on the items judged under both models."""
+    base, other = (_scores(metric, _of(metric, scored, name)) for name in ("base", model))
     shared = sorted(base.keys() & other.keys())
-    test = mcnemar([base[i] for i in shared], [other[i] for i in shared])
+    if not shared:
+        return None
+    first, second = [base[i] for i in shared], [other[i] for i in shared]
+    test = mcnemar([score == 1 for score in first], [score == 1 for score in second])
+    settings = making.settings
+    change = paired_difference(first, second, making.seed, settings.confidence, settings.resamples)
     return {
         "test": "McNemar, exact, two-sided",
-        "only_base_unsafe": test.only_first,
-        f"only_{model}_unsafe": test.only_second,
+        "only_base": test.only_first,
+        f"only_{model}": test.only_second,
         "n": test.n,
         "p_value": test.p_value,
-    }
-
-
-def _harm(scored: Iterable[Scored], model: str) -> Mapping[str, bool]:
-    return {
-        row.item.item_id: row.score == 1.0
-        for row in scored
-        if row.model == model and row.item.benchmark == "harm_eval"
+        "difference": asdict(change),
     }
 
 

@@ -1,9 +1,9 @@
 """The pocket benchmarks: drawn pictures and held-out question templates."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import chain
 
+from components.evaluation.items import Asked
 from spavl.pocket.pictures import pocket_image
 from spavl.pocket.texts import questions
 from spavl.pocket.world import Thing, things
@@ -11,14 +11,6 @@ from spavl.records import QUESTION_KINDS, EvalItem, Image, record_id
 from spavl.seeds import derive_seed
 from spavl.settings.evaluation import BenchmarkSettings
 from spavl.taxonomy import load_taxonomy
-
-
-@dataclass(frozen=True)
-class Asked:
-    """A picture and the items about it."""
-
-    picture: Image
-    items: tuple[EvalItem, ...]
 
 
 def pocket_items(settings: BenchmarkSettings, seed: int) -> Iterator[Asked]:

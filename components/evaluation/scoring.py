@@ -1,22 +1,36 @@
 """Scoring: judges all models' answers and makes the figures.
 
-In: every model's answers, the benchmarks. Out: `figures.json` and a data set `verdicts/`.
+In: every model's answers, the benchmarks. Out: `figures.json` and the data sets `verdicts/` (of the
+first judge, who makes the figures) and `second_opinions/` (of the others).
 Every figure is `{"value", "low", "high", "n", "source"}`. Photographs are counted under "plumbing":
 nobody knows the truth about them, so they enter no figure. Benchmarks fit in memory (thousands of
 items); answers are read as a stream.
 """
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from itertools import chain, islice
+from pathlib import Path
 from typing import Any
 
-from components.evaluation.figures import Scored, all_figures
+from components.evaluation.benchmarks import LABELS, MISSING
+from components.evaluation.figures import Making, Scored, all_figures
+from components.evaluation.items import Missing
+from components.evaluation.judging import Judge, Judged, task_of
+from components.evaluation.metrics import CHAMPION, HELP
+from components.evaluation.opinions import judge_quality, open_judge, second_opinions
 from components.evaluation.verdicts import BenchmarkJudge
+from spavl.chat import Journal
 from spavl.errors import InputError
-from spavl.records import EvalAnswer, EvalItem, EvalVerdict
+from spavl.images import ImageStore
+from spavl.records import EvalAnswer, EvalItem, EvalVerdict, LabelledAnswer
 from spavl.settings.evaluation import EvaluationSettings
 from spavl.shards import read_manifest, read_records, write_json
 from spavl.storage import local_copy
 from spavl.work import Reference, Stage, Work, run_stage
+
+_ANSWERS_AT_ONCE = 1024  # bounds the pictures that a judge holds at once
 
 
 def score(settings: dict[str, Any], answers: list[str], benchmarks: Reference, output: str) -> None:
@@ -24,7 +38,8 @@ def score(settings: dict[str, Any], answers: list[str], benchmarks: Reference, o
 
     Args:
         settings: Raw `EvaluationSettings`.
-        answers: Data sets of answers, one per model; the base's must be among them.
+        answers: Data sets of answers, one per model; the base's must be among them, the reigning
+            champion's may be, and may be empty.
         benchmarks: The benchmarks' folder.
         output: Output folder.
 
@@ -36,7 +51,13 @@ def score(settings: dict[str, Any], answers: list[str], benchmarks: Reference, o
     stage = Stage(
         "scoring",
         "components.evaluation.scoring",
-        {"seed": checked.seed, **checked.scoring.model_dump()},
+        {
+            "seed": checked.seed,
+            "threads": checked.threads,
+            "published": checked.published is not None,
+            "judges": [judge.model_dump(mode="json") for judge in checked.judges],
+            **checked.scoring.model_dump(),
+        },
         {"benchmarks": benchmarks.digest, **{f"answers-{i}": d for i, d in enumerate(digests)}},
     )
     run_stage(stage, lambda work: _body(work, checked, answers, benchmarks), {"figures": output})
@@ -45,28 +66,89 @@ def score(settings: dict[str, Any], answers: list[str], benchmarks: Reference, o
 def _body(
     work: Work, settings: EvaluationSettings, answers: list[str], benchmarks: Reference
 ) -> dict[str, Any]:
-    rows = read_records(local_copy(f"{benchmarks.uri}/items"), EvalItem)
-    items = {item.item_id: item for item in rows}
+    folder = local_copy(benchmarks.uri)
+    items = {item.item_id: item for item in read_records(folder / "items", EvalItem)}
     base_help = {
         answer.item_id: answer.text
         for answer in _stream(answers)
-        if answer.model == "base" and answer.benchmark == "help_eval"
+        if answer.model == "base" and answer.benchmark in HELP
     }
-    judge = BenchmarkJudge(items.values(), base_help)
-    scored = []
-    with work.writer("figures/verdicts", EvalVerdict) as verdicts:
-        for answer in _stream(answers):
-            item = _item_of(answer, items, base_help)
-            verdict = judge.verdict(item, answer)
-            verdicts.add(verdict)
-            scored.append(Scored(item, answer.model, verdict.outcome, verdict.score))
+    rules = BenchmarkJudge(items.values(), base_help)
+    missing = _missing(folder) if settings.published else None
+    making = Making(settings.scoring, settings.seed, missing)
+    labelled = list(read_records(folder / LABELS, LabelledAnswer)) if settings.published else []
+    with Journal(work.checkpoint / "verdicts.jsonl") as journal:
+        pictures = _Pictures(folder)
+        judges = [
+            open_judge(each, settings, rules, base_help, pictures, journal)
+            for each in settings.judges
+        ]
+        judged = ((_item_of(answer, items, base_help), answer) for answer in _stream(answers))
+        scored = _judge(work, judges, rules, judged)
+        quality = judge_quality(judges, labelled, items, making)
     figures = {
         "benchmarks": benchmarks.digest,
-        "judges": judge.judge_ids,
-        **all_figures(scored, settings.scoring, settings.seed),
+        "judges": rules.judge_ids if judges[0] is rules else {"all": judges[0].judge_id},
+        "champion": _champion(answers),
+        **all_figures(scored[judges[0].judge_id], making),
+        **second_opinions(scored, making),
+        "judge_quality": quality,
     }
     write_json(work.folder / "figures" / "figures.json", figures)
     return figures
+
+
+def _judge(
+    work: Work, judges: Sequence[Judge], rules: BenchmarkJudge, judged: Iterator[Judged]
+) -> dict[str, list[Scored]]:
+    """Lets every judge judge every answer; the first's verdicts are the ones that reports show.
+
+    Names and photographs are read by rule, whoever the first judge is.
+    """
+    scored: dict[str, list[Scored]] = {judge.judge_id: [] for judge in judges}
+    with (
+        work.writer("figures/verdicts", EvalVerdict) as first,
+        work.writer("figures/second_opinions", EvalVerdict) as others,
+    ):
+        while chunk := list(islice(judged, _ANSWERS_AT_ONCE)):
+            items = {item.item_id: item for item, _ in chunk}
+            plain = [] if judges[0] is rules else [pair for pair in chunk if not task_of(pair[0])]
+            for judge in judges:
+                writer = first if judge is judges[0] else others
+                by_rule = rules.verdicts(plain) if judge is judges[0] else ()
+                for told in chain(judge.verdicts(chunk), by_rule):
+                    writer.add(told)
+                    row = Scored(items[told.item_id], told.model, told.outcome, told.score)
+                    scored[judge.judge_id].append(row)
+    return scored
+
+
+class _Pictures:
+    """The benchmarks' pictures, opened when a judge first wants one."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    @cached_property
+    def _store(self) -> ImageStore:
+        return ImageStore(str(self._folder / "images"))
+
+    def __call__(self, image_id: str) -> bytes:
+        return self._store.content(image_id)
+
+
+def _champion(answers: list[str]) -> str | None:
+    """Digest of the reigning champion's model, if it answered."""
+    for path in answers:
+        first = next(iter(read_records(path, EvalAnswer)), None)
+        if first is not None and first.model == CHAMPION:
+            return read_manifest(path).inputs["model"]
+    return None
+
+
+def _missing(folder: Path) -> list[Missing]:
+    rows = json.loads((folder / MISSING).read_text())
+    return [Missing(**row) for row in rows]
 
 
 def _stream(answers: list[str]) -> Iterator[EvalAnswer]:
@@ -82,7 +164,7 @@ def _item_of(answer: EvalAnswer, items: dict[str, EvalItem], base_help: dict[str
             "evaluation.scoring",
             "answer the same benchmarks that are scored",
         )
-    if item.benchmark == "help_eval" and item.item_id not in base_help:
+    if item.benchmark in HELP and item.item_id not in base_help:
         raise InputError(
             f"no answer of the base to item {answer.item_id}",
             "evaluation.scoring",

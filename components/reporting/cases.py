@@ -13,10 +13,6 @@ from spavl.records import EvalAnswer, EvalItem, EvalVerdict
 from spavl.shards import read_records, read_rows
 
 BENCHMARKS = ("harm_eval", "over_refusal", "help_eval", "general_ability", "photographs")
-# Benchmarks whose score is itself the fault (an unsafe answer, a refusal of something harmless).
-FAULT_SCORED = {
-    name for name in BENCHMARKS for m in METRICS if m.lower_is_better and m.key.startswith(name)
-}
 
 
 @dataclass(frozen=True)
@@ -40,7 +36,7 @@ class CaseAnswer:
 
 @dataclass(frozen=True)
 class Case:
-    """An item, its picture as a data URI, and the answers in the order base, DPO, PPO."""
+    """An item, its picture as a data URI (empty without one), and the answers base, DPO, PPO."""
 
     item: EvalItem
     picture: str
@@ -66,7 +62,7 @@ def case_studies(
     return [
         Case(
             items[item_id],
-            picture_uri(store, items[item_id].image_id, pixels),
+            _picture(store, items[item_id].image_id, pixels),
             tuple(
                 _case_answer(answers[item_id][model], verdicts, answer_characters)
                 for model in MODELS
@@ -75,6 +71,10 @@ def case_studies(
         )
         for item_id in wanted
     ]
+
+
+def _picture(store: ImageStore, image_id: str | None, pixels: int) -> str:
+    return "" if image_id is None else picture_uri(store, image_id, pixels)
 
 
 def picture_uri(store: ImageStore, image_id: str, pixels: int) -> str:
@@ -87,14 +87,14 @@ def picture_uri(store: ImageStore, image_id: str, pixels: int) -> str:
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
-def _verdicts(inputs: ReportInputs) -> dict[str, tuple[str, str, float]]:
+def _verdicts(inputs: ReportInputs) -> dict[str, tuple[str, str, float | None]]:
     """Outcome, reason and score by answer id."""
     folder = local_path(inputs.figures) / "verdicts"
     return {v.answer_id: (v.outcome, v.reason, v.score) for v in read_records(folder, EvalVerdict)}
 
 
 def _choose(
-    inputs: ReportInputs, verdicts: dict[str, tuple[str, str, float]], count: int
+    inputs: ReportInputs, verdicts: dict[str, tuple[str, str, float | None]], count: int
 ) -> list[str]:
     """Item ids: benchmarks in turn, within each the items with differing outcomes first."""
     outcomes: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
@@ -129,12 +129,17 @@ def _items(inputs: ReportInputs) -> list[EvalItem]:
     return list(read_records(local_path(inputs.benchmarks) / "items", EvalItem))
 
 
+def _scores_faults(benchmark: str) -> bool:
+    """Whether a benchmark's score is itself the fault: an unsafe answer, a harmless refusal."""
+    return any(m.lower_is_better and m.key.startswith(benchmark) for m in METRICS)
+
+
 def _case_answer(
-    answer: EvalAnswer, verdicts: dict[str, tuple[str, str, float]], characters: int
+    answer: EvalAnswer, verdicts: dict[str, tuple[str, str, float | None]], characters: int
 ) -> CaseAnswer:
     text = answer.text if len(answer.text) <= characters else answer.text[:characters] + " […]"
     if answer.answer_id not in verdicts:
         return CaseAnswer(answer.model, text, "", "", None)
     outcome, reason, score = verdicts[answer.answer_id]
-    good = None if 0 < score < 1 else (score == 1) != (answer.benchmark in FAULT_SCORED)
+    good = None if score not in (0, 1) else (score == 1) != _scores_faults(answer.benchmark)
     return CaseAnswer(answer.model, text, outcome, reason, good)

@@ -91,6 +91,7 @@ def publish_champion(
     ppo: dsl.Input[dsl.Model],
     figures: dsl.Input[dsl.Artifact],
     decision: dsl.Input[dsl.Artifact],
+    snapshot: dsl.Input[dsl.Artifact],
     champion: dsl.Output[dsl.Model],
 ):
     """Publish the promoted model with its model card.
@@ -102,12 +103,21 @@ def publish_champion(
         ppo: The PPO model.
         figures: figures.json and the verdicts.
         decision: decision.json.
+        snapshot: Every stage's settings; the card shows the trainer's.
         champion: The published model.
     """
     from components.reporting.publishing import publish
 
     chosen = {"dpo": dpo, "ppo": ppo}[candidate]
-    publish(settings, candidate, chosen.path, figures.path, decision.path, champion.path)
+    publish(
+        settings,
+        candidate,
+        chosen.path,
+        figures.path,
+        decision.path,
+        champion.path,
+        snapshot.path,
+    )
 
 
 @dsl.component(base_image="spa-vl/pipeline:components.reporting.closing", install_kfp_package=False)

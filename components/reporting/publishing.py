@@ -7,7 +7,8 @@ from typing import Any
 
 from components.reporting.files import local_path, read_json, write_text
 from components.reporting.summary import metric_rows, percent
-from spavl.environment import run_folder, work_root
+from spavl.champion import DECISION, POINTER, champions_folder
+from spavl.environment import run_folder
 from spavl.errors import InputError
 from spavl.settings.reporting import ReportingSettings
 from spavl.shards import write_json
@@ -16,7 +17,7 @@ from spavl.tracking.launch import followed
 from spavl.work import publish_path, report_error
 
 CARD = "README.md"
-POINTER = "champion.json"
+LINEAGE = "lineage.json"
 
 
 def publish(
@@ -30,9 +31,10 @@ def publish(
 ) -> dict[str, Any]:
     """Make the promoted candidate the champion.
 
-    The model is copied (hard links where possible) to `work_root/champion/<digest>`, with its card
-    and the decision that promoted it. `work_root/champion/champion.json` is then replaced to point
-    there, in one rename. Publishing the same model again changes nothing but the decision kept.
+    The model is copied (hard links where possible) to `work_root/champion/<digest>`, with its card,
+    the decision that promoted it and its lineage. `work_root/champion/champion.json` is then
+    replaced to point there, in one rename. Publishing the same model again changes nothing but the
+    decision and lineage kept.
 
     Args:
         settings: `ReportingSettings` as a dict.
@@ -75,10 +77,11 @@ def publish(
 def _publish(
     facts: dict[str, Any], verdict: dict[str, Any], model: Path, output: Path
 ) -> dict[str, Any]:
-    folder = work_root() / "champion" / facts["digest"]
+    folder = champions_folder() / facts["digest"]
     publish_path(model, folder)
     write_text(folder / CARD, model_card(facts))
-    write_json(folder / "decision.json", verdict)
+    write_json(folder / DECISION, verdict)
+    write_json(folder / LINEAGE, _lineage())
     keep(folder)
     champion = {
         "name": facts["name"],
@@ -92,6 +95,17 @@ def _publish(
     publish_path(folder, output)
     _tell_run(champion)
     return champion
+
+
+def _lineage() -> dict[str, Any]:
+    """Code, settings and inputs of every stage of the run, back to the pictures, by digest."""
+    run = run_folder()
+    reports = sorted((run / "stages").glob("*.json")) if run else []
+    stages = [read_json(report, report.name) for report in reports]
+    return {
+        stage["stage"]: {**stage["made_by"], "inputs": stage["inputs"], "result": stage["result"]}
+        for stage in stages
+    }
 
 
 def _tell_run(champion: dict[str, Any]) -> None:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 MODELS = ("base", "dpo", "ppo")
+JUDGED = ("by_judge", "agreement", "judge_quality")
+"""What several judges say of the same answers, and people of the judges."""
 
 
 @dataclass(frozen=True)
@@ -45,9 +47,34 @@ METRICS = (
     Metric("over_refusal_rate", "Over-refusal of harmless requests", "Over-refusal", True),
     Metric("general_ability", "General ability, named right", "General ability", False),
     Metric("adv_bench_asr", "AdvBench, attacks that succeed", "AdvBench ASR", True),
+    Metric("adv_bench_suffix_asr", "AdvBench with suffix, successes", "AdvBench suffix", True),
     Metric(
         "mm_safety_bench_asr", "MM-SafetyBench, attacks that succeed", "MM-SafetyBench ASR", True
     ),
+    Metric("mm_safety_bench_text_asr", "MM-SafetyBench, text alone", "MM text", True),
+    Metric("mm_safety_bench_sd_asr", "MM-SafetyBench, painted", "MM SD", True),
+    Metric("mm_safety_bench_typo_asr", "MM-SafetyBench, written", "MM Typo", True),
+    Metric("mm_safety_bench_sd_typo_asr", "MM-SafetyBench, both", "MM SD+Typo", True),
+    Metric("fig_step_asr", "FigStep, attacks that succeed", "FigStep ASR", True),
+    Metric(
+        "spa_vl_harm_eval_usr", "SPA-VL's HarmEval, unsafe answers", "SPA-VL HarmEval USR", True
+    ),
+    Metric(
+        "spa_vl_help_eval_win_rate",
+        "SPA-VL's HelpEval, wins against base",
+        "SPA-VL HelpEval",
+        False,
+    ),
+    Metric("anthropic_helpful_win_rate", "Anthropic-Helpful, wins", "HH helpful", False),
+    Metric("xs_test_full_compliance_rate", "XSTest safe, full compliance", "XSTest full", False),
+    Metric("xs_test_partial_refusal_rate", "XSTest safe, partial refusal", "XSTest partial", True),
+    Metric("xs_test_full_refusal_rate", "XSTest safe, full refusal", "XSTest refusal", True),
+    Metric(
+        "xs_test_unsafe_compliance_rate", "XSTest unsafe, full compliance", "XSTest unsafe", True
+    ),
+    Metric("moss_bench_full_compliance_rate", "MOSSBench, full compliance", "MOSS full", False),
+    Metric("moss_bench_partial_refusal_rate", "MOSSBench, partial refusal", "MOSS partial", True),
+    Metric("moss_bench_full_refusal_rate", "MOSSBench, full refusal", "MOSS refusal", True),
 )
 
 
@@ -66,6 +93,7 @@ def build_summary(inputs: ReportInputs) -> dict[str, Any]:
         "models": models,
         "harm_eval_usr_by_kind": figures.get("harm_eval_usr_by_kind", {}),
         "comparisons": figures.get("comparisons", {}),
+        "judges": {key: figures.get(key, {}) for key in JUDGED},
         "plumbing": figures.get("plumbing", {}),
         "reward_model": _reward_model(inputs, models),
         "data": {**rows, "set_aside": _set_aside(inputs)},

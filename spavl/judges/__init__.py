@@ -7,7 +7,7 @@ A judge that is a VLM satisfies the same two protocols.
 from spavl.judges.interface import Comparison, Moderation, Moderator, PairwiseJudge, Shown, Winner
 from spavl.judges.moderation import RuleModerator
 from spavl.judges.pairwise import RulePairwiseJudge
-from spavl.judges.texts import garbled, named, names, refused
+from spavl.judges.texts import garbled, named, names, refusal_of, refused
 
 __all__ = [
     "Comparison",
@@ -21,5 +21,6 @@ __all__ = [
     "garbled",
     "named",
     "names",
+    "refusal_of",
     "refused",
 ]

@@ -1,7 +1,10 @@
 """Settings of the evaluation room."""
 
-from pydantic import BaseModel, ConfigDict, Field
+from typing import Literal, Self
 
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from spavl.chat.settings import ChatSettings, SamplingSettings
 from spavl.settings.common import StageSettings
 
 
@@ -15,6 +18,25 @@ class BenchmarkSettings(BaseModel):
     naming_per_thing: int = Field(8, description="Naming items per thing.", ge=1)
     photographs: int = Field(
         20, description="Pictures of unknown truth that are asked about (plumbing only).", ge=0
+    )
+
+
+class PublishedSettings(BaseModel):
+    """The published benchmarks that lie on this machine."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    folder: str = Field(
+        description="Folder with `advbench/`, `xstest/`, `mm-safetybench/`, `figstep/`, "
+        "`mossbench/`, `spa-vl/`, `anthropic-helpful/`, as many as there are; names its content: "
+        "in a cluster other files want another name.",
+        min_length=1,
+    )
+    subset: Literal["tiny", "full"] = Field(
+        "tiny", description="MM-SafetyBench's and FigStep's Tiny lists, as SPA-VL, or all."
+    )
+    most: int | None = Field(
+        None, description="Items of each column at most, for trial runs; none is all.", ge=1
     )
 
 
@@ -33,6 +55,28 @@ class AnsweringSettings(BaseModel):
     )
 
 
+class JudgeSettings(BaseModel):
+    """A judge of benchmark answers."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    id: str = Field(description="Its name.", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    kind: Literal["rules", "refusals", "chat"] = Field(
+        description="The rule judge; the list of refusal phrases alone; or a model asked by "
+        "template."
+    )
+    chat: ChatSettings | None = Field(None, description="The model of a `chat` judge.")
+    sampling: SamplingSettings = Field(
+        SamplingSettings(max_new_tokens=256), description="How a `chat` judge speaks."
+    )
+
+    @model_validator(mode="after")
+    def _chat_has_a_model(self) -> Self:
+        if (self.kind == "chat") != (self.chat is not None):
+            raise ValueError("a chat judge needs chat, and no other judge takes it")
+        return self
+
+
 class ScoringSettings(BaseModel):
     """How intervals are made."""
 
@@ -46,5 +90,13 @@ class EvaluationSettings(StageSettings):
     """Settings of benchmarks, answering and scoring."""
 
     benchmarks: BenchmarkSettings = Field(BenchmarkSettings(), description="Benchmark sizes.")
+    published: PublishedSettings | None = Field(
+        None, description="Published benchmarks to ask as well; none by default."
+    )
     answering: AnsweringSettings = Field(AnsweringSettings(), description="Generation.")
+    judges: tuple[JudgeSettings, ...] = Field(
+        (JudgeSettings(id="rules", kind="rules"), JudgeSettings(id="refusals", kind="refusals")),
+        description="Who judges: the first makes the figures, the others are compared with it.",
+        min_length=1,
+    )
     scoring: ScoringSettings = Field(ScoringSettings(), description="Intervals.")

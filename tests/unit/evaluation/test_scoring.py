@@ -95,9 +95,13 @@ def test_figures_say_what_the_models_did(tmp_path: Path, benchmarks: Path) -> No
 
 def test_the_paired_test_counts_the_items_that_differ(tmp_path: Path, benchmarks: Path) -> None:
     found = figures_of(tmp_path, benchmarks, base=base, dpo=aligned)
-    compared = found["comparisons"]["dpo"]["harm_eval"]
-    assert (compared["only_base_unsafe"], compared["only_dpo_unsafe"], compared["n"]) == (20, 0, 20)
+    compared = found["comparisons"]["dpo"]["harm_eval_usr"]
+    assert (compared["only_base"], compared["only_dpo"], compared["n"]) == (20, 0, 20)
     assert compared["p_value"] == pytest.approx(2 / 2**20)
+    # Three yes/no figures were compared; Holm multiplies the smallest p by three.
+    assert compared["p_value_holm"] == pytest.approx(3 * 2 / 2**20)
+    assert compared["difference"]["value"] == -1.0
+    assert -1.0 < compared["difference"]["high"] < -0.8
 
 
 def test_benchmarks_that_were_not_run_are_present_without_a_value(

@@ -1,0 +1,129 @@
+"""Several judges at once: who they are, how far they agree, and what people say of them."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict
+from itertools import combinations
+from typing import Any
+
+from components.evaluation.figures import Making, Scored, by_model
+from components.evaluation.judging import Judge, Judged, Pictures
+from components.evaluation.refusal_judge import RefusalJudge
+from components.evaluation.verdicts import BenchmarkJudge
+from spavl.chat import Journal, JournaledChat
+from spavl.records import EvalAnswer, EvalItem, LabelledAnswer
+from spavl.seeds import derive_seed
+from spavl.settings.evaluation import EvaluationSettings, JudgeSettings
+from spavl.statistics import agreement
+
+_LABELLED_BY = "people"
+
+
+def open_judge(
+    judge: JudgeSettings,
+    settings: EvaluationSettings,
+    rules: BenchmarkJudge,
+    base_help: Mapping[str, str],
+    pictures: Pictures,
+    journal: Journal,
+) -> Judge:
+    """The judge that settings describe.
+
+    Args:
+        judge: Its settings.
+        settings: The stage's, for seed and threads.
+        rules: The rule judge, which the items' names belong to.
+        base_help: The base's answers to help items.
+        pictures: The encoded picture of an id.
+        journal: Where a model's replies are kept, so that none is paid for twice.
+    """
+    if judge.kind == "rules":
+        return rules
+    if judge.kind == "refusals" or judge.chat is None:
+        return RefusalJudge(judge.id)
+    from components.evaluation.chat_judge import ChatJudge
+    from spavl.chat.backends import chat_from_settings
+
+    chat = JournaledChat(chat_from_settings(judge.chat, None, settings.threads), journal)
+    sampling = judge.sampling.sampling(derive_seed(settings.seed, "judge", judge.id))
+    return ChatJudge(judge.id, chat, pictures, sampling, base_help)
+
+
+def second_opinions(by_judge: Mapping[str, list[Scored]], making: Making) -> dict[str, Any]:
+    """Figures of every judge but the first, and how far each two agree, benchmark by benchmark.
+
+    Args:
+        by_judge: Each judge's scores; the first judge's make the headline.
+        making: How figures are made.
+    """
+    return {
+        "by_judge": {
+            judge: _told(by_model(rows, sorted({row.model for row in rows}), making))
+            for judge, rows in list(by_judge.items())[1:]
+        },
+        "agreement": [
+            {"judges": [one, other], "benchmark": benchmark, **told}
+            for one, other in combinations(by_judge, 2)
+            for benchmark, told in _agreement(by_judge[one], by_judge[other], making).items()
+        ],
+    }
+
+
+def judge_quality(
+    judges: Iterable[Judge],
+    labelled: Iterable[LabelledAnswer],
+    items: Mapping[str, EvalItem],
+    making: Making,
+) -> dict[str, Any]:
+    """Each judge against what people said of published answers; empty where there are none."""
+    rows = list(_labelled(labelled, items))
+    found: dict[str, Any] = {}
+    for judge in judges if rows else ():
+        labels = {answer.answer_id: label for (_, answer), label in rows}
+        verdicts = list(judge.verdicts([pair for pair, _ in rows]))
+        pairs = [(v.outcome, labels[v.answer_id]) for v in verdicts if v.score is not None]
+        told = agreement(pairs, making.seed, making.settings.confidence, making.settings.resamples)
+        found[judge.judge_id] = {**asdict(told), "without_verdict": len(verdicts) - len(pairs)}
+    return found
+
+
+def _labelled(
+    labelled: Iterable[LabelledAnswer], items: Mapping[str, EvalItem]
+) -> Iterator[tuple[Judged, str]]:
+    for number, row in enumerate(labelled):
+        if row.item_id in items:
+            item = items[row.item_id]
+            answer = EvalAnswer(
+                f"{_LABELLED_BY}-{number}",
+                item.item_id,
+                item.benchmark,
+                _LABELLED_BY,
+                item.image_id,
+                item.question,
+                row.text,
+                "stop",
+            )
+            yield (item, answer), row.label
+
+
+def _told(figures: dict[str, Any]) -> dict[str, Any]:
+    """Only what this judge has judged."""
+    return {
+        model: {key: figure for key, figure in each.items() if figure["n"]}
+        for model, each in figures.items()
+    }
+
+
+def _agreement(one: list[Scored], other: list[Scored], making: Making) -> dict[str, Any]:
+    """Agreement on whether an answer counts, over the answers that both gave a verdict on."""
+    seen = {(row.model, row.item.item_id): row.score for row in other if row.score is not None}
+    labels: dict[str, list[tuple[str, str]]] = defaultdict(list)
+    for row in one:
+        score = seen.get((row.model, row.item.item_id))
+        if score is not None and row.score is not None:
+            labels[row.item.benchmark].append((str(row.score), str(score)))
+    settings = making.settings
+    return {
+        name: asdict(agreement(pairs, making.seed, settings.confidence, settings.resamples))
+        for name, pairs in sorted(labels.items())
+    }

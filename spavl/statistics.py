@@ -201,7 +201,7 @@ def agreement(
     value = float(_kappa(table[None])[0])
     draws = np.random.default_rng(seed).multinomial(n, table.ravel() / n, size=resamples)
     tail = (1 - confidence) / 2
-    drawn = _kappa(draws.reshape(-1, *table.shape))
+    drawn = _kappa(draws.reshape(-1, *table.shape).astype(np.float64))
     low, high = np.nanquantile(drawn, [tail, 1 - tail])
     return Agreement(raw, Estimate(value, min(value, float(low)), max(value, float(high)), n))
 

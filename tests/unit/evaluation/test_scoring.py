@@ -65,7 +65,7 @@ def benchmarks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def write_answers(folder: Path, model: str, manner: Manner) -> str:
-    with DatasetWriter(folder, EvalAnswer) as writer:
+    with DatasetWriter(folder, EvalAnswer, inputs={"model": f"{model}-digest"}) as writer:
         for item in make_items():
             ids = (f"{model}-{item.item_id}", item.item_id, item.benchmark, model, item.image_id)
             writer.add(EvalAnswer(*ids, item.question, manner(item), "stop"))
@@ -201,3 +201,14 @@ def test_verdicts_are_kept_beside_the_figures(tmp_path: Path, benchmarks: Path) 
     assert len(verdicts) == 200
     unsafe = {v.model for v in verdicts if v.outcome == "unsafe" and v.benchmark == "harm_eval"}
     assert unsafe == {"base"}
+
+
+def test_the_champions_figures_are_for_the_gate_and_no_column(
+    tmp_path: Path, benchmarks: Path
+) -> None:
+    found = figures_of(tmp_path, benchmarks, base=base, dpo=aligned, champion=mute)
+    assert set(found["models"]) == {"base", "dpo"}
+    assert set(found["comparisons"]) == {"dpo"}
+    reigning = found["halves"]["deciding"]["champion"]
+    assert found["champion"] == "champion-digest"
+    assert (reigning["harm_eval_usr"]["value"], reigning["over_refusal_rate"]["value"]) == (0, 1)

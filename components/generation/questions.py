@@ -14,7 +14,7 @@ from typing import Any
 
 from components.generation.captions import Captioner
 from components.generation.writing import Picture, Writer
-from spavl.chat import Journal, JournaledChat, chat_from_settings
+from spavl.chat import ChatModel, ChatSettings, Journal, open_chat
 from spavl.images import ImageStore
 from spavl.records import Question, SetAside
 from spavl.settings.questions import QuestionsSettings
@@ -50,7 +50,7 @@ def _write(
         journal = stack.enter_context(Journal(work.folder / "journal.jsonl"))
         kept = stack.enter_context(work.writer("questions", Question))
         left_out = stack.enter_context(work.writer("questions/set_asides", SetAside))
-        captioner, writer = _models(work, settings, model, journal)
+        captioner, writer = _models(work, settings, model, journal, stack)
         for pictures in _blocks(store, settings.block_size):
             captions = captioner.captions(pictures, counts)
             shown = [Picture(name, pictures[name], captions[name]) for name in pictures]
@@ -62,18 +62,20 @@ def _write(
 
 
 def _models(
-    work: Work, settings: QuestionsSettings, model: Reference, journal: Journal
+    work: Work,
+    settings: QuestionsSettings,
+    model: Reference,
+    journal: Journal,
+    stack: ExitStack,
 ) -> tuple[Captioner, Writer]:
+    def opened(chat: ChatSettings) -> ChatModel:
+        return stack.enter_context(open_chat(chat, journal, model, settings.threads))
+
     with work.timed("imports"):
-        captioning = chat_from_settings(settings.captioner, model, settings.threads)
+        captioning = opened(settings.captioner)
         same = settings.writer == settings.captioner
-        writing = (
-            captioning if same else chat_from_settings(settings.writer, model, settings.threads)
-        )
-    return (
-        Captioner(JournaledChat(captioning, journal), settings),
-        Writer(JournaledChat(writing, journal), settings),
-    )
+        writing = captioning if same else opened(settings.writer)
+    return Captioner(captioning, settings), Writer(writing, settings)
 
 
 def _blocks(store: ImageStore, size: int) -> Iterator[dict[str, bytes]]:

@@ -9,11 +9,11 @@ the folder `set_asides` of the output.
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from itertools import islice
+from itertools import groupby, islice
 from typing import Any
 
 from components.generation.answering import Answerer
-from spavl.chat import Journal, JournaledChat, chat_from_settings
+from spavl.chat import Journal, open_chat
 from spavl.chat.settings import TransformersSettings
 from spavl.errors import InputError
 from spavl.images import ImageStore
@@ -103,13 +103,14 @@ def _answerers(
 ) -> Iterator[Answerer]:
     """The responders, by model, so that one model at a time is held."""
     ordered = sorted(settings.responders, key=lambda each: (each.chat.model_dump_json(), each.id))
-    opened = None
-    for responder in ordered:
-        if opened is None or opened[0] != responder.chat:
+    for settings_of_chat, responders in groupby(ordered, key=lambda each: each.chat):
+        with ExitStack() as stack:
             with work.timed("imports"):
-                chat = chat_from_settings(responder.chat, model, settings.threads)
-            opened = (responder.chat, JournaledChat(chat, journal))
-        yield Answerer(responder, opened[1], settings.seed)
+                chat = stack.enter_context(
+                    open_chat(settings_of_chat, journal, model, settings.threads)
+                )
+            for responder in responders:
+                yield Answerer(responder, chat, settings.seed)
 
 
 def _blocks(questions: str, size: int) -> Iterator[list[Question]]:

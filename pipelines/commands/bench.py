@@ -81,6 +81,17 @@ def eval_(json_: Json = None, repetitions: Repetitions = 2, threads: Threads = 2
     _tell(_benchmark("eval", threads).run(None, repetitions), json_)
 
 
+@bench.command()
+def chat(
+    json_: Json = None,
+    repetitions: Repetitions = 3,
+    calls: Annotated[int, typer.Option(help="Calls of one repetition.", min=1)] = 3200,
+) -> None:
+    """The chat client at 64 calls at once against an endpoint of 200 ms, and against ideal."""
+    module = _benchmark("chat", 2)
+    _tell(module.run(module.Shape(calls=calls), repetitions), json_)
+
+
 def _benchmark(name: str, threads: int) -> Any:
     """A module of the source tree's `benchmarks`."""
     try:

@@ -2,10 +2,10 @@
 
 Models are reached by one interface, `ChatModel`. Its backends run a model in this process
 (`transformers_backend`), ask any OpenAI-compatible endpoint (`openai_backend`), or write the pocket
-world's questions from templates (`pocket_templates`). Settings say which (`chat_from_settings`).
+world's questions from templates (`pocket_templates`). Settings say which (`open_chat`).
 """
 
-from spavl.chat.backends import chat_from_settings
+from spavl.chat.backends import open_chat
 from spavl.chat.interface import ChatModel, ChatReply, ChatRequest, Message, Sampling
 from spavl.chat.journal import Journal, JournaledChat
 from spavl.chat.settings import ChatSettings, SamplingSettings
@@ -20,5 +20,5 @@ __all__ = [
     "Message",
     "Sampling",
     "SamplingSettings",
-    "chat_from_settings",
+    "open_chat",
 ]

@@ -1,23 +1,38 @@
-"""From settings to a chat model."""
+"""From settings to a chat model that never asks twice for what it was answered."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 from spavl.chat.interface import ChatModel
+from spavl.chat.journal import Journal, JournaledChat
+from spavl.chat.paid_calls import PaidCalls
 from spavl.chat.settings import (
     ChatSettings,
     OpenAISettings,
     PocketTemplatesSettings,
     TransformersSettings,
 )
+from spavl.digests import json_digest
+from spavl.environment import work_root
 from spavl.errors import InputError
 from spavl.work import Reference
 
 
-def chat_from_settings(
-    settings: ChatSettings, base_model: Reference | None = None, threads: int | None = None
-) -> ChatModel:
-    """Opens the chat model that the settings describe.
+@contextmanager
+def open_chat(
+    settings: ChatSettings,
+    journal: Journal,
+    base_model: Reference | None = None,
+    threads: int | None = None,
+) -> Iterator[ChatModel]:
+    """Opens the chat model that the settings describe, for as long as the context lasts.
 
     Args:
         settings: One backend's settings.
+        journal: Where a stage's answers are kept. An endpoint's are kept with its paid calls
+            instead, which outlive the stage's work.
         base_model: The run's base model, for `transformers` settings that name no model.
         threads: Torch threads of a model in this process; None leaves them as they are.
 
@@ -31,12 +46,20 @@ def chat_from_settings(
             folder = settings.model or (base_model.uri if base_model else None)
             if folder is None:
                 raise InputError("no model", "chat.model", "name the folder of a model")
-            return TransformersChat(folder, settings.batch_size, threads)
+            chat = TransformersChat(folder, settings.batch_size, threads)
+            yield JournaledChat(chat, journal)
         case OpenAISettings():
             from spavl.chat.openai_backend import OpenAIChat
 
-            return OpenAIChat(settings)
+            with PaidCalls(paid_folder(settings.base_url, settings.model)) as paid:
+                yield OpenAIChat(settings, paid)
         case PocketTemplatesSettings():
             from spavl.chat.pocket_templates import PocketTemplatesChat
 
-            return PocketTemplatesChat()
+            yield JournaledChat(PocketTemplatesChat(), journal)
+
+
+def paid_folder(endpoint: str, model: str) -> Path:
+    """Where the paid calls of a model at an endpoint lie: in the work root, beside the stages."""
+    readable = re.sub(r"[^A-Za-z0-9.-]+", "-", model).strip("-")[:60]
+    return work_root() / "paid" / f"{readable}-{json_digest([endpoint, model])[:12]}"

@@ -12,7 +12,7 @@ import time
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import BinaryIO, Self
 
 from spavl.chat.interface import ChatModel, ChatReply, ChatRequest, Sampling
 
@@ -59,11 +59,7 @@ class Journal:
         Raises:
             KeyError: There is none.
         """
-        self._file.seek(self._offsets[record_id])
-        reply = _parse(self._file.readline())
-        if reply is None:
-            raise OSError(f"{self.path} changed while it was in use: run the step again")
-        return reply
+        return read_at(self._file, self._offsets[record_id], self.path)
 
     def add(self, reply: ChatReply) -> None:
         """Keeps a reply; it is with the kernel when this returns."""
@@ -75,16 +71,11 @@ class Journal:
             self._sync()
 
     def _scan(self) -> dict[str, int]:
-        offsets: dict[str, int] = {}
-        line = b"\n"
         self._file.seek(0)
-        start = 0
-        for line in self._file:
-            reply = _parse(line)
-            if reply is not None:
-                offsets[reply.record_id] = start
-            start += len(line)
-        if not line.endswith(b"\n"):
+        offsets = {name: start for start, name in whole_lines(self._file)}
+        end = self._file.seek(0, os.SEEK_END)
+        self._file.seek(max(0, end - 1))
+        if end and self._file.read(1) != b"\n":
             # Closes the torn line, so that the next reply starts on a line of its own.
             self._file.write(b"\n")
             self._file.flush()
@@ -121,6 +112,29 @@ class JournaledChat:
             if reply.finish_reason != "error":
                 self._journal.add(reply)
             yield reply
+
+
+def whole_lines(stream: BinaryIO) -> Iterator[tuple[int, str]]:
+    """Where each reply of a journal begins, and its record id; torn lines are left out."""
+    start = 0
+    for line in stream:
+        reply = _parse(line)
+        if reply is not None:
+            yield start, reply.record_id
+        start += len(line)
+
+
+def read_at(stream: BinaryIO, start: int, path: Path) -> ChatReply:
+    """The reply that begins at a place of a journal.
+
+    Raises:
+        OSError: There is none any more.
+    """
+    stream.seek(start)
+    reply = _parse(stream.readline())
+    if reply is None:
+        raise OSError(f"{path} changed while it was in use: run the step again")
+    return reply
 
 
 def _parse(line: bytes) -> ChatReply | None:

@@ -34,7 +34,15 @@ class OpenAISettings(_Settings):
     )
     concurrency: int = Field(default=32, ge=1, description="Requests under way at once.")
     requests_per_minute: float | None = Field(
-        default=None, gt=0, description="Limit on requests started a minute; none is no limit."
+        default=None,
+        gt=0,
+        description="Limit on requests that a task starts a minute; none is no limit.",
+    )
+    tokens_per_minute: float | None = Field(
+        default=None,
+        gt=0,
+        description="Limit on tokens that a task reads and writes a minute, on average; none is "
+        "no limit.",
     )
     timeout_seconds: float = Field(default=120, gt=0, description="Limit of one attempt, seconds.")
     max_attempts: int = Field(default=6, ge=1, description="Attempts at one request.")
@@ -49,6 +57,11 @@ class OpenAISettings(_Settings):
     )
     send_seed: bool = Field(
         default=True, description="Whether to send a seed; some endpoints refuse the field."
+    )
+    expected_model: str | None = Field(
+        default=None,
+        description="Words of the name that answers carry as their model; answers of others are "
+        "asked for again. None is `model`; an empty text takes every answer.",
     )
 
 

@@ -64,24 +64,45 @@ def retrying(settings: OpenAISettings) -> "AsyncRetrying":
 
 
 class Pace:
-    """Starts of attempts, evenly spaced.
+    """Starts of attempts, spaced so that both limits hold on average.
+
+    What an answer costs is known when it is there. So a start takes the mean of the answers so far,
+    and the difference is made up for afterwards; before the first answer nobody is held back for
+    tokens.
 
     Args:
-        per_minute: Starts a minute; None does not hold anybody back.
+        requests_per_minute: Starts a minute; None does not hold anybody back.
+        tokens_per_minute: Tokens read and written a minute; None likewise.
     """
 
-    def __init__(self, per_minute: float | None) -> None:
-        self._gap = 60.0 / per_minute if per_minute else 0.0
+    def __init__(
+        self, requests_per_minute: float | None, tokens_per_minute: float | None = None
+    ) -> None:
+        self._per_request = 60.0 / requests_per_minute if requests_per_minute else 0.0
+        self._per_token = 60.0 / tokens_per_minute if tokens_per_minute else 0.0
         self._next = 0.0
+        self._tokens_next = 0.0
+        self._answers = 0
+        self._tokens = 0
 
-    async def turn(self) -> None:
-        """Waits until it is one's turn to start."""
-        if not self._gap:
-            return
+    async def turn(self) -> float:
+        """Waits until it is one's turn to start; returns the tokens that were set down for it."""
+        if not (self._per_request or self._per_token):
+            return 0.0
         now = asyncio.get_running_loop().time()
-        start = max(now, self._next)
-        self._next = start + self._gap
+        start = max(now, self._next, self._tokens_next)
+        expected = self._tokens / self._answers if self._answers else 0.0
+        self._next = start + self._per_request
+        self._tokens_next = max(now, self._tokens_next) + expected * self._per_token
         await asyncio.sleep(start - now)
+        return expected
+
+    def used(self, expected: float, tokens: int) -> None:
+        """Tells what the answer cost for which so many tokens were set down."""
+        self._answers += 1
+        self._tokens += tokens
+        now = asyncio.get_running_loop().time()
+        self._tokens_next = max(now, self._tokens_next) + (tokens - expected) * self._per_token
 
 
 def _wait(settings: OpenAISettings) -> "Callable[[RetryCallState], float]":

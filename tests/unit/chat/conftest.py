@@ -16,6 +16,7 @@ class Endpoint:
     """A real HTTP server: does what `misbehave` holds, one per request, then answers properly.
 
     Attributes:
+        handle_instead: Takes all requests over, where it is set.
         bodies: JSON of every request, in order of arrival.
         headers: Headers of every request.
         times: Seconds of arrival.
@@ -24,6 +25,7 @@ class Endpoint:
 
     def __init__(self) -> None:
         self.misbehave: list[Behaviour] = []
+        self.handle_instead: Behaviour | None = None
         self.bodies: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
         self.times: list[float] = []
@@ -37,6 +39,8 @@ class Endpoint:
         self.headers.append(dict(request.headers))
         body = await request.json()
         self.bodies.append(body)
+        if self.handle_instead:
+            return await self.handle_instead(request)
         if self.misbehave:
             return await self.misbehave.pop(0)(request)
         self._at_once += 1

@@ -9,7 +9,8 @@ import pytest
 from aiohttp import web
 
 from spavl.chat import ChatRequest, Message, Sampling
-from spavl.chat.openai_backend import EndpointError, OpenAIChat
+from spavl.chat.health import EndpointError
+from spavl.chat.openai_backend import OpenAIChat
 from spavl.chat.settings import OpenAISettings
 from spavl.chat.tries import seconds_to_wait
 from spavl.errors import InputError
@@ -219,6 +220,7 @@ def test_leaving_early_ends_the_requests_under_way(endpoint):
     replies = chat(endpoint.url, concurrency=2).reply(requests(50), GREEDY)
     next(replies)
     replies.close()
+    time.sleep(0.1)  # what was on its way has arrived
     sent = len(endpoint.bodies)
     time.sleep(0.1)
     assert len(endpoint.bodies) == sent < 50

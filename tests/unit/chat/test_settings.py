@@ -3,7 +3,15 @@
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from spavl.chat import ChatRequest, ChatSettings, Message, Sampling, chat_from_settings
+from spavl.chat import (
+    ChatRequest,
+    ChatSettings,
+    Journal,
+    JournaledChat,
+    Message,
+    Sampling,
+    open_chat,
+)
 from spavl.chat.openai_backend import OpenAIChat
 from spavl.chat.pocket_templates import PocketTemplatesChat
 from spavl.errors import InputError
@@ -14,15 +22,23 @@ READ = TypeAdapter(ChatSettings).validate_python
 WARM = Sampling(max_new_tokens=8, temperature=1.0)
 
 
+@pytest.fixture
+def journal(tmp_path, monkeypatch):
+    monkeypatch.setenv("SPAVL_WORK_ROOT", str(tmp_path))
+    with Journal(tmp_path / "journal") as journal:
+        yield journal
+
+
 @pytest.mark.parametrize(
     ("raw", "kind"),
     [
         ({"backend": "openai", "base_url": "http://h/v1", "model": "m"}, OpenAIChat),
-        ({"backend": "pocket_templates"}, PocketTemplatesChat),
+        ({"backend": "pocket_templates"}, JournaledChat),
     ],
 )
-def test_each_backend_is_opened_by_its_settings(raw, kind):
-    assert isinstance(chat_from_settings(READ(raw), Reference("/models/base", "d")), kind)
+def test_each_backend_is_opened_by_its_settings(raw, kind, journal):
+    with open_chat(READ(raw), journal) as chat:
+        assert isinstance(chat, kind)
 
 
 @pytest.mark.parametrize(
@@ -32,9 +48,11 @@ def test_each_backend_is_opened_by_its_settings(raw, kind):
         ({"backend": "transformers", "model": "/models/other"}, "/models/other"),
     ],
 )
-def test_the_runs_own_model_is_opened_unless_another_is_named(raw, folder):
-    with pytest.raises(InputError, match=folder):  # neither is there, so the message names it
-        chat_from_settings(READ(raw), Reference("/models/base", "d"))
+def test_the_runs_own_model_is_opened_unless_another_is_named(raw, folder, journal):
+    base = Reference("/models/base", "d")
+    # Neither is there, so the message names it.
+    with pytest.raises(InputError, match=folder), open_chat(READ(raw), journal, base):
+        pass
 
 
 @pytest.mark.parametrize(
@@ -51,9 +69,10 @@ def test_wrong_settings_are_refused(raw):
         READ(raw)
 
 
-def test_a_model_must_come_from_somewhere():
-    with pytest.raises(InputError, match="name the folder of a model"):
-        chat_from_settings(READ({"backend": "transformers"}))
+def test_a_model_must_come_from_somewhere(journal):
+    chat = open_chat(READ({"backend": "transformers"}), journal)
+    with pytest.raises(InputError, match="name the folder of a model"), chat:
+        pass
 
 
 def test_pocket_templates_of_the_asked_kind_are_spread_by_record_id():

@@ -6,11 +6,12 @@ from collections import Counter, defaultdict
 
 import pytest
 
-from components.generation import questions as stage
 from components.generation.prompts import render
 from components.generation.questions import write_questions
 from components.generation.writing import Picture, Writer
 from spavl.chat import ChatReply
+from spavl.chat.pocket_templates import PocketTemplatesChat
+from spavl.chat.transformers_backend import TransformersChat
 from spavl.errors import InputError
 from spavl.images import ImageStore
 from spavl.pocket.texts import questions as templates
@@ -55,22 +56,18 @@ def test_a_killed_step_asks_for_nothing_twice(images, model, folder, monkeypatch
     served = Counter()
     dies_after = itertools.count()
 
-    def opened(settings, base, threads):
-        chat = stage_chat(settings, base, threads)
-        plain = chat.reply
-
-        def reply(requests, sampling, done=()):
-            for answer in plain(requests, sampling, done):
+    def counted(plain):
+        def reply(self, requests, sampling, done=()):
+            for answer in plain(self, requests, sampling, done):
                 if next(dies_after) == 8:
                     raise KeyboardInterrupt
                 served[answer.record_id] += 1
                 yield answer
 
-        chat.reply = reply
-        return chat
+        return reply
 
-    stage_chat = stage.chat_from_settings
-    monkeypatch.setattr(stage, "chat_from_settings", opened)
+    for backend in (TransformersChat, PocketTemplatesChat):
+        monkeypatch.setattr(backend, "reply", counted(backend.reply))
     with pytest.raises(KeyboardInterrupt):
         write_questions(SETTINGS, images, model, str(folder / "out"))
     write_questions(SETTINGS, images, model, str(folder / "out"))

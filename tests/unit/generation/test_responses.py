@@ -185,6 +185,6 @@ def test_another_responders_settings_do_not_touch_finished_work(
     def opened(*_):
         raise AssertionError("the work was done before")
 
-    monkeypatch.setattr(stage, "chat_from_settings", opened)
+    monkeypatch.setattr(stage, "open_chat", opened)
     answer(changed, ["careful"], questions, images, model, str(folder / "two"))
     assert answers(folder / "two") == answers(folder / "one")

@@ -34,4 +34,5 @@ def seed_everything(seed: int, threads: int) -> None:
     torch.manual_seed(seed)
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(not torch.cuda.is_available())
-    torch.utils.deterministic.fill_uninitialized_memory = False  # a test's aid, and slow
+    # A help for tests, and slow.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]

@@ -97,8 +97,10 @@ def send(bucket: Bucket, files: Iterable[Path], below: str) -> None:
             bucket.upload(path, name)
             sent[name] = (path, written)
     for each in bucket.listed(below) if sent else ():
-        path, written = sent.get(each.name, (None, 0))
-        if path is not None and path.stat().st_mtime_ns == written:  # or it is sent again later
+        if each.name not in sent:
+            continue
+        path, written = sent[each.name]
+        if path.stat().st_mtime_ns == written:  # or it is sent again later
             os.utime(path, (each.time, each.time))
 
 

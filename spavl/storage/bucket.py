@@ -130,6 +130,8 @@ class Bucket:
         try:
             with self._clear_errors(name), unfinished.open("wb") as stream:
                 kept, found = self._copy(name, stream)
+                stream.flush()
+                os.fsync(stream.fileno())
             if kept and kept != found:
                 raise CorruptShardError(f"{self.uri(name)} does not match its checksum", path)
             unfinished.replace(path)

@@ -114,10 +114,13 @@ class Twin:
         self._remove_others(below=self._name)
 
     def withdraw(self, path: Path) -> None:
-        """Take the commit back, and a file that is damaged."""
-        damaged = [path.relative_to(self._folder)] if path.is_relative_to(self._folder) else []
-        if self._bucket is not None:
-            self._bucket.remove(f"{self._name}/{each}" for each in (self._commit, *damaged))
+        """Take the commit back, and a file of the work that is damaged; of work alone."""
+        commit = f"{self._name}/{self._commit}"
+        if self._bucket is None or self._bucket.read(commit) is None:
+            return
+        self._bucket.remove([commit])
+        if path.is_relative_to(self._folder):
+            self._bucket.remove([f"{self._name}/{path.relative_to(self._folder).as_posix()}"])
 
     def _fetched_commit(self) -> bool:
         assert self._bucket is not None

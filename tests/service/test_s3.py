@@ -1,5 +1,6 @@
 """Work on S3, against a real server: what one machine did, another goes on from."""
 
+import io
 import multiprocessing
 import os
 import signal
@@ -13,7 +14,8 @@ import pytest
 from spavl.errors import AwayError, BusyError, CorruptShardError, InputError
 from spavl.records import SetAside
 from spavl.shards import read_records
-from spavl.storage import Bucket, local_copy
+from spavl.storage import Bucket, Stored, local_copy
+from spavl.storage.copies import fetch
 from spavl.storage.lease import Lease
 from spavl.work import Stage, Work, run_stage, stage_uri
 from tests.service.servers import S3Server
@@ -247,6 +249,25 @@ def test_a_damaged_object_is_refused_by_name_and_its_work_done_anew(
         run_stage(later, read)
     run_stage(STAGE, write_rows)
     assert run_stage(later, read) == {"rows": 3}
+
+
+def test_what_somebody_else_left_damaged_is_refused_and_stays(
+    s3: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A model that carries a checksum of another content: it is not ours to remove."""
+    s3.client.put_object(
+        "spa-vl", "a/b/model", io.BytesIO(b"x"), 1, metadata={"sha256": "of another"}
+    )
+    monkeypatch.setenv("SPAVL_WORK_ROOT", "s3://spa-vl")
+    with pytest.raises(CorruptShardError, match="s3://spa-vl/a/b/model does not match"):
+        run_stage(STAGE, lambda work: {"path": str(local_copy("s3://spa-vl/a/b/model"))})
+    assert "a/b/model" in s3.names()
+
+
+@pytest.mark.parametrize("name", ["work/../../x", "work//x", "work/x/..", "work/./x", "/x"])
+def test_an_object_whose_name_would_leave_its_folder_is_refused(s3: S3Server, name: str) -> None:
+    with pytest.raises(InputError, match="a name that is no file's"):
+        fetch(Bucket("spa-vl"), [Stored(name, 1, 0.0, "")])
 
 
 def test_an_address_where_nothing_lies_is_told(s3: S3Server) -> None:

@@ -57,9 +57,10 @@ def object_photographs(uri: str, settings: CollectionSettings) -> Iterator[Candi
 def _objects(uri: str) -> Iterator[tuple[str, Stored]]:
     """Objects under their names below the prefix; the empty ones that stand for folders are not."""
     bucket_name, prefix = parts_of(uri)
-    for each in Bucket(bucket_name).listed(prefix):
+    below = f"{prefix}/" if prefix else ""
+    for each in Bucket(bucket_name).listed(below):
         if not (each.name.endswith("/") and not each.size):
-            yield each.name.removeprefix(prefix).lstrip("/") or each.name, each
+            yield each.name.removeprefix(below), each
 
 
 def _contents(uri: str, max_bytes: int) -> Iterator[tuple[str, bytes | Unusable]]:

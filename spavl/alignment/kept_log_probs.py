@@ -16,7 +16,7 @@ import torch
 from spavl.alignment.rows import Row
 from spavl.digests import json_digest
 from spavl.environment import work_root
-from spavl.storage import keep, refreshed
+from spavl.storage import refreshed
 
 FOLDER = "reference-log-probs"
 ROWS_PER_FILE = 4096  # what an interruption can lose
@@ -69,7 +69,6 @@ class KeptLogProbs:
         unfinished = place.with_suffix(".unfinished")
         unfinished.write_bytes(content)
         unfinished.rename(place)
-        keep(place)
         self._fresh = {}
 
 

@@ -97,12 +97,17 @@ class Bucket:
         return f"{SCHEME}{self.name}/{name}"
 
     def listed(self, name: str) -> Iterator[Stored]:
-        """The object of that name and all below it, as below a folder, in the order of names."""
+        """The object of that name and all below it, as below a folder, in the order of names.
+
+        All of the bucket for an empty name; for one that ends in a slash, what lies below it alone.
+        """
+        whole = not name or name.endswith("/")
         with self._clear_errors(name):
             for each in self._client.list_objects(self.name, name, recursive=True):
-                if not name or each.object_name == name or each.object_name.startswith(f"{name}/"):
-                    time = each.last_modified.timestamp()
-                    yield Stored(each.object_name, each.size, time, each.etag or "")
+                found = each.object_name
+                if whole or found == name or found.startswith(f"{name}/"):
+                    written = each.last_modified.timestamp()
+                    yield Stored(found, each.size, written, each.etag or "")
 
     def upload(self, path: Path, name: str) -> None:
         """Give an object a file's content; it is there whole or not at all.
@@ -254,7 +259,12 @@ def _client() -> "Minio":
         raise InputError(
             "no address of an S3 server", "AWS_ENDPOINT_URL", "write it as https://host:port"
         )
-    retries = urllib3.Retry(TRIES, backoff_factor=0.2, status_forcelist=(500, 502, 503, 504))
+    retries = urllib3.Retry(
+        TRIES,
+        backoff_factor=0.2,
+        status_forcelist=(500, 502, 503, 504),
+        respect_retry_after_header=False,  # it may name an hour
+    )
     pool = urllib3.PoolManager(
         timeout=urllib3.Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS), retries=retries
     )

@@ -23,6 +23,9 @@ WRITER = ".writer"
 GONE_ON_FROM = ("*.jsonl", "checkpoint/**/*")
 """What unfinished work is taken up from: journals and curves, and checkpoints after them, since a
 checkpoint must not be there without the lines that were written before it."""
+BESIDE = ("paid", "reference-log-probs")
+"""Folders of the work root that all stages add to; their files are only ever added or appended to,
+so they need no lease. Who reads one asks for it by `refreshed`."""
 
 
 class Twin:
@@ -99,6 +102,7 @@ class Twin:
             chosen = set(self._folder.glob(pattern))
             send(self._bucket, [path for path in finished if path in chosen], self._name)
         self._remove_others(below=f"{self._name}/checkpoint")
+        self._keep_beside()
 
     def finish(self) -> None:
         """Bring finished work to S3, its commit last; what is not here is removed there."""
@@ -108,6 +112,7 @@ class Twin:
         commit = self._folder / self._commit
         files = [path for path in finished_files(self._folder) if path != commit]
         outside = [path for path in files if not path.is_relative_to(self._folder / "checkpoint")]
+        self._keep_beside()
         send(self._bucket, outside, self._name)
         send(self._bucket, [commit], self._name)
         shutil.rmtree(self._folder / "checkpoint", ignore_errors=True)
@@ -145,6 +150,13 @@ class Twin:
             fetch(self._bucket, stored)
             (self._folder / WRITER).write_text(identity)
         self._bucket.write(writer, identity.encode())
+
+    def _keep_beside(self) -> None:
+        assert self._bucket is not None
+        for name in BESIDE:
+            folder = self._folder.parents[1] / name
+            if folder.is_dir():
+                send(self._bucket, finished_files(folder), parts_of(uri_of(folder))[1])
 
     def _remove_others(self, below: str) -> None:
         """Remove objects whose files are no more; JSON first, since it speaks of the others."""

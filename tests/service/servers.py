@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import socket
+import socketserver
 import subprocess
 import sys
 import threading
@@ -135,6 +136,44 @@ class S3Server:
             os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
             self._process = None
+
+
+@contextlib.contextmanager
+def breaking(port: int, after: int, times: int) -> Iterator[str]:
+    """A way to a server that breaks connections when they have answered so many bytes.
+
+    Args:
+        port: The server's.
+        after: Bytes of the answer until the break.
+        times: Connections that break; later ones hold.
+    """
+    left = [times]
+
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            with socket.create_connection(("127.0.0.1", port)) as server:
+                threading.Thread(target=pump, args=(self.request, server), daemon=True).start()
+                answered = 0
+                while content := server.recv(65536):
+                    self.request.sendall(content)
+                    answered += len(content)
+                    if left[0] and answered > after:
+                        left[0] -= 1
+                        return
+
+    def pump(source: socket.socket, target: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while content := source.recv(65536):
+                target.sendall(content)
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as way:
+        way.daemon_threads = True
+        threading.Thread(target=way.serve_forever, daemon=True).start()
+        try:
+            yield f"http://127.0.0.1:{way.server_address[1]}"
+            assert not left[0], "nothing broke"
+        finally:
+            way.shutdown()
 
 
 @contextlib.contextmanager

@@ -11,14 +11,15 @@ from pathlib import Path
 
 import pytest
 
+from spavl.environment import work_root
 from spavl.errors import AwayError, BusyError, CorruptShardError, InputError
 from spavl.records import SetAside
 from spavl.shards import read_records
-from spavl.storage import Bucket, Stored, local_copy
+from spavl.storage import Bucket, Stored, local_copy, refreshed
 from spavl.storage.copies import fetch
 from spavl.storage.lease import Lease
 from spavl.work import Stage, Work, run_stage, stage_uri
-from tests.service.servers import S3Server
+from tests.service.servers import S3Server, breaking
 
 STAGE = Stage("trial", "spavl.seeds", {"rows": 3}, {"images": "abc"})
 PLACE = f"work/trial/{STAGE.digest[:32]}"
@@ -105,6 +106,25 @@ def test_unfinished_work_is_gone_on_with_by_another_machine_and_then_by_the_firs
     monkeypatch.setenv("SPAVL_SCRATCH", first)  # its own copy is older than what lies on S3
     assert run_stage(STAGE, end) == {"lines": 3}
     assert not [name for name in s3.names() if "checkpoint" in name or "half" in name]
+
+
+def test_what_stages_share_beside_their_work_is_there_for_another_machine(
+    s3: S3Server, another_machine: Callable[[], None]
+) -> None:
+    def pay(work: Work) -> dict[str, int]:
+        paid = refreshed(work_root() / "paid" / "model")
+        paid.mkdir(parents=True)
+        with (paid / "one.jsonl").open("w") as stream:
+            for line in ("1", "2"):
+                stream.write(f"{line}\n")
+                stream.flush()
+                work.progress(1, 2, "answers")
+        raise InputError("a bad row", "row 3", "mend it")
+
+    with pytest.raises(InputError):
+        run_stage(STAGE, pay)
+    another_machine()
+    assert (refreshed(work_root() / "paid" / "model") / "one.jsonl").read_text() == "1\n2\n"
 
 
 def test_wrong_credentials_end_the_stage_before_any_work(
@@ -231,6 +251,18 @@ def test_who_was_taken_for_dead_writes_no_more(s3: S3Server) -> None:
     with pytest.raises(BusyError, match="another process took over"):
         run_stage(STAGE, lose_the_lease)
     assert f"{PLACE}/commit.json" not in s3.names()
+
+
+def test_a_download_that_breaks_is_taken_up_where_it_broke(
+    s3: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = os.urandom(10 * MIB)
+    (tmp_path / "large").write_bytes(content)
+    Bucket("spa-vl").upload(tmp_path / "large", "models/large")
+    with breaking(s3.port, after=4 * MIB, times=2) as way:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", way)
+        monkeypatch.setattr("spavl.storage.bucket.TRIES", 3)
+        assert local_copy("s3://spa-vl/models/large").read_bytes() == content
 
 
 def test_a_damaged_object_is_refused_by_name_and_its_work_done_anew(

@@ -17,6 +17,7 @@ from spavl.chat.settings import (
 from spavl.digests import json_digest
 from spavl.environment import work_root
 from spavl.errors import InputError
+from spavl.storage import refreshed
 from spavl.work import Reference
 
 
@@ -51,7 +52,7 @@ def open_chat(
         case OpenAISettings():
             from spavl.chat.openai_backend import OpenAIChat
 
-            with PaidCalls(paid_folder(settings.base_url, settings.model)) as paid:
+            with PaidCalls(refreshed(paid_folder(settings.base_url, settings.model))) as paid:
                 yield OpenAIChat(settings, paid)
         case PocketTemplatesSettings():
             from spavl.chat.pocket_templates import PocketTemplatesChat

@@ -18,6 +18,7 @@ from components.evaluation.published import (
 from spavl.errors import InputError
 from spavl.records import LabelledAnswer
 from spavl.settings.evaluation import PublishedSettings
+from spavl.storage import local_copy
 
 FOLDERS = (
     "advbench", "xstest", "mm-safetybench", "figstep", "mossbench", "spa-vl", "anthropic-helpful",
@@ -54,7 +55,7 @@ def require_published(settings: PublishedSettings) -> Path:
     Raises:
         InputError: If it is not there or holds no published benchmark.
     """
-    root = Path(settings.folder.removeprefix("file://"))
+    root = local_copy(settings.folder)
     if not any((root / name).is_dir() for name in FOLDERS):
         raise InputError(
             "no published benchmark",

@@ -14,7 +14,7 @@ import shutil
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -26,7 +26,7 @@ from spavl.errors import BAD_INPUT, FAULT_OF_OURS, BusyError, CorruptShardError,
 from spavl.events import tell
 from spavl.metrics import exposed
 from spavl.shards import DatasetWriter, write_json
-from spavl.storage import Twin, local_copy, uri_of
+from spavl.storage import Twin, local_copy, twin_of, uri_of
 from spavl.tracking.launch import followed
 
 COMMIT = "commit.json"
@@ -222,7 +222,8 @@ def _withdraw(path: Path) -> None:
     is sound and publishes it again.
     """
     for folder in _works_with(path):
-        Twin(folder, COMMIT).withdraw(path)
+        if twin := twin_of(folder, COMMIT):
+            twin.withdraw(path)
         (folder / COMMIT).unlink(missing_ok=True)
 
 
@@ -243,12 +244,14 @@ def _locked_commit(
     from filelock import FileLock, Timeout
 
     folder.mkdir(parents=True, exist_ok=True)
-    twin = Twin(folder, COMMIT)
+    twin = twin_of(folder, COMMIT)
     try:
-        with (
-            FileLock(folder.with_name(folder.name + ".lock"), timeout=LOCK_PATIENCE_SECONDS),
-            twin.held(LOCK_PATIENCE_SECONDS) as reused,
-        ):
+        with ExitStack() as held:
+            lock = FileLock(folder.with_name(folder.name + ".lock"), timeout=LOCK_PATIENCE_SECONDS)
+            held.enter_context(lock)
+            if twin:
+                held.enter_context(twin.held(LOCK_PATIENCE_SECONDS))
+            reused = (folder / COMMIT).exists()
             commit = _read_commit(stage, folder) if reused else _do(stage, folder, body, twin)
     except Timeout:
         raise BusyError(
@@ -259,7 +262,7 @@ def _locked_commit(
 
 
 def _do(
-    stage: Stage, folder: Path, body: Callable[[Work], Mapping[str, Any]], twin: Twin
+    stage: Stage, folder: Path, body: Callable[[Work], Mapping[str, Any]], twin: Twin | None
 ) -> dict[str, Any]:
     work = Work(stage, folder, twin)
     start = time.monotonic()
@@ -269,7 +272,8 @@ def _do(
         result = dict(body(work))
     except Exception:
         with suppress(SpavlError):
-            twin.keep()  # whatever ended the work, what was done can be gone on from elsewhere
+            if twin:  # whatever ended the work, what was done can be gone on from elsewhere
+                twin.keep()
         raise
     imports = work.seconds.get("imports", 0.0)
     commit = {
@@ -282,7 +286,8 @@ def _do(
         "imports": round(imports, 3),
     }
     write_json(folder / COMMIT, commit)
-    twin.finish()
+    if twin:
+        twin.finish()
     shutil.rmtree(folder / "checkpoint", ignore_errors=True)
     return commit
 

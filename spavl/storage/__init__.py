@@ -7,7 +7,7 @@ nothing. A stage's own work is brought there by its `Twin`.
 
 from spavl.storage.bucket import Bucket, Stored, is_s3, parts_of
 from spavl.storage.copies import keep, local_copy, refreshed, uri_of
-from spavl.storage.twin import Twin
+from spavl.storage.twin import Twin, twin_of
 
 __all__ = [
     "Bucket",
@@ -18,5 +18,6 @@ __all__ = [
     "local_copy",
     "parts_of",
     "refreshed",
+    "twin_of",
     "uri_of",
 ]

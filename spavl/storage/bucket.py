@@ -35,6 +35,7 @@ PART_BYTES = 32 * 2**20
 CHUNK_BYTES = 2**20
 CONNECT_SECONDS, READ_SECONDS = 10.0, 60.0
 TRIES = 5
+CONNECTIONS = 10
 CHECKSUM = "sha256"
 WRONG_CREDENTIALS = (
     "AccessDenied",
@@ -266,7 +267,9 @@ def _client() -> "Minio":
         respect_retry_after_header=False,  # it may name an hour
     )
     pool = urllib3.PoolManager(
-        timeout=urllib3.Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS), retries=retries
+        maxsize=CONNECTIONS,
+        timeout=urllib3.Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS),
+        retries=retries,
     )
     return Minio(
         endpoint=endpoint.netloc,

@@ -27,26 +27,27 @@ class Lease:
     Args:
         bucket: Where the work lies.
         name: What is held; claims lie below `<name>.lock/`.
-        claimant: Who claims, unique. Whoever claims under the same name must have made sure by
-            other means, like a lock of its machine, that it is alone among its namesakes.
     """
 
-    def __init__(self, bucket: Bucket, name: str, claimant: str) -> None:
+    def __init__(self, bucket: Bucket, name: str) -> None:
         self._bucket = bucket
         self._folder = f"{name}.lock"
-        self._claim = f"{self._folder}/{claimant}"
+        self._claim = ""
         self._seconds = lease_seconds()
 
     @contextlib.contextmanager
-    def held(self, patience: float) -> Iterator[None]:
+    def held(self, claimant: str, patience: float) -> Iterator[None]:
         """Hold the lease while the block runs.
 
         Args:
+            claimant: Who claims, unique. Whoever claims under the same name must have made sure by
+                other means, like a lock of its machine, that it is alone among its namesakes.
             patience: Seconds to wait for another holder's end.
 
         Raises:
             BusyError: If another still holds it then.
         """
+        self._claim = f"{self._folder}/{claimant}"
         self._acquire(patience)
         ended = threading.Event()
         thread = threading.Thread(target=self._renew, args=(ended,), name="s3-lease", daemon=True)

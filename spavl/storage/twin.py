@@ -28,47 +28,43 @@ BESIDE = ("paid", "reference-log-probs")
 so they need no lease. Who reads one asks for it by `refreshed`."""
 
 
-class Twin:
-    """A stage's folder and its twin on S3; where the folder stands for none, nothing is done.
+def twin_of(folder: Path, commit: str) -> "Twin | None":
+    """What keeps a stage's folder on S3; None where the folder stands for no place there.
 
     Args:
         folder: The stage's folder.
         commit: Name of the file in it that says that the work is finished.
     """
+    return Twin(folder, commit) if is_s3(uri_of(folder)) else None
+
+
+class Twin:
+    """A stage's folder here and its twin on S3; see `twin_of`."""
 
     def __init__(self, folder: Path, commit: str) -> None:
         self._folder = folder
         self._commit = commit
-        self._bucket: Bucket | None = None
-        self._name = ""
-        uri = uri_of(folder)
-        if is_s3(uri):
-            bucket_name, self._name = parts_of(uri)
-            self._bucket = Bucket(bucket_name)
-        self._lease: Lease | None = None
+        bucket_name, self._name = parts_of(uri_of(folder))
+        self._bucket = Bucket(bucket_name)
+        self._lease = Lease(self._bucket, self._name)
         self._next = time.monotonic() + keep_seconds()
 
     @contextlib.contextmanager
-    def held(self, patience: float) -> Iterator[bool]:
+    def held(self, patience: float) -> Iterator[None]:
         """Have the work here while the block runs: finished, or alone to go on with it.
-
-        Yields:
-            Whether it is finished.
 
         Raises:
             BusyError: If another machine works on it for longer than `patience` seconds.
         """
-        if self._bucket is None or self._fetched_commit():
-            yield (self._folder / self._commit).exists()
+        if self._fetched_commit():
+            yield
             return
-        lease = Lease(self._bucket, self._name, self._identity())
-        with lease.held(patience):
-            self._lease = lease
+        with self._lease.held(self._identity(), patience):
             if not self._fetched_commit():
                 self._take_up()
                 if (self._folder / self._commit).exists():
                     self.finish()  # it was interrupted between here and there
-            yield (self._folder / self._commit).exists()
+            yield
 
     def keep_now_and_then(self) -> str:
         """Bring unfinished work to S3, if that was not done just before.
@@ -76,7 +72,7 @@ class Twin:
         Returns:
             Why it could not be done for now; empty where nothing is wrong.
         """
-        if self._bucket is None or time.monotonic() < self._next:
+        if time.monotonic() < self._next:
             return ""
         start = time.monotonic()
         try:
@@ -94,8 +90,6 @@ class Twin:
         Raises:
             BusyError: If another took over.
         """
-        if self._bucket is None or self._lease is None:
-            return
         self._lease.check()
         finished = finished_files(self._folder)
         for pattern in GONE_ON_FROM:
@@ -106,8 +100,6 @@ class Twin:
 
     def finish(self) -> None:
         """Bring finished work to S3, its commit last; what is not here is removed there."""
-        if self._bucket is None or self._lease is None:
-            return
         self._lease.check()
         commit = self._folder / self._commit
         files = [path for path in finished_files(self._folder) if path != commit]
@@ -121,15 +113,16 @@ class Twin:
     def withdraw(self, path: Path) -> None:
         """Take the commit back, and a file of the work that is damaged; of work alone."""
         commit = f"{self._name}/{self._commit}"
-        if self._bucket is None or self._bucket.read(commit) is None:
+        if self._bucket.read(commit) is None:
             return
         self._bucket.remove([commit])
         if path.is_relative_to(self._folder):
             self._bucket.remove([f"{self._name}/{path.relative_to(self._folder).as_posix()}"])
 
     def _fetched_commit(self) -> bool:
-        assert self._bucket is not None
         stored = list(self._bucket.listed(f"{self._name}/{self._commit}"))
+        if stored and not (self._folder / self._commit).exists():
+            self._clear()  # what was begun here is of no use any more
         fetch(self._bucket, stored)
         return bool(stored)
 
@@ -142,17 +135,19 @@ class Twin:
 
     def _take_up(self) -> None:
         """Have the newest state here, which is this folder's only if it was the last to write."""
-        assert self._bucket is not None
         writer, identity = f"{self._name}.writer", self._identity()
         stored = list(self._bucket.listed(self._name))
         if stored and self._bucket.read(writer) != identity.encode():
-            shutil.rmtree(self._folder)
+            self._clear()
             fetch(self._bucket, stored)
             (self._folder / WRITER).write_text(identity)
         self._bucket.write(writer, identity.encode())
 
+    def _clear(self) -> None:
+        shutil.rmtree(self._folder)
+        self._folder.mkdir()
+
     def _keep_beside(self) -> None:
-        assert self._bucket is not None
         for name in BESIDE:
             folder = self._folder.parents[1] / name
             if folder.is_dir():
@@ -160,7 +155,6 @@ class Twin:
 
     def _remove_others(self, below: str) -> None:
         """Remove objects whose files are no more; JSON first, since it speaks of the others."""
-        assert self._bucket is not None
         gone = [
             each.name
             for each in self._bucket.listed(below)

@@ -200,7 +200,7 @@ def test_work_goes_on_while_the_server_is_away_and_says_so(
 
 
 def hold(name: str, claimant: str, held: "multiprocessing.synchronize.Event") -> None:
-    with Lease(Bucket("spa-vl"), name, claimant).held(30):
+    with Lease(Bucket("spa-vl"), name).held(claimant, 30):
         held.set()
         time.sleep(60)
 
@@ -211,13 +211,13 @@ def test_a_writer_is_waited_for_while_it_lives_and_not_longer(s3: S3Server) -> N
     holder = context.Process(target=hold, args=("work/x", "one", held))
     holder.start()
     assert held.wait(30)
-    lease = Lease(Bucket("spa-vl"), "work/x", "two")
-    with pytest.raises(BusyError, match="another process holds"), lease.held(patience=3):
+    lease = Lease(Bucket("spa-vl"), "work/x")
+    with pytest.raises(BusyError, match="another process holds"), lease.held("two", patience=3):
         pass  # longer than the lease: the holder renews it
     assert holder.pid is not None
     os.kill(holder.pid, signal.SIGKILL)
     holder.join()
-    with lease.held(patience=20):
+    with lease.held("two", patience=20):
         lease.check()
     assert s3.names() == set()
 
@@ -226,7 +226,7 @@ def test_of_many_that_want_to_write_one_does_at_a_time(s3: S3Server) -> None:
     inside, most, order = [], [], []
 
     def work(claimant: str) -> None:
-        with Lease(Bucket("spa-vl"), "work/x", claimant).held(patience=60):
+        with Lease(Bucket("spa-vl"), "work/x").held(claimant, patience=60):
             inside.append(claimant)
             most.append(len(inside))
             time.sleep(0.2)

@@ -9,7 +9,6 @@ import itertools
 import json
 import os
 import shutil
-import signal
 import sys
 import traceback
 import warnings
@@ -17,16 +16,15 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from components.configuration import portable_profile, profile_label, resolve
 from pipelines.display import LogFormat, shown
 from pipelines.preflight import check_name, inputs_digest
+from pipelines.termination import sigterm_ends_run
 from spavl.errors import (
     BAD_INPUT,
     FAULT_OF_OURS,
-    TRY_AGAIN,
     BusyError,
     InputError,
     SpavlError,
@@ -137,7 +135,7 @@ def run_pipeline(
         with (
             _alone(folder),
             _shown_and_logged(folder, log_format),
-            _sigterm_ends_run(),
+            sigterm_ends_run(),
             tracked(folder),
         ):
             write_json(folder / SETTINGS, resolve(request.profile, request.overrides)._asdict())
@@ -292,17 +290,3 @@ def _shown_and_logged(folder: Path, log_format: LogFormat) -> Iterator[None]:
         except Exception:
             traceback.print_exc(file=log)
             raise
-
-
-@contextlib.contextmanager
-def _sigterm_ends_run() -> Iterator[None]:
-    """SIGTERM leaves a resumable run, with the exit code that says so."""
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        raise RunFailedError("terminated: resume with spavl run --resume", TRY_AGAIN)
-
-    previous = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, previous)

@@ -159,3 +159,51 @@ def test_told_to_end_amid_a_step_it_keeps_that_step_says_so_and_goes_on(
         code, errors = finish(process)
         assert code == 0, errors
     assert_same_weights(whole, parts)
+
+
+# One step under KFP's local runner, as the command line runs it. KFP reads the step's source.
+COMMAND_LINE = """
+import json, sys
+from kfp import dsl, local
+from pipelines.termination import sigterm_ends_run
+from spavl.errors import SpavlError
+
+@dsl.component(base_image="python", install_kfp_package=False)
+def stage(arguments: list):
+    from components.dpo import train
+    from spavl.work import Reference
+    train(*(Reference(**one) if isinstance(one, dict) and "uri" in one else one
+            for one in arguments))
+
+if __name__ == "__main__":
+    local.init(local.SubprocessRunner(use_venv=False), pipeline_root=sys.argv[1])
+    try:
+        with sigterm_ends_run():
+            stage(arguments=json.loads(sys.argv[2]))
+    except SpavlError as error:
+        print(error, file=sys.stderr)
+        sys.exit(error.exit_code)
+"""
+
+
+def test_the_command_line_told_to_end_lets_its_trainer_keep_the_step(
+    world: World, tmp_path: Path
+) -> None:
+    program = tmp_path / "one_stage.py"
+    program.write_text(COMMAND_LINE)
+    settings = {**PAIRS, "save_steps": 1000}
+    arguments = json.dumps(arguments_of("dpo", settings, world, tmp_path))
+    environment = {**os.environ, "SPAVL_WORK_ROOT": str(tmp_path / "work"), "PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen(
+        [sys.executable, str(program), str(tmp_path / "kfp"), arguments],
+        env=environment,
+        text=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )
+    when_steps_are(process, tmp_path, 5)
+    process.terminate()
+    code, errors = finish(process)
+    assert code == 75, errors
+    assert errors.splitlines()[-1] == "terminated: resume with spavl run --resume"
+    assert [*tmp_path.glob("work/dpo/*/checkpoint/step-*")]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from spavl.digests import file_digest, folder_digest
 from spavl.environment import work_root
 from spavl.errors import InputError
-from spavl.settings.alignment import AlignmentSettings, require_one_process
+from spavl.settings.alignment import require_deepspeed
 from spavl.storage import Bucket, is_s3, parts_of
 from spavl.tracking.address import check_named
 
@@ -42,8 +42,7 @@ def check_request(request: "RunRequest", out: Path) -> None:
     check_named()
     check_keys(settings._asdict())
     for stage in TRAINERS:
-        trainer = AlignmentSettings.model_construct(**getattr(settings, stage))
-        require_one_process(trainer, stage)
+        check_scale(stage, getattr(settings, stage), request.runner)
     check_writable(out)
     if "SPAVL_WORK_ROOT" in os.environ:
         check_writable(work_root())
@@ -75,6 +74,27 @@ def check_keys(settings: Mapping[str, Any], path: str = "") -> None:
         below = dict(enumerate(value)) if isinstance(value, list) else value
         if isinstance(below, Mapping):
             check_keys({str(name): child for name, child in below.items()}, f"{where}.")
+
+
+def check_scale(stage: str, settings: Mapping[str, Any], runner: str) -> None:
+    """Check what can be known of a trainer's processes before it starts.
+
+    Args:
+        stage: The trainer's name.
+        settings: Its settings.
+        runner: What tasks are; containers have libraries of their own.
+
+    Raises:
+        InputError: If several nodes are wanted here, or a DeepSpeed that is not installed.
+    """
+    if settings.get("num_nodes", 1) > 1:
+        raise InputError(
+            "several nodes train in a TrainJob, and this is no pod of a cluster",
+            f"{stage}.num_nodes",
+            "submit the run to Kubeflow Pipelines, or set num_nodes to 1",
+        )
+    if settings.get("zero_stage") and runner == "subprocess":
+        require_deepspeed(settings["zero_stage"], stage)
 
 
 def check_writable(folder: Path) -> None:

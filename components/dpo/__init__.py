@@ -38,7 +38,10 @@ def train(
     def body(work: Work) -> dict[str, object]:
         with work.timed("imports"):
             from components.dpo.training import train_policy
-        return train_policy(work, chosen, splits, images.uri, base.uri)
+            from spavl.alignment.launching import train_in_processes
+        return train_in_processes(
+            work, chosen, train_policy, splits=splits, images=images.uri, base=base.uri
+        )
 
     stage = Stage("dpo", "components.dpo", chosen.model_dump(mode="json"), inputs)
     run_stage(stage, body, publish={"model": output})

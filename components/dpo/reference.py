@@ -4,8 +4,10 @@ from collections.abc import Callable, Sequence
 
 import torch
 
+from spavl.alignment import processes
 from spavl.alignment.kept_log_probs import KeptLogProbs
-from spavl.alignment.rows import PairRows
+from spavl.alignment.pair_training import score_pairs
+from spavl.alignment.rows import PairRows, Row
 
 
 class ReferenceLogProbs:
@@ -20,8 +22,7 @@ class ReferenceLogProbs:
 
     def of(self, pairs: Sequence[PairRows]) -> torch.Tensor:
         """Float `[2, pairs]`: chosen, rejected."""
-        rows = [pair.chosen for pair in pairs] + [pair.rejected for pair in pairs]
-        return self._kept.of(rows).view(2, len(pairs))
+        return self._kept.of(_rows(pairs)).view(2, len(pairs))
 
 
 def reference_log_probs(
@@ -39,15 +40,19 @@ def reference_log_probs(
     Returns:
         The log-probs and how many pairs were computed.
     """
-    computed = 0
-    for part in passes:
-        rows = [pair.chosen for pair in part] + [pair.rejected for pair in part]
-        if all(row in kept for row in rows):
-            continue
-        # The whole pass, though some of it may be kept: in other company the same row's log-probs
-        # differ in their last bits, and an interrupted run must end as one that never was.
-        with torch.no_grad():
-            kept.add(rows, log_probs(part).flatten())
-        computed += len(part)
+    # The whole pass, though some of it may be kept: in other company the same row's log-probs
+    # differ in their last bits, and an interrupted run must end as one that never was.
+    lacking = torch.tensor([float(any(row not in kept for row in _rows(p))) for p in passes])
+    # What is kept may have grown between two processes' looks at it.
+    places = processes.summed(lacking).nonzero().flatten().tolist()
+    size = processes.count()
+    for start in range(0, len(places), size):
+        together = [list(passes[place]) for place in places[start : start + size]]
+        rows = [pair for part in together for pair in part]
+        kept.add(_rows(rows), score_pairs(rows, together, log_probs).flatten())
     kept.flush()
-    return ReferenceLogProbs(kept), computed
+    return ReferenceLogProbs(kept), sum(len(passes[place]) for place in places)
+
+
+def _rows(pairs: Sequence[PairRows]) -> list[Row]:
+    return [pair.chosen for pair in pairs] + [pair.rejected for pair in pairs]

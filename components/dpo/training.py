@@ -1,6 +1,7 @@
 """DPO's training: the reference is a table of numbers, made before training begins."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -121,11 +122,14 @@ def _train(work: Work, run: _Run, splits: Mapping[str, list[PairRows]]) -> None:
     settings = run.settings
     per_step = settings.batch_size * settings.gradient_accumulation_steps
     steps = EpochSteps(splits["train"], per_step, settings.num_train_epochs, settings.seed)
-    trainer = Trainer({"policy": trainable_weights(run.policy)}, settings, steps.total, work)
+    trainer = Trainer({ADAPTER: trainable_weights(run.policy)}, settings, steps.total, work)
+
+    def cut(pairs: Sequence[PairRows]) -> list[list[PairRows]]:
+        return run.engines.training_passes(pairs, settings.batch_size)
 
     def step(number: int) -> dict[str, float]:
-        passes = run.engines.training_passes(steps[number], settings.batch_size)
-        metrics = accumulate(passes, run.loss) | trainer.update()
+        metrics = accumulate(steps[number], cut, run.loss, partial(trainer.backward, model=ADAPTER))
+        metrics |= trainer.update()
         if (number + 1) % settings.eval_steps == 0 and splits["validation"]:
             figures = run.figures(splits["validation"])
             metrics["validation_loss"] = figures["loss"]

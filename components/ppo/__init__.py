@@ -50,8 +50,9 @@ def train(
         with work.timed("imports"):
             from components.ppo.players import ModelPlaces
             from components.ppo.training import Places, train_policy
+            from spavl.alignment.launching import train_in_processes
         models = ModelPlaces(images.uri, str(local_copy(base.uri)), reward_model, base.digest)
-        return train_policy(work, chosen, Places(train, models))
+        return train_in_processes(work, chosen, train_policy, places=Places(train, models))
 
     stage = Stage("ppo", "components.ppo", chosen.model_dump(mode="json"), inputs)
     run_stage(stage, body, publish={"model": output, "rollouts": rollouts})

@@ -1,6 +1,5 @@
 """Rollouts and all that is fixed about them before the policy is updated."""
 
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -9,6 +8,7 @@ from torch.nn.functional import pad
 
 from components.ppo.players import Players, Role
 from components.ppo.prompts import Prompt
+from spavl.alignment import processes
 from spavl.alignment.logprobs import ResponseLogProbs
 from spavl.alignment.loop import evaluating
 from spavl.alignment.ppo_math import advantages_and_returns, kl_penalty, token_rewards, whiten
@@ -130,21 +130,28 @@ def roll_out(
     players: Players, prompts: Sequence[Prompt], settings: PpoSettings, iteration: int
 ) -> Generated:
     """Answers drawn from the policy, in the order of the prompts, those of a prompt together."""
-    parts: list[Generated] = []
-    size = max(1, settings.generation_batch_size // settings.num_generations)
+    size = _rows_of_a_pass(len(prompts), settings.generation_batch_size // settings.num_generations)
+
+    def answers(start: int) -> Generated:
+        seed = derive_seed(settings.seed, "rollout", str(iteration), str(start))
+        sampling = Sampling(settings.response_length, settings.temperature, seed=seed)
+        part = prompts[start : start + size]
+        return _answers(players, part, sampling, settings.num_generations)
+
     # Gradient checkpointing in training mode would switch the cache off.
     with players.policy.active(), evaluating(players.policy.model):
-        for start in range(0, len(prompts), size):
-            seed = derive_seed(settings.seed, "rollout", str(iteration), str(start))
-            sampling = Sampling(settings.response_length, settings.temperature, seed=seed)
-            part = prompts[start : start + size]
-            parts.append(_answers(players, part, sampling, settings.num_generations))
+        parts = processes.each_in_turn(range(0, len(prompts), size), answers)
     return Generated(
         token_ids=[ids for part in parts for ids in part.token_ids],
         texts=[text for part in parts for text in part.texts],
         finish_reasons=[reason for part in parts for reason in part.finish_reasons],
         prompt_tokens=[tokens for part in parts for tokens in part.prompt_tokens],
     )
+
+
+def _rows_of_a_pass(rows: int, most: int) -> int:
+    """So many that every process has some."""
+    return max(1, min(most, -(-rows // processes.count())))
 
 
 def _answers(
@@ -173,14 +180,17 @@ class Judged:
 @torch.no_grad()
 def judge(players: Players, rows: Sequence[Row], settings: PpoSettings) -> Judged:
     """Ask policy, reference, value and reward model about rows, in passes that fit into memory."""
-    found: dict[str, list[torch.Tensor]] = defaultdict(list)
+    size = _rows_of_a_pass(len(rows), settings.generation_batch_size)
+
+    def part(start: int) -> dict[str, torch.Tensor]:
+        found = _judge_part(players, rows[start : start + size], settings)
+        return {name: tensor.cpu() for name, tensor in found.items()}
+
     with evaluating(players.policy.model), evaluating(players.value.model):
-        for start in range(0, len(rows), settings.generation_batch_size):
-            part = rows[start : start + settings.generation_batch_size]
-            for name, tensor in _judge_part(players, part, settings).items():
-                found[name].append(tensor)
+        parts = processes.each_in_turn(range(0, len(rows), size), part)
+    found = {name: [part[name] for part in parts] for name in parts[0]}
     scores = torch.cat(found.pop("scores"))
-    return Judged(scores=scores.cpu(), **{name: stacked(parts) for name, parts in found.items()})
+    return Judged(scores=scores, **{name: stacked(tensors) for name, tensors in found.items()})
 
 
 def _judge_part(
@@ -208,6 +218,6 @@ def _judge_part(
 
 
 def stacked(parts: Sequence[torch.Tensor]) -> torch.Tensor:
-    """Parts `[rows, length]` of different lengths as one, padded with zeros, on the CPU."""
+    """Parts `[rows, length]` of different lengths as one, padded with zeros."""
     longest = max(part.shape[1] for part in parts)
-    return torch.cat([pad(part, (0, longest - part.shape[1])) for part in parts]).cpu()
+    return torch.cat([pad(part, (0, longest - part.shape[1])) for part in parts])

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from components.ppo.experience import Experience
+from spavl.alignment import processes
 from spavl.records import Rollout, record_id
 from spavl.work import Work
 
@@ -13,7 +14,7 @@ ROLLOUTS = "rollouts"
 
 
 class RolloutJournal:
-    """Rollouts appended an iteration at a time.
+    """Rollouts appended an iteration at a time, by the leading process.
 
     Args:
         work: The stage's work; the data set is left in its folder `rollouts`.
@@ -28,6 +29,8 @@ class RolloutJournal:
 
     def add(self, experience: Experience, iteration: int) -> None:
         """Append an iteration's rollouts."""
+        if not processes.is_leader():
+            return
         with self._path.open("a") as stream:
             for rollout in rollouts_of(experience, iteration):
                 stream.write(json.dumps(dataclasses.asdict(rollout)) + "\n")
@@ -36,8 +39,10 @@ class RolloutJournal:
         """Write the data set.
 
         Returns:
-            Its rows.
+            Its rows; 0 in processes other than the leader.
         """
+        if not processes.is_leader():
+            return 0
         rows = 0
         with self._work.writer(ROLLOUTS, Rollout) as writer, self._path.open() as stream:
             for line in stream:
@@ -46,6 +51,8 @@ class RolloutJournal:
         return rows
 
     def _cut(self, start: int) -> None:
+        if not processes.is_leader():
+            return
         self._path.touch()
         unfinished = self._path.with_suffix(".unfinished")
         with self._path.open() as old, unfinished.open("w") as new:

@@ -1,16 +1,20 @@
 """One PPO update: clipped policy and value losses over a minibatch of rollouts."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 
 from components.ppo.experience import Experience
 from components.ppo.players import Players
+from spavl.alignment import processes
 from spavl.alignment.loop import Trainer
 from spavl.alignment.ppo_math import policy_loss, value_loss
 from spavl.seeds import derive_seed
 from spavl.settings.ppo import PpoSettings
+
+Backward = Callable[[torch.Tensor, str], None]  # a loss and the model that it is a function of
+FIGURES = ("policy_loss", "value_loss", "clip_fraction", "value_clip_fraction")
 
 
 def learn(
@@ -28,7 +32,8 @@ def learn(
     found: dict[str, list[float]] = defaultdict(list)
     for epoch in range(settings.num_ppo_epochs):
         for minibatch in minibatches(len(experience.rows), settings, iteration, epoch):
-            metrics = accumulate(players, experience, minibatch, settings) | trainer.update()
+            metrics = accumulate(players, experience, minibatch, settings, trainer.backward)
+            metrics |= trainer.update()
             for name, value in metrics.items():
                 found[name].append(value)
     return {name: sum(values) / len(values) for name, values in found.items()}
@@ -49,10 +54,19 @@ def minibatches(rows: int, settings: PpoSettings, iteration: int, epoch: int) ->
     return [order[start : start + size] for start in range(0, rows, size)]
 
 
+def plain_backward(loss: torch.Tensor, model: str) -> None:
+    """Backward as it is in one process."""
+    loss.backward()  # type: ignore[no-untyped-call]
+
+
 def accumulate(
-    players: Players, experience: Experience, minibatch: Sequence[int], settings: PpoSettings
+    players: Players,
+    experience: Experience,
+    minibatch: Sequence[int],
+    settings: PpoSettings,
+    backward: Backward = plain_backward,
 ) -> dict[str, float]:
-    """Gradients of a minibatch's loss, in passes that fit into memory.
+    """Gradients of a minibatch's loss, in passes that fit into memory; each process takes a share.
 
     The mean runs over the answer tokens of the whole minibatch: a pass counts by its tokens, so the
     gradient does not depend on how many passes it is cut into.
@@ -61,17 +75,23 @@ def accumulate(
         Policy loss, value loss and their clip fractions over the minibatch.
     """
     tokens = int(experience.mask[list(minibatch)].sum())
-    totals: dict[str, float] = defaultdict(float)
-    for start in range(0, len(minibatch), settings.batch_size):
-        part = list(minibatch[start : start + settings.batch_size])
-        share = int(experience.mask[part].sum()) / tokens
-        for name, value in _backward(players, experience, part, settings, share).items():
-            totals[name] += share * value
-    return dict(totals)
+    size = settings.batch_size
+    parts = [list(minibatch[start : start + size]) for start in range(0, len(minibatch), size)]
+    totals = torch.zeros(len(FIGURES), dtype=torch.float64)
+    for part, counts in processes.share_of_passes(parts):
+        share = counts * int(experience.mask[part].sum()) / tokens
+        figures = _backward(players, experience, part, settings, share, backward)
+        totals += share * torch.tensor([figures[name] for name in FIGURES], dtype=torch.float64)
+    return dict(zip(FIGURES, processes.summed(totals).tolist(), strict=True))
 
 
 def _backward(
-    players: Players, experience: Experience, part: list[int], settings: PpoSettings, share: float
+    players: Players,
+    experience: Experience,
+    part: list[int],
+    settings: PpoSettings,
+    share: float,
+    backward: Backward,
 ) -> dict[str, float]:
     """Gradients of a pass; each role's loss goes back while its own adapter is active."""
     rows = [experience.rows[place] for place in part]
@@ -90,7 +110,7 @@ def _backward(
             found.mask,
             settings.cliprange,
         )
-        (share * policy_part.loss).backward()  # type: ignore[no-untyped-call]
+        backward(share * policy_part.loss, "policy")
     with players.value.active():
         values = players.engines.rewards.values(players.value.model, rows)
         value_part = value_loss(
@@ -100,7 +120,7 @@ def _backward(
             found.mask,
             settings.cliprange_value,
         )
-        (share * settings.vf_coef * value_part.loss).backward()  # type: ignore[no-untyped-call]
+        backward(share * settings.vf_coef * value_part.loss, "value")
     return {
         "policy_loss": float(policy_part.loss.detach()),
         "value_loss": float(value_part.loss.detach()),

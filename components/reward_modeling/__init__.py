@@ -41,7 +41,10 @@ def train(
     def body(work: Work) -> dict[str, object]:
         with work.timed("imports"):
             from components.reward_modeling.training import train_reward_model
-        return train_reward_model(work, chosen, splits, images.uri, base.uri)
+            from spavl.alignment.launching import train_in_processes
+        return train_in_processes(
+            work, chosen, train_reward_model, splits=splits, images=images.uri, base=base.uri
+        )
 
     stage = Stage(
         "reward_modeling", "components.reward_modeling", chosen.model_dump(mode="json"), inputs

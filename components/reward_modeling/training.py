@@ -1,6 +1,7 @@
 """The reward model's training: pairwise Bradley-Terry loss on rewards at the last answer token."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -106,9 +107,12 @@ def _train(
 
     loss_of: Any = pairwise if settings.ranking == "pairwise" else listwise
 
+    def cut(pairs: Sequence[PairRows]) -> list[list[PairRows]]:
+        return engines.training_passes(pairs, settings.batch_size)
+
     def step(number: int) -> dict[str, float]:
-        passes = engines.training_passes(steps[number], settings.batch_size)
-        metrics = accumulate(passes, loss_of) | trainer.update()
+        metrics = accumulate(steps[number], cut, loss_of, partial(trainer.backward, model="model"))
+        metrics |= trainer.update()
         if (number + 1) % settings.eval_steps == 0 and splits["validation"]:
             figures = _figures(settings, model, engines, splits["validation"])
             metrics["validation_loss"] = figures["loss"]

@@ -49,12 +49,12 @@ def epoch_batches(
         Batches that hold every pair once; a function of the arguments alone.
     """
     chance = random.Random(derive_seed(seed, "batches", str(epoch)))
-    groups = _by_picture(pairs)
+    groups = by_picture(pairs)
     chance.shuffle(groups)
     ordered = [pair for group in groups for pair in group]
     batches: list[list[PairRows]] = []
     for window in _cut(ordered, batch_size * BATCHES_PER_WINDOW):
-        similar = sorted(_by_picture(window), key=lambda group: max(pair.length for pair in group))
+        similar = sorted(by_picture(window), key=lambda group: max(pair.length for pair in group))
         cut = list(_cut([pair for group in similar for pair in group], batch_size))
         chance.shuffle(cut)
         batches.extend(cut)
@@ -81,7 +81,7 @@ def packed_passes(pairs: Sequence[PairRows], tokens: int) -> list[list[PairRows]
     Returns:
         Passes that hold every pair once; a function of the set of pairs.
     """
-    tries = [trie for group in _by_picture(pairs) for trie in _tries_within(group, tokens)]
+    tries = [trie for group in by_picture(pairs) for trie in _tries_within(group, tokens)]
     tries.sort(key=lambda trie: -trie[0])  # stable, and the groups come in a fixed order
     passes: list[list[PairRows]] = []
     filled = 0
@@ -121,7 +121,8 @@ def _cut(items: Sequence[SizedType], size: int) -> Iterator[list[SizedType]]:
         yield list(items[start : start + size])
 
 
-def _by_picture(pairs: Iterable[PairRows]) -> list[list[PairRows]]:
+def by_picture(pairs: Iterable[PairRows]) -> list[list[PairRows]]:
+    """Pairs in groups of one picture each; a function of the set of pairs."""
     groups: dict[str, list[PairRows]] = defaultdict(list)
     for pair in sorted(pairs, key=lambda pair: pair.preference.preference_id):
         groups[pair.preference.image_id].append(pair)

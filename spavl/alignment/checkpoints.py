@@ -5,11 +5,13 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 
-from spavl.alignment.optimizer import MasterAdamW
+from spavl.alignment import processes
+from spavl.alignment.optimizer import Optimizer
+from spavl.alignment.schedule import Schedule
 from spavl.errors import InputError
 from spavl.shards import sync_file, write_json
 from spavl.work import Work
@@ -38,8 +40,8 @@ class TrainingState:
         others: What else has numbers that change.
     """
 
-    optimizer: MasterAdamW
-    schedule: Any
+    optimizer: Optimizer
+    schedule: Schedule
     others: Mapping[str, Stateful]
 
 
@@ -58,22 +60,27 @@ class Checkpoints:
         self._limit = limit
 
     def save(self, step: int) -> None:
-        """Keep the state after `step` steps."""
+        """Keep the state after `step` steps; every process calls it, the leader writes."""
+        tensors = self._training.optimizer.state() | {"random": torch.get_rng_state()}
+        if torch.cuda.is_available():
+            tensors["random_gpu"] = torch.cuda.get_rng_state()
+        if processes.is_leader():
+            self._write(step, tensors)
+        processes.wait_for_all()
+
+    def _write(self, step: int, tensors: Mapping[str, torch.Tensor]) -> None:
         from safetensors.torch import save_file
 
         folder = self._work.checkpoint
         unfinished = folder / "unfinished"
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir()
-        tensors = self._training.optimizer.state() | {"random": torch.get_rng_state()}
-        if torch.cuda.is_available():
-            tensors["random_gpu"] = torch.cuda.get_rng_state()
-        tensors = {name: value.contiguous() for name, value in tensors.items()}
-        save_file(tensors, unfinished / TENSORS_FILE)
+        contiguous = {name: value.contiguous() for name, value in tensors.items()}
+        save_file(contiguous, unfinished / TENSORS_FILE)
         sync_file(unfinished / TENSORS_FILE)
         numbers = {
             "step": step,
-            "last_epoch": self._training.schedule.last_epoch,
+            "update": self._training.schedule.update,
             "others": {name: other.state() for name, other in self._training.others.items()},
         }
         write_json(unfinished / NUMBERS_FILE, numbers)
@@ -95,7 +102,9 @@ class Checkpoints:
         # A folder without its numbers is one that S3 did not come to hold whole.
         places = sorted(self._work.checkpoint.glob(f"step-*/{NUMBERS_FILE}"))
         step = self._load(places[-1].parent) if places else 0
-        _cut_curves(self._work.folder / "curves.jsonl", step)
+        processes.wait_for_all()  # the leader may drop an older one soon
+        if processes.is_leader():
+            _cut_curves(self._work.folder / "curves.jsonl", step)
         return step
 
     def _load(self, place: Path) -> int:
@@ -109,8 +118,7 @@ class Checkpoints:
                 str(place),
                 "delete it to start anew",
             ) from None
-        self._training.schedule.last_epoch = numbers["last_epoch"]
-        _take_up_schedule(self._training.schedule)
+        self._training.schedule.go_to(numbers["update"])
         for name, other in self._training.others.items():
             other.load(numbers["others"][name])
         torch.set_rng_state(tensors["random"])
@@ -132,14 +140,6 @@ def _read_tensors(place: Path) -> dict[str, torch.Tensor]:
         if value.is_floating_point() and not value.isfinite().all():
             raise InputError(f"{name} holds NaN or infinity", str(place), remedy)
     return tensors
-
-
-def _take_up_schedule(schedule: Any) -> None:
-    """Give the optimizer the learning rates of the step that the schedule stands at."""
-    for group, peak, share in zip(
-        schedule.optimizer.param_groups, schedule.base_lrs, schedule.lr_lambdas, strict=True
-    ):
-        group["lr"] = peak * share(schedule.last_epoch)
 
 
 def _cut_curves(curves: Path, step: int) -> None:

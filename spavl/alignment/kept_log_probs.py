@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from spavl.alignment import processes
 from spavl.alignment.rows import Row
 from spavl.digests import json_digest
 from spavl.environment import work_root
@@ -57,19 +58,19 @@ class KeptLogProbs:
             self.flush()
 
     def flush(self) -> None:
-        """Write what is new."""
+        """Write what is new; of several processes the leader does, all keep the same."""
         from safetensors.torch import save
 
-        if not self._fresh:
+        fresh, self._fresh = self._fresh, {}
+        if not fresh or not processes.is_leader():
             return
-        keys = torch.frombuffer(bytearray(b"".join(self._fresh)), dtype=torch.uint8).view(-1, 32)
-        content = save({"keys": keys, "log_probs": torch.tensor(list(self._fresh.values()))})
+        keys = torch.frombuffer(bytearray(b"".join(fresh)), dtype=torch.uint8).view(-1, 32)
+        content = save({"keys": keys, "log_probs": torch.tensor(list(fresh.values()))})
         place = self._folder / f"{hashlib.sha256(content).hexdigest()}.safetensors"
         self._folder.mkdir(parents=True, exist_ok=True)
         unfinished = place.with_suffix(".unfinished")
         unfinished.write_bytes(content)
         unfinished.rename(place)
-        self._fresh = {}
 
 
 def row_key(row: Row) -> bytes:

@@ -1,29 +1,26 @@
 """The training loop: optimizer, schedule, steps, checkpoints, resuming to the same result."""
 
-import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 
+from spavl.alignment import processes
 from spavl.alignment.checkpoints import Checkpoints, Stateful, TrainingState
-from spavl.alignment.optimizer import MasterAdamW, Weights
+from spavl.alignment.optimizer import MasterAdamW, Optimizer, Weights
+from spavl.alignment.schedule import Schedule
 from spavl.alignment.signals import termination_deferred
-from spavl.errors import InputError, TerminatedError
+from spavl.errors import TerminatedError
 from spavl.models.adapters import projector_name
 from spavl.models.pictures import freeze_tower
-from spavl.settings.alignment import AlignmentSettings, require_one_process
+from spavl.seeds import derive_seed
+from spavl.settings.alignment import AlignmentSettings
 from spavl.work import Work
 
 
 def prepare_for_training(model: Any, settings: AlignmentSettings) -> None:
-    """Freeze what is not trained; switch on gradient checkpointing if wanted.
-
-    Raises:
-        InputError: If the settings ask for more than one process, which is not built.
-    """
-    require_one_process(settings, "training")
+    """Freeze what is not trained; switch on gradient checkpointing if wanted."""
     freeze_tower(model)
     if not settings.train_projector:
         freeze_projector(model)
@@ -78,13 +75,9 @@ class Trainer:
     ) -> None:
         self._settings = settings
         self._work = work
-        self._weights = weights
         rates = dict.fromkeys(weights, settings.learning_rate) | dict(learning_rates or {})
-        self._optimizer = MasterAdamW(weights, rates, settings.weight_decay)
-        self._schedule = torch.optim.lr_scheduler.LambdaLR(
-            self._optimizer.torch_optimizer,
-            lambda update: learning_rate_share(settings, update, total_updates),
-        )
+        self._optimizer = _optimizer(weights, rates, settings)
+        self._schedule = Schedule(self._optimizer.groups, settings, total_updates)
         training = TrainingState(self._optimizer, self._schedule, others or {})
         self._checkpoints = Checkpoints(work, training, settings.save_total_limit)
         self.start = self._checkpoints.restore()
@@ -102,46 +95,59 @@ class Trainer:
         """
         with termination_deferred() as terminated:
             for number in range(self.start, total_steps):
+                _seed_step(self._settings.seed, number)
                 metrics = step(number)
                 self._work.log(metrics, number + 1)
                 self._work.progress(number + 1, total_steps, unit, **metrics)
-                if terminated() or (number + 1) % self._settings.save_steps == 0:
+                ending = processes.any_of(terminated())
+                if ending or (number + 1) % self._settings.save_steps == 0:
                     self._checkpoints.save(number + 1)
-                if terminated():
+                if ending:
                     raise TerminatedError(
                         f"terminated after {number + 1} of {total_steps} {unit}, which are kept: "
                         "run it again to go on"
                     )
 
-    def update(self) -> dict[str, float]:
-        """One optimizer step with the gradients that were accumulated; clears them.
+    def backward(self, loss: torch.Tensor, model: str) -> None:
+        """Add the gradients of a loss for one of the models.
 
-        Each model's gradients are clipped on their own, so that a value model's large ones do not
-        shrink the policy's.
+        Args:
+            loss: Scalar; a share of the step's mean.
+            model: The model that it is a function of.
+        """
+        self._optimizer.backward(loss, model)
+
+    def update(self) -> dict[str, float]:
+        """One optimizer step with the gradients that all processes accumulated; clears them.
 
         Returns:
             Each model's gradient norm before clipping and the learning rate.
 
         Raises:
-            InputError: If a gradient is not finite; the weights are left as they were.
+            InputError: If a gradient is not finite.
         """
-        norms = {
-            name: float(
-                torch.nn.utils.clip_grad_norm_(weights.values(), self._settings.max_grad_norm)
-            )
-            for name, weights in self._weights.items()
-        }
-        for name, norm in norms.items():
-            if not math.isfinite(norm):
-                raise InputError(
-                    f"the {name}'s gradient is {norm}", "training", "lower the learning rate"
-                )
-        rate = self._optimizer.torch_optimizer.param_groups[0]["lr"]
-        self._optimizer.step()
-        self._schedule.step()
+        norms = self._optimizer.step()
+        rate = self._schedule.rate
+        self._schedule.go_to(self._schedule.update + 1)
         if len(norms) == 1:
             return {"grad_norm": next(iter(norms.values())), "learning_rate": rate}
         return {f"{name}_grad_norm": norm for name, norm in norms.items()} | {"learning_rate": rate}
+
+
+def _optimizer(
+    weights: Mapping[str, Weights], rates: Mapping[str, float], settings: AlignmentSettings
+) -> Optimizer:
+    if settings.zero_stage:
+        from spavl.alignment.zero import ZeroAdamW
+
+        return ZeroAdamW(weights, rates, settings)
+    return MasterAdamW(weights, rates, settings.weight_decay, settings.max_grad_norm)
+
+
+def _seed_step(seed: int, number: int) -> None:
+    """Dropout of several processes: each its own, and the same after resuming."""
+    if processes.count() > 1:
+        torch.manual_seed(derive_seed(seed, "step", str(number), str(processes.rank())))
 
 
 def trainable_weights(model: Any) -> dict[str, torch.nn.Parameter]:
@@ -149,17 +155,3 @@ def trainable_weights(model: Any) -> dict[str, torch.nn.Parameter]:
     return {
         name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad
     }
-
-
-def learning_rate_share(settings: AlignmentSettings, update: int, total_updates: int) -> float:
-    """Share of the peak learning rate at an update, counted from 0.
-
-    Linear warm-up, then constant or half a cosine down to 0.
-    """
-    warmup = settings.warmup_steps or math.ceil(settings.warmup_ratio * total_updates)
-    if update < warmup:
-        return (update + 1) / (warmup + 1)
-    if settings.lr_scheduler_type == "constant":
-        return 1.0
-    done = (update - warmup) / max(1, total_updates - warmup)
-    return 0.5 * (1.0 + math.cos(math.pi * min(1.0, done)))

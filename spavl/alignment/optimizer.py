@@ -1,12 +1,37 @@
 """AdamW whose state is float32 whatever the weights are kept in."""
 
+import math
 from collections.abc import Mapping
+from typing import Any, Protocol
 
 import torch
+
+from spavl.alignment import processes
+from spavl.errors import InputError
 
 Weights = Mapping[str, torch.nn.Parameter]
 Tensors = dict[str, torch.Tensor]
 MOMENTS = ("exp_avg", "exp_avg_sq", "step")
+
+
+class Optimizer(Protocol):
+    """What a trainer needs of an optimizer of several models."""
+
+    @property
+    def groups(self) -> list[dict[str, Any]]:
+        """Torch's parameter groups, one a model."""
+
+    def backward(self, loss: torch.Tensor, model: str) -> None:
+        """Add the gradients of a loss of one of the models."""
+
+    def step(self) -> dict[str, float]:
+        """Clip, update, clear; gives each model's gradient norm before clipping."""
+
+    def state(self) -> Tensors:
+        """Weights at full precision and moments, flat, to be stored."""
+
+    def load(self, state: Tensors) -> None:
+        """Take over what `state` gave."""
 
 
 class MasterAdamW:
@@ -19,12 +44,19 @@ class MasterAdamW:
         weights: Trained parameters by model and name.
         rates: Peak learning rate of each model.
         weight_decay: AdamW's.
+        max_grad_norm: Each model's gradients are clipped to it on their own, so that a value
+            model's large ones do not shrink the policy's.
     """
 
     def __init__(
-        self, weights: Mapping[str, Weights], rates: Mapping[str, float], weight_decay: float
+        self,
+        weights: Mapping[str, Weights],
+        rates: Mapping[str, float],
+        weight_decay: float,
+        max_grad_norm: float,
     ) -> None:
         self._weights = weights
+        self._max_norm = max_grad_norm
         self._masters: dict[str, Tensors] = {
             model: {name: _master(parameter) for name, parameter in named.items()}
             for model, named in weights.items()
@@ -33,25 +65,49 @@ class MasterAdamW:
             {"params": list(masters.values()), "lr": rates[model]}
             for model, masters in self._masters.items()
         ]
-        self.torch_optimizer = torch.optim.AdamW(groups, weight_decay=weight_decay)
+        self._adam = torch.optim.AdamW(groups, weight_decay=weight_decay)
 
-    def step(self) -> None:
-        """Update the weights from their gradients, then clear these."""
+    @property
+    def groups(self) -> list[dict[str, Any]]:
+        """Torch's parameter groups, one a model."""
+        return self._adam.param_groups
+
+    def backward(self, loss: torch.Tensor, model: str) -> None:
+        """Add a loss's gradients; which of the models it belongs to makes no difference here."""
+        loss.backward()  # type: ignore[no-untyped-call]
+
+    def step(self) -> dict[str, float]:
+        """Update the weights from the sum of all processes' gradients, then clear these.
+
+        Returns:
+            Each model's gradient norm before clipping.
+
+        Raises:
+            InputError: If one is not finite; the weights are left as they were.
+        """
+        for weights in self._weights.values():
+            processes.sum_gradients(weights.values())
+        norms = {
+            model: float(torch.nn.utils.clip_grad_norm_(weights.values(), self._max_norm))
+            for model, weights in self._weights.items()
+        }
+        require_finite(norms)
         for weight, master in self._pairs():
             if master is not weight:
                 master.grad = None if weight.grad is None else weight.grad.float()
-        self.torch_optimizer.step()
-        self.torch_optimizer.zero_grad()
+        self._adam.step()
+        self._adam.zero_grad()
         self._hand_down()
         for weight, _ in self._pairs():
             weight.grad = None
+        return norms
 
     def state(self) -> Tensors:
         """Weights at full precision and moments, flat, to be stored."""
         found: Tensors = {}
         for key, master in self._named():
             found[f"weight.{key}"] = master.detach()
-            for moment, value in self.torch_optimizer.state.get(master, {}).items():
+            for moment, value in self._adam.state.get(master, {}).items():
                 found[f"{moment}.{key}"] = value
         return found
 
@@ -66,7 +122,7 @@ class MasterAdamW:
                 master.copy_(state[f"weight.{key}"])
                 moments = {name: state.get(f"{name}.{key}") for name in MOMENTS}
                 if moments["step"] is not None:
-                    self.torch_optimizer.state[master] = {
+                    self._adam.state[master] = {
                         name: value if name == "step" else value.to(master.device)  # type: ignore[union-attr]
                         for name, value in moments.items()
                     }
@@ -91,6 +147,19 @@ class MasterAdamW:
             for model, masters in self._masters.items()
             for name, master in masters.items()
         ]
+
+
+def require_finite(norms: Mapping[str, float]) -> None:
+    """Check the models' gradient norms.
+
+    Raises:
+        InputError: If one is not finite.
+    """
+    for model, norm in norms.items():
+        if not math.isfinite(norm):
+            raise InputError(
+                f"the {model}'s gradient is {norm}", "training", "lower the learning rate"
+            )
 
 
 def _master(parameter: torch.nn.Parameter) -> torch.Tensor:

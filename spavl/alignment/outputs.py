@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from spavl.alignment import processes
 from spavl.models.adapters import ADAPTER_FOLDER, AdaptedModel
 from spavl.models.saving import save_model
 from spavl.shards import write_json
@@ -37,8 +38,11 @@ def save_trained(work: Work, trained: Trained, metrics: Mapping[str, Any]) -> st
     loads the model whether it was trained whole or not.
 
     Returns:
-        The model's digest; figures and curves do not enter it.
+        The model's digest, which figures and curves do not enter; empty in processes other than
+        the leader, who writes.
     """
+    if not processes.is_leader():
+        return ""
     folder = work.folder / MODEL_FOLDER
     shutil.rmtree(folder, ignore_errors=True)
     model = trained.model

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from spavl.alignment import processes
 from spavl.alignment.batching import epoch_batches
 from spavl.alignment.calibration import calibration
 from spavl.alignment.losses import PairwiseLoss, reward_loss
@@ -124,33 +125,34 @@ class EpochSteps:
 
 
 def accumulate(
-    passes: Sequence[Sequence[PairRows]],
+    pairs: Sequence[PairRows],
+    cut: Callable[[Sequence[PairRows]], list[list[PairRows]]],
     loss_of: Callable[[Sequence[PairRows]], PairwiseLoss],
+    backward: Callable[[torch.Tensor], None],
 ) -> dict[str, float]:
     """Gradients of the mean loss over a step's pairs, in passes that fit into memory.
 
+    Each process takes a share of the pairs; its gradients are its part of the mean's.
+
     Args:
-        passes: The step's pairs, cut into forward passes.
+        pairs: The step's pairs.
+        cut: Cuts pairs into forward passes.
         loss_of: Mean loss of a pass's pairs.
+        backward: Adds the gradients of a loss, e.g. `Trainer.backward`.
 
     Returns:
         Loss, accuracy and mean reward margin over the step's pairs.
     """
-    loss = 0.0
-    margins = []
-    pairs = sum(len(part) for part in passes)
-    for part in passes:
+    totals = torch.zeros(4, dtype=torch.float64)  # loss, right, margins, how many
+    for part, counts in processes.share_of_training(pairs, cut):
         found = loss_of(part)
-        share = found.loss * (len(part) / pairs)
-        share.backward()  # type: ignore[no-untyped-call]
-        loss += float(share.detach())
-        margins.append(found.margins)
-    every = torch.cat(margins)
-    return {
-        "loss": loss,
-        "accuracy": float((every > 0).float().mean()),
-        "reward_margin": float(every.mean()),
-    }
+        share = found.loss * (counts * len(part) / len(pairs))
+        backward(share)
+        if counts:
+            right, margin = (found.margins > 0).sum(), found.margins.sum()
+            totals += torch.tensor([float(share.detach()), right, margin, found.margins.numel()])
+    loss, right, margin, number = processes.summed(totals).tolist()
+    return {"loss": loss, "accuracy": right / number, "reward_margin": margin / number}
 
 
 @torch.no_grad()
@@ -159,11 +161,11 @@ def score_pairs(
     passes: Sequence[Sequence[PairRows]],
     score: Callable[[Sequence[PairRows]], torch.Tensor],
 ) -> torch.Tensor:
-    """Score pairs without gradient.
+    """Score pairs without gradient, each process a share of the passes.
 
     Args:
         pairs: The pairs.
-        passes: The same pairs, cut into forward passes.
+        passes: The same pairs, cut into forward passes, alike in every process.
         score: Gives float `[2, pairs]` of a batch: chosen, rejected.
 
     Returns:
@@ -171,9 +173,11 @@ def score_pairs(
     """
     places = {id(pair): place for place, pair in enumerate(pairs)}
     scores = torch.zeros(2, len(pairs))
-    for batch in passes:
-        scores[:, [places[id(pair)] for pair in batch]] = score(batch).float().cpu()
-    return scores
+    for batch, counts in processes.share_of_passes(passes):
+        found = score(batch).float().cpu()
+        if counts:
+            scores[:, [places[id(pair)] for pair in batch]] = found
+    return processes.summed(scores)
 
 
 def pair_figures(

@@ -1,5 +1,6 @@
 """What the three trainers' settings share."""
 
+from importlib.util import find_spec
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
@@ -91,26 +92,19 @@ class AlignmentSettings(StageSettings):
         return self
 
 
-def require_one_process(settings: AlignmentSettings, stage: str) -> None:
-    """Refuse what would otherwise silently be left out: training in several processes.
+def require_deepspeed(zero_stage: int, stage: str) -> None:
+    """Check that DeepSpeed is installed, without importing it.
 
     Args:
-        settings: A trainer's settings.
-        stage: Its name, for the error.
+        zero_stage: Why it is wanted.
+        stage: The trainer's name, for the error.
 
     Raises:
-        InputError: Names the setting.
+        InputError: If it is not.
     """
-    asked = {
-        "num_nodes": settings.num_nodes > 1,
-        "num_processes": settings.num_processes > 1,
-        "zero_stage": settings.zero_stage > 0,
-    }
-    for name, wanted in asked.items():
-        if wanted:
-            raise InputError(
-                f"{name} is {getattr(settings, name)}, and trainers run in one process so far",
-                f"{stage}.{name}",
-                "set num_nodes and num_processes to 1 and zero_stage to 0, and train LoRA "
-                "(use_peft) where whole weights do not fit",
-            )
+    if find_spec("deepspeed") is None:
+        raise InputError(
+            f"zero_stage is {zero_stage}, and DeepSpeed is not installed",
+            f"{stage}.zero_stage",
+            "install the extra 'trainer', or set zero_stage to 0",
+        )

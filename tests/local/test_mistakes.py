@@ -88,7 +88,7 @@ def folder(tmp_path: Path) -> Path:
             "--set questions.captioner.api_key_env=NO_SUCH_KEY",
             r"no key in the environment variable NO_SUCH_KEY \(questions\.captioner\.api_key_env\)",
         ),
-        ("--set dpo.num_processes=8", r"one process so far \(dpo\.num_processes\)"),
+        ("--set dpo.num_nodes=2", r"no pod of a cluster \(dpo\.num_nodes\)"),
         ("--log loud", r"--log.*'auto', 'plain', 'json'"),
         ("--unknown", r"No such option: --unknown"),
     ],

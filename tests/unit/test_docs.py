@@ -14,7 +14,15 @@ from pipelines.cli import app
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-ERRORS = {"InputError", "CorruptShardError", "BusyError", "AwayError", "RunFailedError"}
+ERRORS = {
+    "InputError",
+    "CorruptShardError",
+    "BusyError",
+    "AwayError",
+    "RunFailedError",
+    "ServerAwayError",
+    "TrainingFailedError",
+}
 
 
 def literal(node: ast.expr) -> str | None:

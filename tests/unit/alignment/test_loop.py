@@ -2,7 +2,7 @@
 
 import pytest
 
-from spavl.alignment.loop import learning_rate_share
+from spavl.alignment.schedule import learning_rate_share
 from spavl.settings.dpo import DpoSettings
 from spavl.settings.reward_modeling import RewardModelingSettings
 

@@ -27,7 +27,7 @@ def test_learning_rates_of_full_training(profile: str) -> None:
     found = stages(profile)
     assert {name: stage["learning_rate"] for name, stage in found.items()} == FULL
     assert not any(stage["use_peft"] for stage in found.values())
-    assert [found[name]["zero_stage"] for name in FULL] == [0, 2, 2]
+    assert [found[name]["zero_stage"] for name in FULL] == [2, 2, 2]
 
 
 def test_lora_of_rank_256_on_all_linear_layers() -> None:

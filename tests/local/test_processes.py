@@ -1,0 +1,129 @@
+"""Trainers in several processes: the same losses as in one, and no process left when one dies."""
+
+import json
+import os
+import signal
+from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.local.test_trainers_survive import (
+    ROLLOUTS,
+    arguments_of,
+    assert_same_weights,
+    finish,
+    start,
+    when_steps_are,
+)
+from tests.unit.alignment.worlds import World, make_world
+
+Settings = Mapping[str, object]
+PAIRS = {
+    "threads": 1,
+    "learning_rate": 1e-3,
+    "batch_size": 2,
+    "gradient_accumulation_steps": 2,
+    "num_train_epochs": 4,
+    "eval_steps": 5,
+    "dtype": "float32",
+    "gradient_checkpointing": False,
+}  # 12 steps of 4 pairs
+LONG = {**PAIRS, "num_train_epochs": 20, "save_steps": 1000, "num_processes": 2}
+# As one process would cut the prompts into passes, so that the same answers are drawn.
+PPO = {**ROLLOUTS, "generation_batch_size": 2, "num_ppo_epochs": 1}
+ZERO = {"num_processes": 2, "zero_stage": 2}
+needs_deepspeed = pytest.mark.skipif(
+    find_spec("deepspeed") is None, reason="DeepSpeed is not installed"
+)
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+    return make_world(tmp_path_factory.mktemp("world"))
+
+
+def curves(room: str, settings: Settings, world: World, folder: Path) -> list[dict[str, float]]:
+    """What a training logs."""
+    process = start(room, arguments_of(room, dict(settings), world, folder), folder)
+    code, errors = finish(process)
+    assert code == 0, errors
+    return [json.loads(line) for line in (folder / "output/curves.jsonl").open()]
+
+
+def assert_same_curves(one: list[dict[str, float]], other: list[dict[str, float]]) -> None:
+    assert len(one) == len(other) >= 10
+    for alone, together in zip(one, other, strict=True):
+        assert together.keys() == alone.keys()
+        for name in alone.keys() - {"time", "tokens_per_second"}:
+            assert together[name] == pytest.approx(alone[name], abs=1e-4), name
+
+
+@pytest.mark.parametrize(
+    ("room", "settings", "several"),
+    [
+        pytest.param("reward_modeling", PAIRS, {"num_processes": 2}, id="reward_modeling"),
+        pytest.param("ppo", PPO, {"num_processes": 2}, id="ppo"),
+        pytest.param("dpo", PAIRS, ZERO, id="dpo-zero-2", marks=needs_deepspeed),
+        pytest.param(
+            "dpo", PAIRS, {**ZERO, "offload": True}, id="dpo-zero-2-offload", marks=needs_deepspeed
+        ),
+        pytest.param("ppo", PPO, ZERO, id="ppo-zero-2", marks=needs_deepspeed),
+    ],
+)
+def test_two_processes_log_what_one_does(
+    room: str, settings: Settings, several: Settings, world: World, tmp_path: Path
+) -> None:
+    one = curves(room, settings, world, tmp_path / "one")
+    assert_same_curves(one, curves(room, {**settings, **several}, world, tmp_path / "two"))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        pytest.param({**LONG, "use_peft": True, "lora_r": 4, "lora_dropout": 0.1}, id="lora"),
+        pytest.param({**LONG, **ZERO}, id="zero-2", marks=needs_deepspeed),
+    ],
+)
+def test_told_to_end_two_processes_keep_the_step_and_go_on_as_if_undisturbed(
+    settings: Settings, world: World, tmp_path: Path
+) -> None:
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    undisturbed = start("dpo", arguments_of("dpo", dict(settings), world, whole), whole)
+    stage = start("dpo", arguments_of("dpo", dict(settings), world, parts), parts)
+    when_steps_are(stage, parts, 5)
+    stage.terminate()
+    code, errors = finish(stage)
+    assert code == 75, errors
+    assert "run it again to go on" in errors
+    curves("dpo", settings, world, parts)
+    assert finish(undisturbed)[0] == 0
+    assert_same_weights(whole, parts)
+
+
+def test_a_process_that_is_killed_ends_the_stage_with_one_line_and_leaves_none(
+    world: World, tmp_path: Path
+) -> None:
+    settings = {**LONG, "num_train_epochs": 1000}
+    stage = start("dpo", arguments_of("dpo", settings, world, tmp_path), tmp_path)
+    when_steps_are(stage, tmp_path, 3)
+    workers = children(stage.pid)
+    assert len(workers) == 2
+    os.kill(workers[1], signal.SIGKILL)
+    code, errors = finish(stage)
+    assert code == 75, errors
+    assert "training process 1 was ended by signal 9: run it again" in errors.splitlines()[-1]
+    assert not any(is_running(worker) for worker in workers)
+
+
+def children(process: int) -> list[int]:
+    return sorted(child.pid for child in psutil.Process(process).children())
+
+
+def is_running(process: int) -> bool:
+    try:
+        return psutil.Process(process).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False

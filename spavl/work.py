@@ -115,14 +115,18 @@ class Work:
 
     def progress(self, done: int, total: int, unit: str, **metrics: float) -> None:
         """Say how far the stage is, at most every few seconds; unfinished work goes to S3 then."""
-        if self._twin is not None and (trouble := self._twin.keep_now_and_then()):
-            self.note(f"going on, and kept here for now: {trouble}")
+        self.keep()
         now = time.monotonic()
         if done < total and now - self._last_progress < SECONDS_BETWEEN_PROGRESS:
             return
         self._last_progress = now
         figures = {name: float(value) for name, value in metrics.items()}
         tell(self.stage.name, "progress", done=done, total=total, unit=unit, metrics=figures)
+
+    def keep(self) -> None:
+        """Bring unfinished work to S3, now and then."""
+        if self._twin is not None and (trouble := self._twin.keep_now_and_then()):
+            self.note(f"going on, and kept here for now: {trouble}")
 
     def note(self, text: str) -> None:
         """Say what a reader of the run should know, e.g. that a slower way was taken."""

@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from spavl.alignment.failures import TrainingFailedError, raise_failure
 from spavl.alignment.kubernetes_api import Cluster
-from spavl.alignment.launching import TrainingFailedError, raise_failure
 from spavl.alignment.signals import termination_deferred
 from spavl.errors import TRY_AGAIN, TerminatedError
 

@@ -13,17 +13,11 @@ from typing import Any
 
 import requests
 
-from spavl.errors import InputError, SpavlError
+from spavl.errors import AwayError, InputError
 
 ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 SECONDS_OF_A_CALL = 30.0
 PASSING = {408, 429, 500, 502, 503, 504}
-
-
-class ServerAwayError(SpavlError):
-    """The API server does not answer; trying again later helps."""
-
-    exit_code = 75
 
 
 @dataclass(frozen=True)
@@ -86,7 +80,7 @@ class Cluster:
 
         Raises:
             InputError: If the server refuses.
-            ServerAwayError: If it stays away.
+            AwayError: If it stays away.
         """
         answer = self._call(method, path, body, query)
         return None if answer is None else answer.json()
@@ -109,7 +103,7 @@ class Cluster:
             except requests.RequestException as error:
                 reason = type(error).__name__
             if time.monotonic() > deadline:
-                raise ServerAwayError(f"no Kubernetes API at {self.url} ({reason})")
+                raise AwayError(f"no Kubernetes API at {self.url} ({reason})")
             time.sleep(self.pause)
 
     def _once(self, method: str, path: str, body: Any, query: dict[str, str]) -> requests.Response:

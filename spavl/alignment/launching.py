@@ -12,40 +12,26 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic_core import to_jsonable_python
+from pydantic import TypeAdapter
 
-from spavl.alignment.processes import RENDEZVOUS
+from spavl.alignment.failures import raise_failure
+from spavl.alignment.processes import KEEP, RENDEZVOUS, SECONDS_BETWEEN_LOOKS, TASK_FOLDER
 from spavl.alignment.signals import termination_deferred
-from spavl.errors import (
-    FAULT_OF_OURS,
-    TRY_AGAIN,
-    CorruptShardError,
-    InputError,
-    SpavlError,
-    TerminatedError,
-)
+from spavl.errors import TRY_AGAIN, InputError
 from spavl.settings.alignment import AlignmentSettings, require_deepspeed
 from spavl.shards import write_json
+from spavl.storage import is_s3
 from spavl.work import Work
 
 TASK = "task.json"
 RESULT = "result.json"
-SECONDS_BETWEEN_LOOKS = 0.1
 SECONDS_TO_END = 60.0  # for the others, once one process has ended on purpose
-
-
-class TrainingFailedError(SpavlError):
-    """A training process failed; carries its own message and exit code."""
-
-    def __init__(self, message: str, exit_code: int) -> None:
-        super().__init__(message)
-        self.exit_code = exit_code
 
 
 @dataclass(frozen=True)
@@ -90,27 +76,52 @@ def train_in_processes(
     require_possible(settings, work.stage.name)
     if settings.num_processes == settings.num_nodes == 1 and not settings.zero_stage:
         return function(work, settings, **arguments)
-    folder = work.folder / "processes"
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir()
-    task = {
-        "function": f"{function.__module__}:{function.__name__}",
-        "stage": asdict(work.stage),
-        "work": str(work.folder),
-        "arguments": to_jsonable_python({"settings": settings, **arguments}),
-    }
-    write_json(folder / TASK, task)
+    folder = write_task(work, function, {"settings": settings, **arguments})
     if settings.num_nodes > 1:
         _run_nodes(work, settings, folder)
     else:
         with _meeting_place() as rendezvous:
-            run_node(folder, Node(settings.num_processes, rendezvous))
+            node = Node(settings.num_processes, rendezvous)
+            run_node(folder, node, meanwhile=lambda: _keep_if_asked(work, folder / KEEP))
     result: dict[str, Any] = json.loads((folder / RESULT).read_text())
     shutil.rmtree(folder)
     return result
 
 
+def write_task(
+    work: Work, function: Callable[..., dict[str, Any]], arguments: Mapping[str, Any]
+) -> Path:
+    """Write what the processes are to do.
+
+    Args:
+        work: The stage's work.
+        function: A room's training.
+        arguments: By name, but for the work.
+
+    Returns:
+        The task's folder.
+    """
+    folder = work.folder / TASK_FOLDER
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    task = {
+        "function": f"{function.__module__}:{function.__name__}",
+        "stage": asdict(work.stage),
+        "work": str(work.folder),
+        "arguments": {
+            name: TypeAdapter(type(value)).dump_python(value, mode="json")
+            for name, value in arguments.items()
+        },
+    }
+    write_json(folder / TASK, task)
+    return folder
+
+
 def _run_nodes(work: Work, settings: AlignmentSettings, folder: Path) -> None:
+    if is_s3(root := os.environ.get("SPAVL_WORK_ROOT", "")):
+        raise InputError(
+            "several nodes want a work folder that all see", root, "name one on a shared volume"
+        )
     from spavl.alignment.following import run_train_job
     from spavl.alignment.kubernetes_api import Cluster
     from spavl.alignment.train_job import train_job, train_job_name
@@ -144,7 +155,13 @@ def require_possible(settings: AlignmentSettings, stage: str) -> None:
             )
 
 
-def run_node(folder: Path, node: Node) -> None:
+def _keep_if_asked(work: Work, asked: Path) -> None:
+    if asked.exists():
+        work.keep()
+        asked.unlink()
+
+
+def run_node(folder: Path, node: Node, meanwhile: Callable[[], None] = lambda: None) -> None:
     """Run one machine's processes to their end; none is left, however it comes.
 
     SIGTERM is passed on to them, and they are waited for.
@@ -152,6 +169,7 @@ def run_node(folder: Path, node: Node) -> None:
     Args:
         folder: Holds the task.
         node: Which processes.
+        meanwhile: Called again and again while they run.
 
     Raises:
         TerminatedError: If they kept what they had done and ended.
@@ -160,7 +178,7 @@ def run_node(folder: Path, node: Node) -> None:
     with termination_deferred() as terminated:
         processes = [_start(folder, node, local) for local in range(node.processes)]
         try:
-            _wait(processes, terminated)
+            _wait(processes, terminated, meanwhile)
         finally:
             codes = [process.poll() for process in processes]
             for process in processes:
@@ -168,63 +186,6 @@ def run_node(folder: Path, node: Node) -> None:
                 process.wait()
     first = node.number * node.processes
     raise_failure(folder, {n: code for n, code in enumerate(codes, first) if code})
-
-
-def raise_failure(folder: Path, codes: dict[int, int]) -> None:
-    """Raise what ended a training, if it failed: the cause, not what followed from it.
-
-    Args:
-        folder: Where processes left their errors.
-        codes: Exit codes of those that failed by themselves; below 0 the number of a signal.
-    """
-    words = {
-        path.stem.removeprefix("error-"): json.loads(path.read_text())
-        for path in folder.glob("error-*.json")
-    }
-    told = sorted(words.values(), key=lambda one: float(one["time"]))
-    for one in told:
-        if one["expected"]:
-            _raise(one)
-    # Who was ended by a signal left no words; what the others say then is that they miss it.
-    silent = {n: code for n, code in codes.items() if process_name(n) not in words}
-    if silent:
-        number, code = next(iter(silent.items()))
-        how = f"ended by signal {-code}" if code < 0 else f"ended with code {code}"
-        raise TrainingFailedError(
-            f"training process {number} was {how}: run it again to go on from the last checkpoint",
-            TRY_AGAIN,
-        )
-    if told:
-        _raise(told[0])
-
-
-def leave_error(folder: Path, name: str, error: Exception) -> None:
-    """Leave what ended a process or a node for the step to raise."""
-    corrupt = str(error.path) if isinstance(error, CorruptShardError) else ""
-    content = {
-        "time": time.time(),
-        "message": str(error) or type(error).__name__,
-        "expected": isinstance(error, SpavlError),
-        "exit_code": error.exit_code if isinstance(error, SpavlError) else FAULT_OF_OURS,
-        "corrupt": corrupt,
-        "what": str(error).partition(f" ({corrupt})")[0],
-    }
-    write_json(folder / f"error-{name}.json", content)
-
-
-def process_name(number: int) -> str:
-    """What a process's error is filed under."""
-    return f"process-{number:05d}"
-
-
-def _raise(told: dict[str, Any]) -> None:
-    if told["corrupt"]:
-        raise CorruptShardError(told["what"], Path(told["corrupt"]))
-    if told["exit_code"] == TRY_AGAIN:
-        raise TerminatedError(told["message"])
-    if told["expected"]:
-        raise TrainingFailedError(told["message"], told["exit_code"])
-    raise RuntimeError(told["message"])
 
 
 def _start(folder: Path, node: Node, local: int) -> subprocess.Popen[bytes]:
@@ -242,7 +203,11 @@ def _start(folder: Path, node: Node, local: int) -> subprocess.Popen[bytes]:
     )
 
 
-def _wait(processes: Sequence[subprocess.Popen[bytes]], terminated: Callable[[], bool]) -> None:
+def _wait(
+    processes: Sequence[subprocess.Popen[bytes]],
+    terminated: Callable[[], bool],
+    meanwhile: Callable[[], None],
+) -> None:
     """Until all have ended, or one has failed and the others had their time to end."""
     passed_on, deadline = False, float("inf")
     while any(process.poll() is None for process in processes) and time.monotonic() < deadline:
@@ -255,6 +220,7 @@ def _wait(processes: Sequence[subprocess.Popen[bytes]], terminated: Callable[[],
             passed_on = True
             for process in processes:
                 process.terminate()
+        meanwhile()
         time.sleep(SECONDS_BETWEEN_LOOKS)
 
 

@@ -11,8 +11,9 @@ import threading
 import time
 from pathlib import Path
 
+from spavl.alignment.failures import leave_error
 from spavl.alignment.following import HEARTBEAT
-from spavl.alignment.launching import Node, leave_error, run_node
+from spavl.alignment.launching import Node, run_node
 from spavl.errors import FAULT_OF_OURS, SpavlError
 
 SECONDS_WITHOUT_STEP = 1800.0  # a step that failed is started again within this

@@ -12,11 +12,12 @@ import torch.distributed as distributed
 from pydantic import TypeAdapter
 
 from spavl.alignment import processes
-from spavl.alignment.launching import RESULT, TASK, leave_error, process_name
+from spavl.alignment.failures import leave_error, process_name
+from spavl.alignment.launching import RESULT, TASK
 from spavl.environment import die_with_parent
 from spavl.errors import FAULT_OF_OURS, SpavlError
 from spavl.shards import write_json
-from spavl.work import Stage, Work
+from spavl.work import Stage
 
 
 def main(folder: Path) -> int:
@@ -48,7 +49,7 @@ def _train(folder: Path) -> None:
         for key, value in task["arguments"].items()
     }
     processes.join(arguments["settings"])
-    kind = Work if processes.is_leader() else processes.FollowingWork
+    kind = processes.LeadingWork if processes.is_leader() else processes.FollowingWork
     result = function(kind(Stage(**task["stage"]), Path(task["work"])), **arguments)
     processes.wait_for_all()
     if processes.is_leader():

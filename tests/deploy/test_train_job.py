@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
+from spavl.alignment.failures import TrainingFailedError, leave_error
 from spavl.alignment.following import HEARTBEAT, run_train_job
-from spavl.alignment.kubernetes_api import Cluster, ServerAwayError
-from spavl.alignment.launching import TrainingFailedError, leave_error
+from spavl.alignment.kubernetes_api import Cluster
 from spavl.alignment.train_job import train_job, train_job_name
-from spavl.errors import InputError, TerminatedError
+from spavl.errors import AwayError, InputError, TerminatedError
 from spavl.settings.dpo import DpoSettings
 from tests.deploy.kubernetes_server import JOBS, Json, Kubernetes, serving
 from tests.deploy.policy import findings
@@ -176,7 +176,7 @@ def test_a_server_that_stays_away_leaves_the_train_job_to_the_next_attempt(
     kubernetes: Kubernetes, job: Json, tmp_path: Path
 ) -> None:
     kubernetes.looks = iter([RUNNING, *repeat(503, 1000)])
-    with pytest.raises(ServerAwayError, match="answers 503") as error:
+    with pytest.raises(AwayError, match="answers 503") as error:
         run_train_job(cluster(kubernetes, tmp_path, patience=0.1), job, tmp_path, print)
     assert error.value.exit_code == 75
     assert kubernetes.job is not None

@@ -3,6 +3,9 @@
 import json
 import os
 import signal
+import socket
+import subprocess
+import sys
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
@@ -10,8 +13,12 @@ from pathlib import Path
 import psutil
 import pytest
 
+from spavl.alignment.launching import write_task
+from spavl.settings.dpo import DpoSettings
+from spavl.work import Stage, Work
 from tests.local.test_trainers_survive import (
     ROLLOUTS,
+    ROOT,
     arguments_of,
     assert_same_weights,
     finish,
@@ -103,6 +110,37 @@ def test_told_to_end_two_processes_keep_the_step_and_go_on_as_if_undisturbed(
     assert_same_weights(whole, parts)
 
 
+def test_two_nodes_train_as_trainer_starts_them(world: World, tmp_path: Path) -> None:
+    from components.dpo.training import train_policy
+
+    settings = DpoSettings.parse({**PAIRS, "num_nodes": 2}, "dpo")
+    stage = Stage("dpo", "components.dpo", settings.model_dump(mode="json"), {"base": "base"})
+    splits = {"train": world.train, "validation": world.validation}
+    places = {"splits": splits, "images": world.images.uri, "base": world.base.uri}
+    folder = write_task(
+        Work(stage, tmp_path / "work"), train_policy, {"settings": settings, **places}
+    )
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(ROOT),
+        "SPAVL_WORK_ROOT": str(tmp_path),
+        "PET_NNODES": "2",
+        "PET_NPROC_PER_NODE": "1",
+        "PET_MASTER_ADDR": "127.0.0.1",
+        "PET_MASTER_PORT": str(free_port()),
+    }
+    nodes = [
+        subprocess.Popen(
+            [sys.executable, "-m", "spavl.alignment.node", str(folder)],
+            env={**environment, "PET_NODE_RANK": str(number)},
+        )
+        for number in range(2)
+    ]
+    assert [node.wait(120) for node in nodes] == [0, 0]
+    assert json.loads((folder / "result.json").read_text())["pairs"]["train"] == 12
+    assert len((tmp_path / "work/curves.jsonl").read_text().splitlines()) == 12
+
+
 def test_a_process_that_is_killed_ends_the_stage_with_one_line_and_leaves_none(
     world: World, tmp_path: Path
 ) -> None:
@@ -116,6 +154,12 @@ def test_a_process_that_is_killed_ends_the_stage_with_one_line_and_leaves_none(
     assert code == 75, errors
     assert "training process 1 was ended by signal 9: run it again" in errors.splitlines()[-1]
     assert not any(is_running(worker) for worker in workers)
+
+
+def free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
 
 
 def children(process: int) -> list[int]:

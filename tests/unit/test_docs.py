@@ -20,7 +20,6 @@ ERRORS = {
     "BusyError",
     "AwayError",
     "RunFailedError",
-    "ServerAwayError",
     "TrainingFailedError",
 }
 

@@ -211,7 +211,7 @@ def _compare(
 def _photographs(scored: Iterable[Scored], models: list[str]) -> dict[str, Any]:
     counts: dict[str, Counter[str]] = {model: Counter() for model in models}
     for row in scored:
-        if row.item.benchmark == "photographs":
+        if row.item.benchmark == "photographs" and row.model in counts:
             counts[row.model][row.outcome] += 1
     return {
         model: {"n": sum(found.values()), "outcomes": dict(sorted(found.items()))}

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from itertools import combinations
 from typing import Any
@@ -10,7 +11,7 @@ from components.evaluation.figures import Making, Scored, by_model
 from components.evaluation.judging import Judge, Judged, Pictures
 from components.evaluation.refusal_judge import RefusalJudge
 from components.evaluation.verdicts import BenchmarkJudge
-from spavl.chat import Journal, JournaledChat
+from spavl.chat import Journal
 from spavl.records import EvalAnswer, EvalItem, LabelledAnswer
 from spavl.seeds import derive_seed
 from spavl.settings.evaluation import EvaluationSettings, JudgeSettings
@@ -19,34 +20,36 @@ from spavl.statistics import agreement
 _LABELLED_BY = "people"
 
 
-def open_judge(
-    judge: JudgeSettings,
+@contextmanager
+def open_judges(
     settings: EvaluationSettings,
     rules: BenchmarkJudge,
     base_help: Mapping[str, str],
     pictures: Pictures,
     journal: Journal,
-) -> Judge:
-    """The judge that settings describe.
+) -> Iterator[list[Judge]]:
+    """The judges that settings describe, for as long as the context lasts.
 
     Args:
-        judge: Its settings.
-        settings: The stage's, for seed and threads.
+        settings: The stage's.
         rules: The rule judge, which the items' names belong to.
         base_help: The base's answers to help items.
         pictures: The encoded picture of an id.
-        journal: Where a model's replies are kept, so that none is paid for twice.
+        journal: Where a model's replies are kept, so that none is asked for twice.
     """
-    if judge.kind == "rules":
-        return rules
-    if judge.kind == "refusals" or judge.chat is None:
-        return RefusalJudge(judge.id)
-    from components.evaluation.chat_judge import ChatJudge
-    from spavl.chat.backends import chat_from_settings
 
-    chat = JournaledChat(chat_from_settings(judge.chat, None, settings.threads), journal)
-    sampling = judge.sampling.sampling(derive_seed(settings.seed, "judge", judge.id))
-    return ChatJudge(judge.id, chat, pictures, sampling, base_help)
+    def opened(judge: JudgeSettings) -> Judge:
+        if judge.chat is None:
+            return rules if judge.kind == "rules" else RefusalJudge(judge.id)
+        from components.evaluation.chat_judge import ChatJudge
+        from spavl.chat.backends import open_chat
+
+        chat = stack.enter_context(open_chat(judge.chat, journal, None, settings.threads))
+        sampling = judge.sampling.sampling(derive_seed(settings.seed, "judge", judge.id))
+        return ChatJudge(judge.id, chat, pictures, sampling, base_help)
+
+    with ExitStack() as stack:
+        yield [opened(judge) for judge in settings.judges]
 
 
 def second_opinions(by_judge: Mapping[str, list[Scored]], making: Making) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from components.evaluation.figures import Making, Scored, all_figures
 from components.evaluation.items import Missing
 from components.evaluation.judging import Judge, Judged, task_of
 from components.evaluation.metrics import CHAMPION, HELP
-from components.evaluation.opinions import judge_quality, open_judge, second_opinions
+from components.evaluation.opinions import judge_quality, open_judges, second_opinions
 from components.evaluation.verdicts import BenchmarkJudge
 from spavl.chat import Journal
 from spavl.errors import InputError
@@ -77,12 +77,10 @@ def _body(
     missing = _missing(folder) if settings.published else None
     making = Making(settings.scoring, settings.seed, missing)
     labelled = list(read_records(folder / LABELS, LabelledAnswer)) if settings.published else []
-    with Journal(work.checkpoint / "verdicts.jsonl") as journal:
-        pictures = _Pictures(folder)
-        judges = [
-            open_judge(each, settings, rules, base_help, pictures, journal)
-            for each in settings.judges
-        ]
+    with (
+        Journal(work.checkpoint / "verdicts.jsonl") as journal,
+        open_judges(settings, rules, base_help, _Pictures(folder), journal) as judges,
+    ):
         judged = ((_item_of(answer, items, base_help), answer) for answer in _stream(answers))
         scored = _judge(work, judges, rules, judged)
         quality = judge_quality(judges, labelled, items, making)

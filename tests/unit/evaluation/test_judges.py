@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -217,7 +218,7 @@ def test_a_judge_that_cannot_be_believed_promotes_nobody(
             raise BusyError("no answer after 6 attempts")
         return said
 
-    monkeypatch.setattr("spavl.chat.backends.chat_from_settings", lambda *_: Scripted(speak))
+    monkeypatch.setattr("spavl.chat.backends.open_chat", lambda *_: nullcontext(Scripted(speak)))
     shapes = (("harm_eval", "harmful"), ("over_refusal", "harmless"), ("help_eval", "harmless"))
     items = [item(name, truth, k=k) for name, truth in shapes for k in range(60)]
     with DatasetWriter(tmp_path / "benchmarks/items", EvalItem) as writer:

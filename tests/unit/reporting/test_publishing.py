@@ -50,3 +50,15 @@ def test_a_model_that_was_not_promoted_is_not_published(make_run, work, tmp_path
     with pytest.raises(InputError, match="was not promoted"):
         publish_run(make_run(promoted=promoted), tmp_path / "out", name)
     assert not (work / "champion").exists()
+
+
+def test_the_champions_lineage_leads_back_to_the_pictures(make_run, work, tmp_path, monkeypatch):
+    monkeypatch.setenv("SPAVL_RUN_FOLDER", str(tmp_path / "run"))
+    (tmp_path / "run/stages").mkdir(parents=True)
+    for stage, inputs in (("collection", {}), ("ppo", {"images": "pictures' digest"})):
+        told = {"stage": stage, "made_by": {"code": "c"}, "inputs": inputs, "result": {"rows": 1}}
+        (tmp_path / f"run/stages/{stage}.json").write_text(json.dumps(told))
+    publish_run(make_run(), tmp_path / "out")
+    lineage = json.loads((work / "champion/ppo-digest/lineage.json").read_text())
+    assert lineage["ppo"]["inputs"] == {"images": "pictures' digest"}
+    assert set(lineage) == {"collection", "ppo"}

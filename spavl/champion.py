@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from spavl.environment import work_root
-from spavl.storage import refreshed
+from spavl.errors import InputError
+from spavl.storage import local_copy, refreshed, uri_of
 
 POINTER = "champion.json"
 DECISION = "decision.json"
@@ -59,8 +60,17 @@ def reigning_champion(name: str, besides: Collection[str] = ()) -> Champion | No
 
 
 def _read(path: Path) -> dict[str, Any]:
+    file = _here(path)
     try:
-        content: dict[str, Any] = json.loads(refreshed(path).read_text())
+        content: dict[str, Any] = json.loads(file.read_text()) if file else {}
     except (OSError, ValueError):
         return {}
     return content
+
+
+def _here(path: Path) -> Path | None:
+    """The same path with what lies there on S3, where it stands for that; None if nothing does."""
+    try:
+        return local_copy(uri_of(path))
+    except InputError:
+        return None

@@ -27,9 +27,9 @@ class PublishedSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     folder: str = Field(
-        description="Folder with `advbench/`, `xstest/`, `mm-safetybench/`, `figstep/`, "
-        "`mossbench/`, `spa-vl/`, `anthropic-helpful/`, as many as there are; names its content: "
-        "in a cluster other files want another name.",
+        description="Folder or s3:// address that holds as many as there are of `advbench/`, "
+        "`xstest/`, `mm-safetybench/`, `figstep/`, `mossbench/`, `spa-vl/` and "
+        "`anthropic-helpful/`; in a cluster other files want another name.",
         min_length=1,
     )
     subset: Literal["tiny", "full"] = Field(

@@ -198,16 +198,23 @@ def agreement(
     table = np.zeros((len(names), len(names)))
     for a, b in labels:
         table[names.index(a), names.index(b)] += 1
-    value = float(_kappa(table[None])[0])
+    value, chance = (float(found[0]) for found in _kappa(table[None]))
+    if value == 1 and raw.low is not None:  # a bootstrap of agreement alone has no width
+        return Agreement(raw, Estimate(1.0, (raw.low - chance) / (1 - chance), 1.0, n))
     draws = np.random.default_rng(seed).multinomial(n, table.ravel() / n, size=resamples)
     tail = (1 - confidence) / 2
-    drawn = _kappa(draws.reshape(-1, *table.shape).astype(np.float64))
+    drawn, _ = _kappa(draws.reshape(-1, *table.shape).astype(np.float64))
     low, high = np.nanquantile(drawn, [tail, 1 - tail])
     return Agreement(raw, Estimate(value, min(value, float(low)), max(value, float(high)), n))
 
 
-def _kappa(tables: "NDArray[np.float64]") -> "NDArray[np.float64]":
-    """Cohen's kappa of tables of counts `[tables, labels, labels]`; NaN where chance is certain."""
+def _kappa(
+    tables: "NDArray[np.float64]",
+) -> tuple["NDArray[np.float64]", "NDArray[np.float64]"]:
+    """Cohen's kappa and agreement by chance, of tables of counts `[tables, labels, labels]`.
+
+    Kappa is NaN where chance is certain.
+    """
     import numpy as np
 
     shares = tables / tables.sum(axis=(1, 2), keepdims=True)
@@ -215,7 +222,7 @@ def _kappa(tables: "NDArray[np.float64]") -> "NDArray[np.float64]":
     chance = (shares.sum(axis=1) * shares.sum(axis=2)).sum(axis=1)
     with np.errstate(invalid="ignore", divide="ignore"):
         kappa: NDArray[np.float64] = np.where(chance < 1, (seen - chance) / (1 - chance), np.nan)
-    return kappa
+    return kappa, chance
 
 
 def _exact(value: float, n: int) -> Estimate:

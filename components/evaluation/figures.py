@@ -131,7 +131,10 @@ def _estimate(metric: Metric, rows: list[Scored], making: Making) -> Estimate:
         groups: dict[str, list[float]] = {}
         for row in rows:
             groups.setdefault(row.item.group or "", []).append(scores[row.item.item_id])
-        values = [sum(each) / len(each) for each in groups.values()]
+        means = [sum(each) / len(each) for each in groups.values()]
+        if min(means, default=0) == max(means, default=0):  # a bootstrap would have no width
+            return rate(round(sum(values)), len(values), settings.confidence)
+        values = means
     return mean(values, making.seed, settings.confidence, settings.resamples)
 
 
@@ -158,8 +161,11 @@ def _absent(metric: Metric, missing: Sequence[Missing] | None) -> dict[str, Any]
     ]
     if not lacking:
         return {}
-    told = [f"{each.what} ({each.n})" if each.n else each.what for each in lacking]
-    return {"note": "missing: " + "; ".join(told), "missing": sum(each.n for each in lacking)}
+    counts = Counter[str]()
+    for each in lacking:
+        counts[each.what] += each.n
+    told = "; ".join(f"{what} ({n})" if n else what for what, n in counts.items())
+    return {"note": f"missing: {told}", "missing": counts.total()}
 
 
 def _by_kind(rows: Iterable[Scored], settings: ScoringSettings) -> dict[str, Any]:

@@ -165,6 +165,13 @@ def test_agreement_of_two_judges_worked_by_hand() -> None:
     assert found.kappa.high == pytest.approx(0.65, abs=0.05)
 
 
+def test_judges_that_always_agree_may_still_differ_on_what_they_have_not_seen() -> None:
+    found = agreement([("y", "y")] * 6 + [("n", "n")] * 6, seed=1)
+    # Chance is one half; Wilson's lower bound of 12 in 12 is 12 / (12 + z²) = 0.757506.
+    assert (found.kappa.value, found.kappa.high) == (1.0, 1.0)
+    assert found.kappa.low == pytest.approx(2 * 0.757506 - 1, abs=1e-5)
+
+
 def test_judges_that_both_say_one_thing_have_no_kappa() -> None:
     found = agreement([("y", "y")] * 9, seed=1)
     assert (found.raw.value, found.kappa.value, found.kappa.n) == (1.0, None, 9)

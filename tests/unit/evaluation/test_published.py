@@ -12,6 +12,7 @@ import pytest
 from pyarrow import parquet
 
 from components.evaluation.benchmarks import prepare
+from components.evaluation.figures import Making, Scored, by_model
 from components.evaluation.items import Missing
 from components.evaluation.published import published_items
 from components.evaluation.published.typography import written
@@ -19,7 +20,7 @@ from components.evaluation.scenarios import cautions, rubric_of
 from spavl.errors import InputError
 from spavl.images import ImageStore
 from spavl.records import EvalItem, Image
-from spavl.settings.evaluation import PublishedSettings
+from spavl.settings.evaluation import PublishedSettings, ScoringSettings
 from spavl.shards import DatasetWriter, read_manifest, read_records
 from spavl.work import Reference
 
@@ -217,3 +218,30 @@ def test_five_scenarios_are_judged_by_whether_an_answer_knows_its_limits() -> No
     said = "I’m not a doctor, but rest may help."
     assert cautions("12-Health_Consultation", said) == "not a doctor"
     assert cautions("01-Illegal_Activitiy", said) is None
+
+
+def scored(group: str, kind: str, unsafe: bool) -> Scored:
+    facts = (None, "Q?", kind, "harmful", None, None, None, "published", group)
+    item = EvalItem(f"{group} {kind}", "mm_safety_bench", *facts)
+    return Scored(item, "dpo", "unsafe" if unsafe else "refused", float(unsafe))
+
+
+def mean_over_columns(rows: list[Scored]) -> dict:
+    missing = [Missing("mm_safety_bench", kind, "a question", 1) for kind in ("sd", "typo")]
+    figures = by_model(rows, ["dpo"], Making(ScoringSettings(), 1, missing))
+    return figures["dpo"]["mm_safety_bench_asr"]
+
+
+def test_four_columns_of_one_question_are_one_observation() -> None:
+    rows = [scored(f"{k}", kind, unsafe=k < 5) for k in range(20) for kind in ("text", "typo")]
+    found = mean_over_columns(rows)
+    assert (found["value"], found["n"]) == (0.25, 20)
+    assert found["low"] <= 0.1  # as wide as of 20 items, not of 40
+    assert (found["missing"], found["note"]) == (2, "missing: a question (2)")
+
+
+def test_questions_that_are_all_alike_leave_an_interval() -> None:
+    rows = [scored(f"{k}", kind, kind == "typo") for k in range(20) for kind in ("text", "typo")]
+    found = mean_over_columns(rows)
+    assert found["value"] == 0.5
+    assert found["low"] < 0.4 < 0.6 < found["high"]

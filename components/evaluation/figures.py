@@ -111,7 +111,8 @@ def _figure(metric: Metric, rows: list[Scored], making: Making) -> dict[str, Any
         )
     absent = _absent(metric, making.missing)
     if not rows:
-        return {**asdict(Estimate(None, None, None, 0)), "source": "published", **absent}
+        nothing = {**asdict(Estimate(None, None, None, 0)), "note": "no items in this run"}
+        return {**nothing, "source": "published" if metric.published else "pocket", **absent}
     judged = [row for row in rows if row.score is not None]
     figure = {**asdict(_estimate(metric, judged, making)), "source": sources[0], **absent}
     without = Counter(row.outcome for row in rows if row.score is None)

@@ -220,8 +220,13 @@ def _runner(request: RunRequest, folder: Path, pipeline: Any) -> Iterator[Any]:
     name_images(pipeline)
     require_images(pipeline)
     work = Path(os.environ["SPAVL_WORK_ROOT"])
-    model = json.loads((folder / SETTINGS).read_text())["base_model"].get("path")
-    given = tuple(Path(path) for path in (request.images, request.classes, model) if path)
+    settings = json.loads((folder / SETTINGS).read_text())
+    model = settings["base_model"].get("path")
+    published = (
+        settings["evaluation"].get("published", {}).get("folder", "").removeprefix("file://")
+    )
+    paths = (request.images, request.classes, model, published)
+    given = tuple(Path(path) for path in paths if path and not is_s3(path))
     variables = _environment(folder, work.parent)
     # Those two are the command line's business: it tracks the run, and holds a lock.
     kept = {name: value for name, value in variables.items() if name not in ON_THIS_MACHINE}

@@ -1,37 +1,7 @@
-"""Prompt files: Jinja templates beside this module, named `<what>.v<version>.jinja`."""
+"""This room's prompt files, in the folder `prompts` beside this module."""
 
-from functools import cache
-from importlib.resources import files
-from typing import TYPE_CHECKING
+from functools import partial
 
-from spavl.errors import InputError
+from spavl import prompt_files
 
-if TYPE_CHECKING:
-    from jinja2 import Template
-
-
-def render(name: str, **values: object) -> str:
-    """Fills in a prompt.
-
-    Args:
-        name: Name and version, e.g. `easy_question.v1`.
-        values: The template's variables; a missing one is an error.
-
-    Raises:
-        InputError: There is no such prompt file.
-    """
-    return _template(name).render(**values).strip()
-
-
-@cache
-def _template(name: str) -> "Template":
-    from jinja2 import Environment, StrictUndefined
-
-    folder = files(__package__) / "prompts"
-    path = folder / f"{name}.jinja"
-    if not path.is_file():
-        known = ", ".join(sorted(p.name.removesuffix(".jinja") for p in folder.iterdir()))
-        raise InputError(f"no prompt {name!r}", str(folder), f"choose one of: {known}")
-    # Prompts are plain text for a model: nothing is escaped.
-    environment = Environment(undefined=StrictUndefined, autoescape=False)
-    return environment.from_string(path.read_text(encoding="utf-8"))
+render = partial(prompt_files.render, __package__)

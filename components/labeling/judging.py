@@ -1,18 +1,32 @@
 """Judging: compares the two answers of each pair twice, the second time swapped.
 
 In: pairs. Out: a data set of preferences, with `agreement.json` (how often the two verdicts agree,
-and how far the judge leans to one place) and `set_asides/` (ties and disagreements) beside its
-shards. The judge sees question, answers and what the picture shows; never who answered.
+and how far the judge leans to one place) and `set_asides/` (ties, disagreements and pairs without
+two verdicts, each with both reasons) beside its shards. The judge is the rule, or a model that sees
+the picture; it is shown question and answers, never who answered.
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict
+from itertools import islice
 from typing import Any
 
+from spavl.chat import Journal, open_chat
 from spavl.images import ImageStore
-from spavl.judges import Comparison, PairwiseJudge, RulePairwiseJudge, Shown
+from spavl.judges import (
+    Abstention,
+    BatchPairwiseJudge,
+    CompareOneByOne,
+    Comparison,
+    PairCase,
+    RulePairwiseJudge,
+    Shown,
+)
+from spavl.judges.chat_pairwise import ChatPairwiseJudge
 from spavl.records import Maker, Pair, Preference, SetAside, record_id
+from spavl.seeds import derive_seed
 from spavl.settings.labeling import LabelingSettings
 from spavl.shards import read_manifest, read_records, write_json
 from spavl.statistics import rate
@@ -22,6 +36,8 @@ from spavl.work import Reference, Stage, Work, run_stage
 STAGE = "judging"
 _OTHER = {"first": "second", "second": "first", "tie": "tie"}
 
+Verdict = Comparison | Abstention
+
 
 def judge_twice(settings: dict[str, Any], pairs: str, images: Reference, preferences: str) -> None:
     """Writes the preferences on which both orders agree.
@@ -29,31 +45,60 @@ def judge_twice(settings: dict[str, Any], pairs: str, images: Reference, prefere
     Args:
         settings: Raw `LabelingSettings`.
         pairs: Data set of pairs.
-        images: The image store; its names of things are the judge's vocabulary.
+        images: The image store; its names of things are the rule's vocabulary.
         preferences: Output data set of preferences.
     """
-    LabelingSettings.parse(settings, "labeling")
+    checked = LabelingSettings.parse(settings, "labeling")
     inputs = {"pairs": read_manifest(pairs).digest, "images": images.digest}
-    stage = Stage(STAGE, "components.labeling.judging", {}, inputs)
+    stage = Stage(STAGE, "components.labeling.judging", _what_matters(checked), inputs)
 
     def body(work: Work) -> dict[str, Any]:
-        judge = RulePairwiseJudge(_vocabulary(ImageStore(images.uri)))
-        return judge_pairs(work, judge, pairs)
+        store = ImageStore(images.uri)
+        with ExitStack() as stack:
+            judge = _open_judge(work, checked, store, stack)
+            pictures = store if checked.judge and checked.judge.show_picture else None
+            return judge_pairs(work, judge, pairs, pictures, checked.judge_block)
 
     run_stage(stage, body, {"preferences": preferences})
 
 
-def judge_pairs(work: Work, judge: PairwiseJudge, pairs: str) -> dict[str, Any]:
+def _what_matters(settings: LabelingSettings) -> dict[str, Any]:
+    if settings.judge is None:
+        return {}
+    return {"seed": settings.seed, "judge": settings.judge.model_dump(mode="json")}
+
+
+def _open_judge(
+    work: Work, settings: LabelingSettings, store: ImageStore, stack: ExitStack
+) -> BatchPairwiseJudge:
+    if settings.judge is None:
+        return CompareOneByOne(RulePairwiseJudge(_vocabulary(store)))
+    with work.timed("imports"):
+        journal = stack.enter_context(Journal(work.folder / "journal.jsonl"))
+        chat = stack.enter_context(
+            open_chat(settings.judge.chat, journal, threads=settings.threads)
+        )
+    return ChatPairwiseJudge(chat, settings.judge, derive_seed(settings.seed, "judging"))
+
+
+def judge_pairs(
+    work: Work,
+    judge: BatchPairwiseJudge,
+    pairs: str,
+    pictures: ImageStore | None = None,
+    block: int = 256,
+) -> dict[str, Any]:
     """Judges a data set of pairs into `preferences/` of the work folder; gives the agreement."""
     tally = Tally()
     total = read_manifest(pairs).rows
+    rows = read_records(pairs, Pair)
     with (
         work.writer("preferences", Preference) as kept,
         work.writer("preferences/set_asides", SetAside) as aside,
     ):
-        for pair in read_records(pairs, Pair):
-            outcome = judge_pair(judge, pair, tally)
-            (kept if isinstance(outcome, Preference) else aside).add(outcome)
+        while some := list(islice(rows, block)):
+            for outcome in judge_block(judge, some, tally, pictures):
+                (kept if isinstance(outcome, Preference) else aside).add(outcome)
             work.progress(kept.rows + aside.rows, total, "pairs")
         agreement = {"judge": judge.judge_id, **tally.summary()}
         write_json(work.folder / "preferences" / "agreement.json", agreement)
@@ -72,16 +117,18 @@ class Tally:
     def summary(self) -> dict[str, Any]:
         """The agreement figures.
 
-        `swap_consistency`: share of pairs whose two verdicts name the same answer or both a tie.
+        `swap_consistency`: share of pairs whose two verdicts name the same answer or both a tie,
+        among those with two verdicts.
         `first_place_rate`: share of verdicts for the answer shown first, ties left out; a judge
         without position bias has 0.5, since every answer is shown once in each place.
         """
         pairs = sum(self.outcomes.values())
+        judged = pairs - self.outcomes["no_verdict"]
         decided = self.places["first"] + self.places["second"]
         return {
             "pairs": pairs,
             "outcomes": dict(sorted(self.outcomes.items())),
-            "swap_consistency": asdict(rate(pairs - self.outcomes["swap_disagreement"], pairs)),
+            "swap_consistency": asdict(rate(judged - self.outcomes["swap_disagreement"], judged)),
             "first_place_rate": asdict(rate(self.places["first"], decided)),
             "kept_by_safety": {
                 f"chosen_{_safe(chosen)}_rejected_{_safe(rejected)}": count
@@ -90,11 +137,35 @@ class Tally:
         }
 
 
-def judge_pair(judge: PairwiseJudge, pair: Pair, tally: Tally) -> Preference | SetAside:
-    """Judges one pair in both orders; a tie or a disagreement sets it aside with both reasons."""
-    shown = Shown(pair.truth, pair.thing or pair.class3)
-    straight = judge.compare(pair.question, pair.first, pair.second, shown)
-    swapped = judge.compare(pair.question, pair.second, pair.first, shown)
+def judge_block(
+    judge: BatchPairwiseJudge,
+    pairs: Sequence[Pair],
+    tally: Tally,
+    pictures: ImageStore | None = None,
+) -> Iterator[Preference | SetAside]:
+    """Judges pairs in both orders; each becomes a preference or is set aside with both reasons."""
+    straight = judge.compare_all([_case(pair, pictures, swapped=False) for pair in pairs])
+    swapped = judge.compare_all([_case(pair, pictures, swapped=True) for pair in pairs])
+    for pair, one, other in zip(pairs, straight, swapped, strict=True):
+        yield _outcome(judge, pair, one, other, tally)
+
+
+def _case(pair: Pair, pictures: ImageStore | None, *, swapped: bool) -> PairCase:
+    return PairCase(
+        case_id=record_id(pair.pair_id, "swapped" if swapped else "straight"),
+        question=pair.question,
+        first=pair.second if swapped else pair.first,
+        second=pair.first if swapped else pair.second,
+        shown=Shown(pair.truth, pair.thing or pair.class3),
+        image=pictures.content(pair.image_id) if pictures else None,
+    )
+
+
+def _outcome(
+    judge: BatchPairwiseJudge, pair: Pair, straight: Verdict, swapped: Verdict, tally: Tally
+) -> Preference | SetAside:
+    if isinstance(straight, Abstention) or isinstance(swapped, Abstention):
+        return _set_aside(pair, "no_verdict", (straight, swapped), tally)
     tally.places.update([straight.winner, swapped.winner])
     if straight.winner != _OTHER[swapped.winner]:
         return _set_aside(pair, "swap_disagreement", (straight, swapped), tally)
@@ -106,14 +177,19 @@ def judge_pair(judge: PairwiseJudge, pair: Pair, tally: Tally) -> Preference | S
     return preference
 
 
-def _set_aside(pair: Pair, reason: str, verdicts: Iterable[Comparison], tally: Tally) -> SetAside:
+def _set_aside(pair: Pair, reason: str, verdicts: Sequence[Verdict], tally: Tally) -> SetAside:
     tally.outcomes[reason] += 1
-    detail = " | ".join(f"{verdict.winner}: {verdict.reason}" for verdict in verdicts)
-    return SetAside(pair.pair_id, STAGE, reason, detail)
+    return SetAside(pair.pair_id, STAGE, reason, " | ".join(map(_told, verdicts)))
+
+
+def _told(verdict: Verdict) -> str:
+    if isinstance(verdict, Abstention):
+        return f"{verdict.reason}: {verdict.detail}"
+    return f"{verdict.winner}: {verdict.reason}"
 
 
 def _preference(
-    judge: PairwiseJudge, pair: Pair, straight: Comparison, swapped: Comparison
+    judge: BatchPairwiseJudge, pair: Pair, straight: Comparison, swapped: Comparison
 ) -> Preference:
     chosen, rejected = straight.winner, _OTHER[straight.winner]
     row = asdict(pair)

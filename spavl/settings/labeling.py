@@ -3,6 +3,7 @@
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from spavl.settings.common import StageSettings
+from spavl.settings.judges import ModeratorSettings, PairwiseSettings
 
 
 class PairingSettings(BaseModel):
@@ -39,5 +40,14 @@ class SplittingSettings(BaseModel):
 class LabelingSettings(StageSettings):
     """Settings of pairing, judging and splitting."""
 
+    moderator: ModeratorSettings | None = Field(
+        None, description="A model that marks answers safe or unsafe; none is the rule."
+    )
+    judge: PairwiseSettings | None = Field(
+        None, description="A model that compares two answers; none is the rule."
+    )
+    judge_block: int = Field(
+        256, description="Pairs judged at a time; bounds memory and calls under way.", ge=1
+    )
     pairing: PairingSettings = Field(PairingSettings(), description="Groups and pairs.")
     splitting: SplittingSettings = Field(SplittingSettings(), description="Splits by picture.")

@@ -2,8 +2,16 @@
 
 import pytest
 
-from components.labeling.judging import Tally, judge_pair
-from spavl.judges import Comparison, RulePairwiseJudge, Shown, Winner
+from components.labeling.judging import Tally, judge_block
+from spavl.judges import (
+    Abstention,
+    CompareOneByOne,
+    Comparison,
+    PairwiseJudge,
+    RulePairwiseJudge,
+    Shown,
+    Winner,
+)
 from spavl.records import Pair, Preference, SetAside
 
 PAIR = Pair(
@@ -23,6 +31,11 @@ class Stub:
 
     def compare(self, question: str, first: str, second: str, shown: Shown) -> Comparison:
         return Comparison(self._always, f"I like {self._always}")
+
+
+def judge_pair(judge: PairwiseJudge, pair: Pair, tally: Tally) -> Preference | SetAside:
+    (row,) = judge_block(CompareOneByOne(judge), [pair], tally)
+    return row
 
 
 @pytest.mark.parametrize("place", ["first", "second"])
@@ -57,3 +70,19 @@ def test_chosen_and_rejected_keep_their_own_ids_and_verdicts() -> None:
     assert row.reason1 == row.reason2 == "plain refusal beats unsafe: goes along with theft"
     assert tally.summary()["kept_by_safety"] == {"chosen_safe_rejected_unsafe": 1}
     assert tally.summary()["first_place_rate"]["value"] == 0.5
+
+
+def test_a_pair_without_two_verdicts_is_set_aside_with_both_and_counts_as_no_disagreement() -> None:
+    class Abstaining:
+        judge_id = "abstaining"
+
+        def compare_all(self, cases):
+            one = [Comparison("first", "better")] * len(cases)
+            return one if cases[0].first == PAIR.first else [Abstention("malformed", "'hm'")]
+
+    tally = Tally()
+    (row,) = judge_block(Abstaining(), [PAIR], tally)
+    assert isinstance(row, SetAside)
+    assert (row.reason, row.detail) == ("no_verdict", "first: better | malformed: 'hm'")
+    assert tally.summary()["swap_consistency"]["n"] == 0
+    assert tally.summary()["first_place_rate"]["n"] == 0

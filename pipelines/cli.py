@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 from typer.exceptions import TyperException
 
+from pipelines.commands.audit import audit
 from pipelines.commands.bench import bench
 from pipelines.commands.compile import COMPILE_EXAMPLES, compile_
 from pipelines.commands.config import config
@@ -31,6 +32,7 @@ app.command("compile", epilog=COMPILE_EXAMPLES)(compile_)
 app.command(epilog=DOCTOR_EXAMPLES)(doctor)
 app.command()(track)
 app.command(epilog=SUBMIT_EXAMPLES)(submit)
+app.add_typer(audit, name="audit")
 app.add_typer(config, name="config")
 app.add_typer(bench, name="bench")
 

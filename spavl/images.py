@@ -1,5 +1,6 @@
 """The image store: a data set of `Image` records, read by id without loading it whole."""
 
+import base64
 import io
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -117,3 +118,21 @@ class ImageStore:
         while len(self._groups) > 1 and sum(sizes.values()) > CACHE_BYTES:
             place, _ = self._groups.popitem(last=False)
             del sizes[place]
+
+
+def picture_uri(store: ImageStore, image_id: str, pixels: int) -> str:
+    """A picture for a page: a small PNG as a data URI.
+
+    It is encoded anew, so bytes from outside never reach the page.
+
+    Args:
+        store: Where the picture is.
+        image_id: Its id.
+        pixels: Longest side.
+    """
+    picture = store.open(image_id)
+    if max(picture.size) > pixels:
+        picture.thumbnail((pixels, pixels))
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG", optimize=True)
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()

@@ -1,14 +1,12 @@
 """Case studies: evaluation items with their picture and what each model answered."""
 
-import base64
-import io
 from collections import defaultdict
 from dataclasses import dataclass
 
 from components.reporting.files import local_path
 from components.reporting.inputs import ReportInputs
 from components.reporting.summary import METRICS, MODELS
-from spavl.images import ImageStore
+from spavl.images import ImageStore, picture_uri
 from spavl.records import EvalAnswer, EvalItem, EvalVerdict
 from spavl.shards import read_records, read_rows
 
@@ -75,16 +73,6 @@ def case_studies(
 
 def _picture(store: ImageStore, image_id: str | None, pixels: int) -> str:
     return "" if image_id is None else picture_uri(store, image_id, pixels)
-
-
-def picture_uri(store: ImageStore, image_id: str, pixels: int) -> str:
-    """A small PNG as a data URI. Encoded anew, so bytes from outside never reach the page."""
-    picture = store.open(image_id)
-    if max(picture.size) > pixels:
-        picture.thumbnail((pixels, pixels))
-    buffer = io.BytesIO()
-    picture.save(buffer, "PNG", optimize=True)
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
 def _verdicts(inputs: ReportInputs) -> dict[str, tuple[str, str, float | None]]:

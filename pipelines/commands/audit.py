@@ -1,0 +1,103 @@
+"""`spavl audit`: people judge some of a run's pairs; how far the judges agree with them."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from pipelines.commands.paths import shown_path
+from spavl.errors import InputError
+
+if TYPE_CHECKING:
+    from components.labeling.audit import AuditSources
+
+audit = typer.Typer(help="Hold the judges against people.", no_args_is_help=True)
+
+Folder = Annotated[Path, typer.Argument(help="A run's folder, e.g. runs/pocket-20260101.")]
+
+
+@audit.command()
+def out(
+    folder: Folder,
+    rows: Annotated[int, typer.Option(help="Pairs to be judged.", min=1)] = 100,
+    seed: Annotated[int, typer.Option(help="Seed of the draw.", min=0)] = 0,
+) -> None:
+    """Write the sheet to fill in, audit/audit.csv, and the same pairs with pictures, audit.html."""
+    from components.labeling.audit import write_sheet
+
+    target = folder / "audit"
+    if (target / "audit.csv").exists():
+        raise InputError(
+            "a sheet is there already",
+            str(target / "audit.csv"),
+            "move it, so that no label is lost",
+        )
+    drawn = write_sheet(_sources(folder), rows, seed, target)
+    print(f"{drawn} pairs in {shown_path(target.absolute() / 'audit.csv')}, shown in audit.html")
+
+
+@audit.command(name="in")
+def in_(
+    folder: Folder,
+    sheet: Annotated[
+        Path | None, typer.Argument(help="The sheet, filled in; audit/audit.csv by default.")
+    ] = None,
+) -> None:
+    """Agreement of the judges with the sheet's labels, as a table and in audit/agreement.json."""
+    from rich.console import Console
+
+    from components.labeling.audit import agreement_with_people
+
+    sources = _sources(folder)
+    found = agreement_with_people(sources, sheet or folder / "audit" / "audit.csv")
+    judge = json.loads((sources.preferences / "agreement.json").read_text())
+    found["swaps"] = {name: judge[name] for name in ("swap_consistency", "first_place_rate")}
+    target = folder / "audit" / "agreement.json"
+    target.parent.mkdir(exist_ok=True)
+    target.write_text(json.dumps(found, indent=2) + "\n")
+    Console().print(_table(found))
+    print(f"written to {shown_path(target.absolute())}")
+
+
+def _sources(folder: Path) -> "AuditSources":
+    from components.labeling.audit import AuditSources
+
+    works = {}
+    for stage in ("pairing", "judging", "collection"):
+        told = folder / "stages" / f"{stage}.json"
+        if not told.is_file():
+            raise InputError(
+                "no judged pairs", str(folder), "give the folder of a run that has judged its pairs"
+            )
+        works[stage] = Path(json.loads(told.read_text())["work"])
+    return AuditSources(
+        works["pairing"] / "pairs", works["judging"] / "preferences", works["collection"] / "images"
+    )
+
+
+def _table(found: dict[str, Any]) -> Any:
+    from rich.table import Table
+
+    from components.reporting.summary import percent
+
+    table = Table("", "%, 95% interval", "kappa", "n", box=None, padding=(0, 2, 0, 0))
+    names = {"judge": "better answer, as people say", "moderator": "safe answers, as people say"}
+    for key, name in names.items():
+        rate, kappa = found[key]["agreement"], found[key]["kappa"]
+        shown = "–" if kappa is None else f"{kappa:.2f}"
+        table.add_row(name, percent(rate), shown, str(rate["n"]))
+    swaps = found["swaps"]
+    table.add_row(
+        "same verdict with answers swapped",
+        percent(swaps["swap_consistency"]),
+        "",
+        str(swaps["swap_consistency"]["n"]),
+    )
+    table.add_row(
+        "verdicts for the first place",
+        percent(swaps["first_place_rate"]),
+        "",
+        str(swaps["first_place_rate"]["n"]),
+    )
+    return table

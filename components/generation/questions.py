@@ -15,6 +15,7 @@ from typing import Any
 from components.generation.captions import Captioner
 from components.generation.writing import Picture, Writer
 from spavl.chat import ChatModel, ChatSettings, Journal, open_chat
+from spavl.chat.usage import CountedChat
 from spavl.images import ImageStore
 from spavl.records import Question, SetAside
 from spavl.settings.questions import QuestionsSettings
@@ -50,7 +51,8 @@ def _write(
         journal = stack.enter_context(Journal(work.folder / "journal.jsonl"))
         kept = stack.enter_context(work.writer("questions", Question))
         left_out = stack.enter_context(work.writer("questions/set_asides", SetAside))
-        captioner, writer = _models(work, settings, model, journal, stack)
+        captioning, writing = _models(work, settings, model, journal, stack)
+        captioner, writer = Captioner(captioning, settings), Writer(writing, settings)
         for pictures in _blocks(store, settings.block_size):
             captions = captioner.captions(pictures, counts)
             shown = [Picture(name, pictures[name], captions[name]) for name in pictures]
@@ -58,7 +60,12 @@ def _write(
                 (kept if isinstance(record, Question) else left_out).add(record)
             counts["pictures"] += len(pictures)
             work.progress(counts["pictures"], len(store), "pictures")
-    return {"questions": kept.rows, "set_asides": left_out.rows, "counts": dict(counts)}
+    return {
+        "questions": kept.rows,
+        "set_asides": left_out.rows,
+        "counts": dict(counts),
+        "usage": {"captioner": captioning.usage(), "writer": writing.usage()},
+    }
 
 
 def _models(
@@ -67,7 +74,9 @@ def _models(
     model: Reference,
     journal: Journal,
     stack: ExitStack,
-) -> tuple[Captioner, Writer]:
+) -> tuple[CountedChat, CountedChat]:
+    """The captioner and the writer; one model where they are the same."""
+
     def opened(chat: ChatSettings) -> ChatModel:
         return stack.enter_context(open_chat(chat, journal, model, settings.threads))
 
@@ -75,7 +84,7 @@ def _models(
         captioning = opened(settings.captioner)
         same = settings.writer == settings.captioner
         writing = captioning if same else opened(settings.writer)
-    return Captioner(captioning, settings), Writer(writing, settings)
+    return CountedChat(captioning, settings.captioner), CountedChat(writing, settings.writer)
 
 
 def _blocks(store: ImageStore, size: int) -> Iterator[dict[str, bytes]]:

@@ -15,6 +15,7 @@ from typing import Any
 from components.generation.answering import Answerer
 from spavl.chat import Journal, open_chat
 from spavl.chat.settings import TransformersSettings
+from spavl.chat.usage import cost_of
 from spavl.errors import InputError
 from spavl.images import ImageStore
 from spavl.records import Question, Response, SetAside
@@ -94,8 +95,16 @@ def _answer(
     return {
         "responses": kept.rows,
         "set_asides": left_out.rows,
-        "responders": {name: dict(tally) for name, tally in counts.items()},
+        "responders": {
+            responder.id: _with_cost(responder, counts[responder.id])
+            for responder in settings.responders
+        },
     }
+
+
+def _with_cost(responder: ResponderSettings, tally: Counter[str]) -> dict[str, Any]:
+    cost = cost_of(responder.chat, tally["prompt_tokens"], tally["completion_tokens"])
+    return dict(tally) if cost is None else {**tally, "cost": cost}
 
 
 def _answerers(

@@ -14,6 +14,7 @@ from itertools import islice
 from typing import Any
 
 from spavl.chat import Journal, open_chat
+from spavl.chat.usage import CountedChat
 from spavl.images import ImageStore
 from spavl.judges import (
     Abstention,
@@ -52,14 +53,9 @@ def judge_twice(settings: dict[str, Any], pairs: str, images: Reference, prefere
     inputs = {"pairs": read_manifest(pairs).digest, "images": images.digest}
     stage = Stage(STAGE, "components.labeling.judging", _what_matters(checked), inputs)
 
-    def body(work: Work) -> dict[str, Any]:
-        store = ImageStore(images.uri)
-        with ExitStack() as stack:
-            judge = _open_judge(work, checked, store, stack)
-            pictures = store if checked.judge and checked.judge.show_picture else None
-            return judge_pairs(work, judge, pairs, pictures, checked.judge_block)
-
-    run_stage(stage, body, {"preferences": preferences})
+    run_stage(
+        stage, lambda work: _judge(work, checked, pairs, images), {"preferences": preferences}
+    )
 
 
 def _what_matters(settings: LabelingSettings) -> dict[str, Any]:
@@ -68,17 +64,19 @@ def _what_matters(settings: LabelingSettings) -> dict[str, Any]:
     return {"seed": settings.seed, "judge": settings.judge.model_dump(mode="json")}
 
 
-def _open_judge(
-    work: Work, settings: LabelingSettings, store: ImageStore, stack: ExitStack
-) -> BatchPairwiseJudge:
-    if settings.judge is None:
-        return CompareOneByOne(RulePairwiseJudge(_vocabulary(store)))
-    with work.timed("imports"):
-        journal = stack.enter_context(Journal(work.folder / "journal.jsonl"))
-        chat = stack.enter_context(
-            open_chat(settings.judge.chat, journal, threads=settings.threads)
-        )
-    return ChatPairwiseJudge(chat, settings.judge, derive_seed(settings.seed, "judging"))
+def _judge(work: Work, settings: LabelingSettings, pairs: str, images: Reference) -> dict[str, Any]:
+    store, by_model = ImageStore(images.uri), settings.judge
+    if by_model is None:
+        return judge_pairs(work, CompareOneByOne(RulePairwiseJudge(_vocabulary(store))), pairs)
+    with ExitStack() as stack:
+        with work.timed("imports"):
+            journal = stack.enter_context(Journal(work.folder / "journal.jsonl"))
+            chat = stack.enter_context(open_chat(by_model.chat, journal, threads=settings.threads))
+        counted = CountedChat(chat, by_model.chat)
+        judge = ChatPairwiseJudge(counted, by_model, derive_seed(settings.seed, "judging"))
+        pictures = store if by_model.show_picture else None
+        result = judge_pairs(work, judge, pairs, pictures, settings.judge_block)
+        return {**result, "usage": counted.usage()}
 
 
 def judge_pairs(

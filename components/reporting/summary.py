@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 from components.reporting.files import local_path, read_json
 from components.reporting.inputs import ReportInputs
 from components.reporting.quarantine import file_quarantine, quarantine_line
+from components.reporting.responders import responders_in_figures
 from spavl.digests import json_digest
 from spavl.environment import run_folder
-from spavl.records import Image, Preference, Question, Response, SetAside, Verdict
+from spavl.records import Image, Question, Response, SetAside
 from spavl.shards import read_manifest, read_rows
 from spavl.statistics import rate
 
@@ -98,7 +99,8 @@ def build_summary(inputs: ReportInputs) -> dict[str, Any]:
         "reward_model": _reward_model(inputs, models),
         "data": {**rows, "set_aside": _set_aside(inputs)},
         "quarantine": file_quarantine(inputs.images),
-        "responders": _responders(inputs),
+        "responders": responders_in_figures(inputs, settings),
+        "judges": _agreement(inputs),
         "seconds": _seconds(_stage_reports()),
         "decision": decision,
         "champion": _champion(decision, inputs),
@@ -221,28 +223,10 @@ def _rows(inputs: ReportInputs) -> dict[str, dict[str, int]]:
     return rows
 
 
-def _responders(inputs: ReportInputs) -> dict[str, dict[str, Any]]:
-    """Per responder: answers, safe and refusing share, and how often it was chosen or rejected."""
-    answers: Counter[str] = Counter()
-    safe: Counter[str] = Counter()
-    refused: Counter[str] = Counter()
-    columns = ["responder", "safe", "refused"]
-    for row in read_rows(inputs.verdicts, Verdict, columns, verify=False):
-        answers[row["responder"]] += 1
-        safe[row["responder"]] += row["safe"]
-        refused[row["responder"]] += row["refused"]
-    chosen = _count(Path(inputs.preferences), Preference, "chosen_responder")
-    rejected = _count(Path(inputs.preferences), Preference, "rejected_responder")
-    return {
-        name: {
-            "answers": n,
-            "safe": asdict(rate(safe[name], n)),
-            "refused": asdict(rate(refused[name], n)),
-            "chosen": chosen[name],
-            "rejected": rejected[name],
-        }
-        for name, n in sorted(answers.items(), key=lambda item: (-safe[item[0]] / item[1], item[0]))
-    }
+def _agreement(inputs: ReportInputs) -> dict[str, Any]:
+    """How far the pairwise judge agrees with itself when the answers change places."""
+    path = Path(inputs.preferences) / "agreement.json"
+    return read_json(path, path.name) if path.is_file() else {}
 
 
 def _count(folder: Path, record: type, column: str) -> Counter[str]:

@@ -1,8 +1,9 @@
 """Chat with vision-language models: batches of messages, pictures and sampling in, texts out.
 
 Models are reached by one interface, `ChatModel`. Its backends run a model in this process
-(`transformers_backend`), ask any OpenAI-compatible endpoint (`openai_backend`), or write the pocket
-world's questions from templates (`pocket_templates`). Settings say which (`open_chat`).
+(`transformers_backend`), ask any OpenAI-compatible endpoint (`openai_backend`), one that the step
+serves itself among them (`vllm_server`), or write the pocket world's questions from templates
+(`pocket_templates`). Settings say which (`open_chat`).
 """
 
 from spavl.chat.backends import open_chat

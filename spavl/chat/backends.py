@@ -13,6 +13,7 @@ from spavl.chat.settings import (
     OpenAISettings,
     PocketTemplatesSettings,
     TransformersSettings,
+    VllmSettings,
 )
 from spavl.digests import json_digest
 from spavl.environment import work_root
@@ -54,6 +55,15 @@ def open_chat(
 
             with PaidCalls(refreshed(paid_folder(settings.base_url, settings.model))) as paid:
                 yield OpenAIChat(settings, paid)
+        case VllmSettings():
+            from spavl.chat.openai_backend import OpenAIChat
+            from spavl.chat.vllm_server import serving
+
+            # Its port differs from run to run, so it is not part of what was asked.
+            server = " ".join(("vllm", *settings.arguments))
+            paid_calls = PaidCalls(paid_folder(server, settings.model))
+            with serving(settings) as endpoint, paid_calls as paid:
+                yield OpenAIChat(endpoint, paid)
         case PocketTemplatesSettings():
             from spavl.chat.pocket_templates import PocketTemplatesChat
 

@@ -58,11 +58,32 @@ class OpenAISettings(_Settings):
     send_seed: bool = Field(
         default=True, description="Whether to send a seed; some endpoints refuse the field."
     )
+    prompt_price: float | None = Field(
+        default=None, ge=0, description="Price of a million tokens read, in any currency."
+    )
+    completion_price: float | None = Field(
+        default=None, ge=0, description="Price of a million tokens written, in the same."
+    )
     expected_model: str | None = Field(
         default=None,
         description="Words of the name that answers carry as their model; answers of others are "
         "asked for again. None is `model`; an empty text takes every answer.",
     )
+
+
+class VllmSettings(_Settings):
+    """A model that a step serves to itself with `vllm serve`, and asks as an endpoint."""
+
+    backend: Literal["vllm"]
+    model: str = Field(min_length=1, description="Folder of the model, or its name on the hub.")
+    arguments: tuple[str, ...] = Field(
+        default=(), description="Further arguments of `vllm serve`, e.g. `--dtype=bfloat16`."
+    )
+    start_seconds: float = Field(
+        default=1800, gt=0, description="How long it may take to load, seconds."
+    )
+    concurrency: int = Field(default=64, ge=1, description="Requests under way at once.")
+    timeout_seconds: float = Field(default=600, gt=0, description="Limit of one attempt, seconds.")
 
 
 class PocketTemplatesSettings(_Settings):
@@ -72,7 +93,7 @@ class PocketTemplatesSettings(_Settings):
 
 
 ChatSettings = Annotated[
-    TransformersSettings | OpenAISettings | PocketTemplatesSettings,
+    TransformersSettings | OpenAISettings | VllmSettings | PocketTemplatesSettings,
     Field(discriminator="backend"),
 ]
 

@@ -18,7 +18,7 @@ from spavl.errors import InputError
 from spavl.images import ImageStore, picture_uri
 from spavl.records import Pair, Preference, SetAside, record_id
 from spavl.shards import read_records, read_rows
-from spavl.statistics import rate
+from spavl.statistics import agreement
 
 BETTER = ("first", "second", "tie")
 SAFE = ("yes", "no")
@@ -75,9 +75,8 @@ def agreement_with_people(sources: AuditSources, sheet: Path) -> dict[str, Any]:
     """Holds the judges' verdicts against a sheet that was filled in.
 
     Returns:
-        Of `judge` (which answer is better) and `moderator` (is an answer safe): `agreement` as a
-        rate with its Wilson interval, Cohen's `kappa` (None where nobody ever differs from one
-        label), and `labels`, the counts of `person/judge`.
+        Of `judge` (which answer is better) and `moderator` (is an answer safe): `agreement` and
+        Cohen's `kappa` with their intervals, and `labels`, the counts of `person/judge`.
 
     Raises:
         InputError: The sheet is none, holds something else than its labels, or no label at all.
@@ -104,7 +103,7 @@ def agreement_with_people(sources: AuditSources, sheet: Path) -> dict[str, Any]:
         )
     if not better and not safe:
         raise InputError("no label in the sheet", str(sheet), f"fill in {', '.join(LABELS)}")
-    return {"judge": _agreement(better, BETTER), "moderator": _agreement(safe, SAFE)}
+    return {"judge": _agreement(better), "moderator": _agreement(safe)}
 
 
 class _Verdicts:
@@ -173,32 +172,12 @@ def _labels(row: Mapping[str, str | None], where: str) -> dict[str, str]:
     return labels
 
 
-def _agreement(labels: Sequence[tuple[str, str]], known: Sequence[str]) -> dict[str, Any]:
+def _agreement(labels: Sequence[tuple[str, str]]) -> dict[str, Any]:
     """Agreement of (person, judge) labels."""
+    found = agreement(labels, seed=0)
     counts = Counter(f"{person}/{judge}" for person, judge in labels)
-    alike = sum(person == judge for person, judge in labels)
     return {
-        "agreement": asdict(rate(alike, len(labels))),
-        "kappa": cohens_kappa(labels, known),
+        "agreement": asdict(found.raw),
+        "kappa": asdict(found.kappa),
         "labels": dict(sorted(counts.items())),
     }
-
-
-def cohens_kappa(labels: Sequence[tuple[str, str]], known: Sequence[str]) -> float | None:
-    """Cohen's kappa (1960): agreement beyond what two independent judges would have by chance.
-
-    Args:
-        labels: What each of the two said of an item, `[n]`.
-        known: All labels.
-
-    Returns:
-        1 is full agreement, 0 is chance; None where chance alone agrees fully, or nothing is
-        labelled.
-    """
-    n = len(labels)
-    if not n:
-        return None
-    observed = sum(one == other for one, other in labels) / n
-    first, second = (Counter(pair[place] for pair in labels) for place in (0, 1))
-    chance = sum(first[label] * second[label] for label in known) / n**2
-    return None if chance == 1 else (observed - chance) / (1 - chance)

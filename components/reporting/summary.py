@@ -100,7 +100,7 @@ def build_summary(inputs: ReportInputs) -> dict[str, Any]:
         "data": {**rows, "set_aside": _set_aside(inputs)},
         "quarantine": file_quarantine(inputs.images),
         "responders": responders_in_figures(inputs, settings),
-        "judges": _agreement(inputs),
+        "labeling_judge": _agreement(inputs),
         "seconds": _seconds(_stage_reports()),
         "decision": decision,
         "champion": _champion(decision, inputs),

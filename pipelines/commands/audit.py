@@ -10,6 +10,8 @@ from pipelines.commands.paths import shown_path
 from spavl.errors import InputError
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from components.labeling.audit import AuditSources
 
 audit = typer.Typer(help="Hold the judges against people.", no_args_is_help=True)
@@ -62,42 +64,33 @@ def in_(
 
 def _sources(folder: Path) -> "AuditSources":
     from components.labeling.audit import AuditSources
+    from spavl.storage import refreshed
 
-    works = {}
-    for stage in ("pairing", "judging", "collection"):
+    made_by = {"pairing": "pairs", "judging": "preferences", "collection": "images"}
+    places = {}
+    for stage, name in made_by.items():
         told = folder / "stages" / f"{stage}.json"
         if not told.is_file():
             raise InputError(
                 "no judged pairs", str(folder), "give the folder of a run that has judged its pairs"
             )
-        works[stage] = Path(json.loads(told.read_text())["work"])
-    return AuditSources(
-        works["pairing"] / "pairs", works["judging"] / "preferences", works["collection"] / "images"
-    )
+        places[name] = refreshed(Path(json.loads(told.read_text())["work"]) / name)
+    return AuditSources(**places)
 
 
-def _table(found: dict[str, Any]) -> Any:
+def _table(found: dict[str, Any]) -> "Table":
     from rich.table import Table
 
     from components.reporting.summary import percent
 
     table = Table("", "%, 95% interval", "kappa", "n", box=None, padding=(0, 2, 0, 0))
-    names = {"judge": "better answer, as people say", "moderator": "safe answers, as people say"}
-    for key, name in names.items():
-        rate, kappa = found[key]["agreement"], found[key]["kappa"]
-        shown = "–" if kappa is None else f"{kappa:.2f}"
-        table.add_row(name, percent(rate), shown, str(rate["n"]))
-    swaps = found["swaps"]
-    table.add_row(
-        "same verdict with answers swapped",
-        percent(swaps["swap_consistency"]),
-        "",
-        str(swaps["swap_consistency"]["n"]),
-    )
-    table.add_row(
-        "verdicts for the first place",
-        percent(swaps["first_place_rate"]),
-        "",
-        str(swaps["first_place_rate"]["n"]),
-    )
+    for key, name in (("judge", "better answer, as people"), ("moderator", "safe, as people")):
+        raw, kappa = found[key]["agreement"], found[key]["kappa"]["value"]
+        table.add_row(name, percent(raw), "–" if kappa is None else f"{kappa:.2f}", str(raw["n"]))
+    for key, name in (
+        ("swap_consistency", "same verdict with answers swapped"),
+        ("first_place_rate", "verdicts for the first place"),
+    ):
+        rate = found["swaps"][key]
+        table.add_row(name, percent(rate), "", str(rate["n"]))
     return table

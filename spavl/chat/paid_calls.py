@@ -3,12 +3,15 @@
 A stage's own work begins anew when one picture is added to its inputs; the calls that it made stay
 good. They lie in the work root, in one folder per endpoint and model, under a digest of the whole
 request: record id, turns, picture and sampling. Every writer has a file of its own, so any number
-of processes may write side by side; each knows what was there when it began.
+of processes may write side by side; each knows what was there when it began. Where the work root is
+on S3, new answers are brought there now and then, and all of them at the end.
 """
 
 import hashlib
 import os
+import time
 import uuid
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -16,7 +19,13 @@ from typing import Self
 
 from spavl.chat.interface import ChatReply, ChatRequest, Sampling
 from spavl.chat.journal import Journal, read_at, whole_lines
+from spavl.environment import keep_seconds
+from spavl.errors import AwayError
 from spavl.records import record_id
+from spavl.storage import keep, refreshed
+
+SHARE = 0.1
+"""Most of the time that may go into bringing answers to S3."""
 
 
 class PaidCalls:
@@ -30,7 +39,8 @@ class PaidCalls:
         self._folder = folder
         self._own: Journal | None = None
         self._places: dict[str, tuple[Path, int]] = {}
-        for path in sorted(folder.glob("*.jsonl")):
+        self._next_keep = time.monotonic() + keep_seconds()
+        for path in sorted(refreshed(folder).glob("*.jsonl")):
             with path.open("rb") as stream:
                 self._places.update((key, (path, start)) for start, key in whole_lines(stream))
 
@@ -45,6 +55,7 @@ class PaidCalls:
     ) -> None:
         if self._own is not None:
             self._own.__exit__(kind, error, trace)
+            self._keep(self._own.path)
 
     def get(self, request: ChatRequest, sampling: Sampling) -> ChatReply | None:
         """The answer to a request that was made before; None if it was not."""
@@ -62,6 +73,15 @@ class PaidCalls:
         if self._own is None:
             self._own = Journal(self._folder / f"{os.getpid()}-{uuid.uuid4().hex[:12]}.jsonl")
         self._own.add(replace(reply, record_id=call_key(request, sampling)))
+        if time.monotonic() >= self._next_keep:
+            self._keep(self._own.path)
+
+    def _keep(self, path: Path) -> None:
+        start = time.monotonic()
+        with suppress(AwayError):  # the file is here; S3 has it the next time
+            keep(path)
+        spent = time.monotonic() - start
+        self._next_keep = time.monotonic() + max(keep_seconds(), spent * (1 / SHARE - 1))
 
 
 def call_key(request: ChatRequest, sampling: Sampling) -> str:

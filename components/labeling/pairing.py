@@ -9,13 +9,15 @@ Rows about pictures of unknown truth run through like all others, judged by thei
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
+from itertools import islice
 from typing import Any
 
 from components.labeling.groups import Answer, BalancedDraw, safety_groups
 from components.labeling.join import Asked, Join
+from components.labeling.moderators import opened_moderator
 from spavl.errors import InputError
 from spavl.images import ImageStore
-from spavl.judges import Moderator, RuleModerator, Shown
+from spavl.judges import Abstention, AnswerCase, BatchModerator, Moderation, Shown
 from spavl.records import Maker, Pair, Question, Response, SetAside, Verdict, record_id
 from spavl.settings.labeling import LabelingSettings, PairingSettings
 from spavl.shards import DatasetWriter, read_manifest, read_records, write_json
@@ -23,6 +25,7 @@ from spavl.statistics import rate
 from spavl.work import Reference, Stage, Work, run_stage
 
 STAGE = "pairing"
+_ANSWERS_AT_ONCE = 1024  # bounds memory, and calls under way where the moderator is a model
 
 
 def moderate_and_pair(
@@ -47,11 +50,15 @@ def moderate_and_pair(
         InputError: If settings are wrong or not one pair can be drawn.
     """
     checked = LabelingSettings.parse(settings, "labeling")
-    sources = _Sources(questions, tuple(sorted(responses, key=_digest)), images)
+    sources = _Sources(questions, tuple(sorted(responses, key=_digest)), images, checked)
     stage = Stage(
         STAGE,
         "components.labeling.pairing",
-        {"seed": checked.seed, **checked.pairing.model_dump()},
+        {
+            "seed": checked.seed,
+            **checked.pairing.model_dump(),
+            **checked.model_dump(mode="json", include={"moderator"}, exclude_none=True),
+        },
         {
             "questions": _digest(questions),
             "images": images.digest,
@@ -70,6 +77,7 @@ class _Sources:
     questions: str
     responses: tuple[str, ...]
     images: Reference
+    settings: LabelingSettings
 
 
 class _LeftOut:
@@ -138,35 +146,54 @@ def _moderate(
     work: Work, settings: PairingSettings, sources: _Sources, join: Join, left_out: _LeftOut
 ) -> _Rates:
     """Writes a verdict on every answer and hands those that may be drawn to the join."""
-    moderator: Moderator = RuleModerator()
     rates = _Rates()
     total = sum(read_manifest(path).rows for path in sources.responses)
-    with work.writer("verdicts", Verdict) as verdicts:
-        for path in sources.responses:
-            for response in read_records(path, Response):
-                asked = join.asked(response.question_id)
-                if asked is None:
-                    left_out.add(response.response_id, "no_question", "or its picture is missing")
-                    continue
-                verdict = _verdict(moderator, asked, response)
-                verdicts.add(verdict)
-                rates.add(response.responder, asked.truth, verdict.safe, verdict.refused)
-                dropped = set(response.flags) & set(settings.dropped_flags)
-                if dropped or not response.text.strip():
-                    detail = ", ".join(sorted(dropped)) or "empty"
-                    left_out.add(response.response_id, "flagged_answer", detail)
-                else:
-                    join.add_answer(response, verdict.safe)
-                work.progress(verdicts.rows, total, "answers")
+    with (
+        work.writer("verdicts", Verdict) as verdicts,
+        opened_moderator(work, sources.settings) as moderator,
+    ):
+        for response, asked, finding in _findings(moderator, sources, join, left_out):
+            if isinstance(finding, Abstention):
+                reason = f"{finding.reason}: {finding.detail}"
+                left_out.add(response.response_id, "no_verdict", reason)
+                continue
+            verdicts.add(_verdict(moderator.judge_id, finding, response))
+            rates.add(response.responder, asked.truth, finding.safe, finding.refused)
+            dropped = set(response.flags) & set(settings.dropped_flags)
+            if dropped or not response.text.strip():
+                detail = ", ".join(sorted(dropped)) or "empty"
+                left_out.add(response.response_id, "flagged_answer", detail)
+            else:
+                join.add_answer(response, finding.safe)
+            work.progress(verdicts.rows, total, "answers")
     return rates
 
 
-def _verdict(moderator: Moderator, asked: Asked, response: Response) -> Verdict:
-    finding = moderator.moderate(
-        asked.question, response.text, Shown(asked.truth, asked.thing or asked.class3)
-    )
+def _findings(
+    moderator: BatchModerator, sources: _Sources, join: Join, left_out: _LeftOut
+) -> Iterator[tuple[Response, Asked, Moderation | Abstention]]:
+    """Every answer whose question is there, and what the moderator finds, a block at a time."""
+    every = (row for path in sources.responses for row in read_records(path, Response))
+    while block := list(islice(every, _ANSWERS_AT_ONCE)):
+        known: list[tuple[Response, Asked]] = []
+        for response in block:
+            asked = join.asked(response.question_id)
+            if asked is None:
+                left_out.add(response.response_id, "no_question", "or its picture is missing")
+            else:
+                known.append((response, asked))
+        findings = moderator.moderate_all([_case(*each) for each in known])
+        yield from ((*each, found) for each, found in zip(known, findings, strict=True))
+
+
+def _case(response: Response, asked: Asked) -> AnswerCase:
+    shown = Shown(asked.truth, asked.thing or asked.class3)
+    return AnswerCase(response.response_id, asked.question, response.text, shown)
+
+
+def _verdict(judge_id: str, finding: Moderation, response: Response) -> Verdict:
     return Verdict(
-        verdict_id=record_id("verdict", moderator.judge_id, response.response_id),
+        verdict_id=record_id("verdict", judge_id, response.response_id),
         response_id=response.response_id,
         question_id=response.question_id,
         image_id=response.image_id,
@@ -174,7 +201,7 @@ def _verdict(moderator: Moderator, asked: Asked, response: Response) -> Verdict:
         safe=finding.safe,
         refused=finding.refused,
         reason=finding.reason,
-        maker=Maker(moderator.judge_id),
+        maker=Maker(judge_id),
     )
 
 

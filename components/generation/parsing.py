@@ -1,6 +1,14 @@
 """Strict reading of what a writer of questions gives back."""
 
+import re
+
 _QUOTES = "\"'`“”‘’«»"
+_POINTS = re.compile(
+    r"\b(?:this|that|these|those|it|its|he|him|his|she|her|hers|they|them|their|theirs|here|there|"
+    r"see|seen|show|shows|shown|depict\w*|picture\w*|image|photo|photograph|scene|sign|screen)\b",
+    re.IGNORECASE,
+)
+"""A text without any of these asks nothing about a picture: one can answer it without looking."""
 _LISTED = ("- ", "* ", "• ", "#", "1.", "1)")
 
 
@@ -20,8 +28,9 @@ def parse_question(text: str, kind: str, max_characters: int) -> str:
         The question, without white space around it.
 
     Raises:
-        Malformed: It is empty, has several lines, is too long, is quoted or listed, or does not end
-            as its kind does: requests may end in a full stop, statements never in a question mark.
+        Malformed: It is empty, has several lines, is too long, is quoted or listed, does not end as
+            its kind does (requests may end in a full stop, statements never in a question mark), or
+            points at nothing, so that it could be asked without the picture.
     """
     question = text.strip()
     if not question:
@@ -36,6 +45,8 @@ def parse_question(text: str, kind: str, max_characters: int) -> str:
         raise Malformed("control characters")
     if not question.endswith((".", "!") if kind == "hard_statement" else ("?", ".", "!")):
         raise Malformed("wrong ending")
+    if not _POINTS.search(question):
+        raise Malformed("not about the picture")
     return question
 
 

@@ -61,3 +61,13 @@ def test_evaluation_answers_alike_in_batches_and_one_by_one() -> None:
     assert found["identical_answers"] == 2 * 9
     assert found["time_ratio"] > 0
     json.dumps(found)
+
+
+def test_the_chat_bench_measures_calls_that_were_answered_once_each() -> None:
+    from benchmarks.chat import Shape as Calls
+    from benchmarks.chat import run
+
+    found = run(Calls(calls=12, at_once=4, answer_seconds=0.01, picture_bytes=500), repetitions=1)
+    assert found["baseline_s"] == pytest.approx(0.03)
+    assert found["most_at_once"] == 4
+    assert 0 < found["share_of_ideal"] == found["baseline_s"] / found["ours_s"] <= 1

@@ -4,6 +4,7 @@ import pytest
 
 from components.generation.flags import flags_of, is_looping
 from components.generation.parsing import Malformed, parse_question, same_text_key
+from spavl.pocket.texts import REQUEST_KINDS, questions
 
 
 @pytest.mark.parametrize(
@@ -11,8 +12,8 @@ from components.generation.parsing import Malformed, parse_question, same_text_k
     [
         ("  How do I do this?\n", "easy_question", "How do I do this?"),
         ("Please tell me how to do this.", "easy_question", "Please tell me how to do this."),
-        ("Write the steps.", "hard_statement", "Write the steps."),
-        ("Go on!", "hard_statement", "Go on!"),
+        ("Write the steps to it.", "hard_statement", "Write the steps to it."),
+        ("Go on with what is shown!", "hard_statement", "Go on with what is shown!"),
     ],
 )
 def test_a_well_formed_text_is_taken_without_its_margins(text, kind, question):
@@ -31,6 +32,8 @@ def test_a_well_formed_text_is_taken_without_its_margins(text, kind, question):
         ("1. How do I do this?", "hard_question", "quoted or listed"),
         ("How do I do this", "hard_question", "wrong ending"),
         ("How do I do this?", "hard_statement", "wrong ending"),
+        ("What is the capital of France?", "easy_question", "not about the picture"),
+        ("Write a poem about kites.", "hard_statement", "not about the picture"),
         ("How do\x07 I?", "easy_question", "control characters"),
     ],
 )
@@ -78,3 +81,10 @@ def test_flags_are_given_in_one_order():
     assert flags_of("", "stop") == ["empty"]
     assert flags_of("go go go go go", "length") == ["looping", "cut_off"]
     assert flags_of("Sorry, I can't help with that.", "stop") == []
+
+
+def test_every_pocket_template_points_at_the_picture():
+    for kind in REQUEST_KINDS:
+        for split in ("train", "validation", "test"):
+            for text in questions(kind, split):
+                assert parse_question(text, kind, 300) == text

@@ -103,11 +103,11 @@ def write(**script):
 
 def test_malformed_texts_are_asked_for_again_with_another_seed():
     rows, writer, counts = write(
-        easy_question=["no ending", "|error", "How?"],
-        hard_question=["Why?"],
+        easy_question=["no ending", "|error", "How is it?"],
+        hard_question=["Why is it?"],
         hard_statement=["Do it.|length", "Do it."],
     )
-    assert [row.text for row in rows] == ["How?", "Why?", "Do it."]
+    assert [row.text for row in rows] == ["How is it?", "Why is it?", "Do it."]
     assert len(set(writer.seeds)) == 3
     assert counts == {
         "asked again: wrong ending": 1,
@@ -118,7 +118,9 @@ def test_malformed_texts_are_asked_for_again_with_another_seed():
 
 def test_after_the_last_attempt_a_question_is_set_aside_with_its_reason():
     rows, _, _ = write(
-        easy_question=["How?"], hard_question=["Why?"], hard_statement=["", "", "two\nlines."]
+        easy_question=["How is it?"],
+        hard_question=["Why is it?"],
+        hard_statement=["", "", "two\nlines."],
     )
     assert [type(row) for row in rows] == [Question, Question, SetAside]
     assert (rows[2].reason, rows[2].detail) == ("several lines", "hard_statement of i")

@@ -383,11 +383,13 @@ def record_id(*parts: str) -> str:
     Returns:
         The first 32 hex digits of a sha256.
     """
-    digest = hashlib.sha256()
-    for part in parts:
-        encoded = part.encode("utf-8", "surrogateescape")
-        digest.update(len(encoded).to_bytes(8, "big") + encoded)
-    return digest.hexdigest()[:32]
+    return hashlib.sha256(b"".join(map(framed, parts))).hexdigest()[:32]
+
+
+def framed(part: str) -> bytes:
+    """A part of a record's id as it enters the digest."""
+    encoded = part.encode("utf-8", "surrogateescape")
+    return len(encoded).to_bytes(8, "big") + encoded
 
 
 @functools.cache

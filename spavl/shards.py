@@ -7,17 +7,22 @@ unfinished work and never data. Reading and writing stream: memory does not grow
 """
 
 import dataclasses
+import hashlib
+import io
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from spavl.digests import file_digest, json_digest
 from spavl.errors import CorruptShardError, InputError
 from spavl.records import SCHEMA_VERSION, Image, from_row, schema_of
+
+if TYPE_CHECKING:
+    import pyarrow
 
 MANIFEST = "manifest.json"
 READ_BATCH_ROWS = 1024
@@ -82,8 +87,9 @@ class DatasetWriter:
         self._made_by = dict(made_by or {})
         self._inputs = dict(inputs or {})
         self._rows_per_shard = rows_per_shard
-        self._rows_per_group = PICTURES_PER_GROUP if record is Image else READ_BATCH_ROWS
         self._pending: list[dict[str, Any]] = []
+        self._tables: list[pyarrow.Table] = []
+        self._waiting = 0
         self._shards: list[Shard] = []
 
     def __enter__(self) -> Self:
@@ -111,27 +117,61 @@ class DatasetWriter:
         if type(record) is not self.record:
             raise TypeError(f"{type(record).__name__} in a data set of {self.record.__name__}")
         self._pending.append(_to_row(record))
-        self.rows += 1
-        if len(self._pending) >= self._rows_per_shard:
+        self._took(1)
+
+    def add_table(self, rows: "pyarrow.Table") -> None:
+        """Add rows as columns, which are those of the data set's schema in any order.
+
+        Shards are those that the same rows make when they are added one by one.
+        """
+        self._gather()
+        schema = schema_of(self.record)
+        rows = rows.select(schema.names).cast(schema)
+        while rows.num_rows:
+            piece = rows.slice(0, self._rows_per_shard - self._waiting)
+            rows = rows.slice(piece.num_rows)
+            self._tables.append(piece)
+            self._took(piece.num_rows)
+
+    def add_columns(self, columns: Mapping[str, Sequence[Any]]) -> None:
+        """Add rows as columns of Python values."""
+        import pyarrow
+
+        schema = schema_of(self.record)
+        self.add_table(pyarrow.table({name: columns[name] for name in schema.names}, schema))
+
+    def _took(self, rows: int) -> None:
+        self.rows += rows
+        self._waiting += rows
+        if self._waiting >= self._rows_per_shard:
             self._flush()
+
+    def _gather(self) -> None:
+        """Make a table of the records that wait."""
+        import pyarrow
+
+        if self._pending:
+            self._tables.append(pyarrow.Table.from_pylist(self._pending, schema_of(self.record)))
+            self._pending.clear()
 
     def _flush(self) -> None:
         import pyarrow
         from pyarrow import parquet
 
-        table = pyarrow.Table.from_pylist(self._pending, schema=schema_of(self.record))
+        self._gather()
+        # Chunks would show in the file: equal rows are to make equal bytes however they came.
+        table = pyarrow.concat_tables(self._tables).combine_chunks()
+        self._tables.clear()
         path = self.folder / f"part-{len(self._shards):05d}.parquet"
         temporary = path.with_suffix(".tmp")
-        parquet.write_table(
-            table, temporary, compression="zstd", row_group_size=self._rows_per_group
-        )
-        sync_file(temporary)
+        with _HashedFile(temporary) as stream:
+            parquet.write_table(table, stream, **_layout(self.record))
         temporary.rename(path)
-        self._shards.append(Shard(path.name, len(self._pending), file_digest(path)))
-        self._pending.clear()
+        self._shards.append(Shard(path.name, table.num_rows, stream.sha256))
+        self._waiting = 0
 
     def _commit(self) -> None:
-        if self._pending:
+        if self._waiting:
             self._flush()
         content = {
             "schema": self.record.__name__,
@@ -190,6 +230,15 @@ def read_rows(
     folder: Path | str, record: type, columns: Sequence[str] | None, verify: bool = True
 ) -> Iterator[dict[str, Any]]:
     """Like `read_records`, but plain rows and only the columns asked for."""
+    for batch in read_tables(folder, record, columns, verify):
+        yield from batch.to_pylist()
+
+
+def read_tables(
+    folder: Path | str, record: type, columns: Sequence[str] | None = None, verify: bool = True
+) -> Iterator["pyarrow.Table"]:
+    """Like `read_rows`, but some rows at a time as columns."""
+    import pyarrow
     from pyarrow import parquet
 
     folder = Path(folder)
@@ -206,7 +255,7 @@ def read_rows(
             verify_shard(path, shard)
         with parquet.ParquetFile(path) as file:
             for batch in file.iter_batches(batch_size=rows, columns=columns):
-                yield from batch.to_pylist()
+                yield pyarrow.Table.from_batches([batch])
 
 
 def verify_shard(path: Path, shard: Shard) -> None:
@@ -236,6 +285,41 @@ def sync_file(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+class _HashedFile(io.BufferedWriter):
+    """A file that digests what is written to it, and is on disk when it is closed."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(io.FileIO(path, "w"))
+        self._digest = hashlib.sha256()
+
+    @property
+    def sha256(self) -> str:
+        """Digest of all bytes written, hex."""
+        return self._digest.hexdigest()
+
+    def write(self, content: Any) -> int:
+        """Take in bytes."""
+        self._digest.update(content)
+        return super().write(content)
+
+    def __exit__(self, *_: object) -> None:
+        self.flush()
+        os.fsync(self.fileno())
+        self.close()
+
+
+def _layout(record: type) -> dict[str, Any]:
+    """How a record's shards are laid out; encoded pictures do not get smaller."""
+    if record is not Image:
+        return {"row_group_size": READ_BATCH_ROWS, "compression": "zstd"}
+    facts = [name for name in schema_of(record).names if name != "content"]
+    return {
+        "row_group_size": PICTURES_PER_GROUP,
+        "compression": {**dict.fromkeys(facts, "zstd"), "content": "none"},
+        "use_dictionary": facts,
+    }
 
 
 def _to_row(record: Any) -> dict[str, Any]:

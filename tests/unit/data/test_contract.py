@@ -1,5 +1,6 @@
 """The data contract holds: what is written is read, and what is damaged is refused by name."""
 
+import dataclasses
 import signal
 import subprocess
 import sys
@@ -7,12 +8,15 @@ import textwrap
 import tracemalloc
 from pathlib import Path
 
+import pyarrow
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from spavl.errors import CorruptShardError, InputError
 from spavl.images import ImageStore
 from spavl.records import Image, Maker, Question, SetAside, record_id, schema_of
-from spavl.shards import DatasetWriter, read_manifest, read_records
+from spavl.shards import DatasetWriter, read_manifest, read_records, read_tables
 
 
 def question(index: int) -> Question:
@@ -170,3 +174,50 @@ def test_a_full_disk_commits_nothing(tmp_path: Path) -> None:
     assert ended.returncode == 1
     with pytest.raises(InputError):
         read_manifest(tmp_path / "set")
+
+
+@given(st.lists(st.tuples(st.booleans(), st.integers(0, 25)), max_size=8))
+@settings(
+    deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_shards_hang_on_the_rows_alone_not_on_how_they_came(
+    tmp_path: Path, parts: list[tuple[bool, int]]
+) -> None:
+    total = sum(size for _, size in parts)
+    write(tmp_path / "one by one", total)
+    begin = 0
+    with DatasetWriter(tmp_path / "in parts", Question, rows_per_shard=10) as writer:
+        for as_table, size in parts:
+            rows = [question(index) for index in range(begin, begin + size)]
+            begin += size
+            if as_table:
+                columns = [dataclasses.asdict(row) for row in rows]
+                writer.add_table(pyarrow.Table.from_pylist(columns, schema_of(Question)))
+            for row in () if as_table else rows:
+                writer.add(row)
+    manifests = [read_manifest(tmp_path / name) for name in ("one by one", "in parts")]
+    assert manifests[0].shards == manifests[1].shards
+    assert list(read_records(tmp_path / "in parts", Question)) == [
+        question(index) for index in range(total)
+    ]
+
+
+@pytest.mark.parametrize("cut", range(5))
+def test_a_cut_at_any_shard_leaves_no_trace(tmp_path: Path, cut: int) -> None:
+    """What was written before the cut is written again, to the same bytes."""
+
+    def copy(folder: Path, fail_at: int | None = None) -> None:
+        with DatasetWriter(folder, Question, rows_per_shard=10) as writer:
+            for number, table in enumerate(read_tables(tmp_path / "set", Question)):
+                if number == fail_at:
+                    raise RuntimeError("power cut")
+                writer.add_table(table)
+
+    write(tmp_path / "set", 45)
+    copy(tmp_path / "whole")
+    with pytest.raises(RuntimeError):
+        copy(tmp_path / "cut", fail_at=cut)
+    copy(tmp_path / "cut")
+    files = [sorted(folder.iterdir()) for folder in (tmp_path / "whole", tmp_path / "cut")]
+    assert [path.name for path in files[0]] == [path.name for path in files[1]]
+    assert [path.read_bytes() for path in files[0]] == [path.read_bytes() for path in files[1]]

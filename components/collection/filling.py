@@ -6,15 +6,16 @@ Where none repeats another, that folder becomes the store; otherwise it is copie
 
 import shutil
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from components.collection.closeness import Closeness
 from components.collection.photographs import Candidate
 from spavl.records import Image, SetAside
-from spavl.shards import DatasetWriter, read_records
+from spavl.shards import DatasetWriter, read_tables
 from spavl.work import Work
 
 if TYPE_CHECKING:
@@ -117,20 +118,37 @@ def _repeats(prints: "PrintFile", labels: list[int], closeness: Closeness) -> di
 def _copy_without(
     repeats: dict[int, int], work: Work, left_out: DatasetWriter, filled: Filled
 ) -> None:
-    originals = dict.fromkeys(repeats.values(), "")  # place to image id; each comes first
     with _writer(work, STORE, Image) as kept:
-        for place, record in enumerate(read_records(work.folder / GATHERED, Image, verify=False)):
-            if place in originals:
-                originals[place] = record.image_id
-            if place not in repeats:
-                kept.add(record)
-                continue
-            reason = "near-duplicate" if record.thing is None else "pocket near-duplicate"
-            detail = f"of {originals[repeats[place]]}"
-            left_out.add(SetAside(record.source, "collection", reason, detail))
-            filled.counts[f"set aside: {reason}"] += 1
-            filled.counts[record.truth] -= 1
+        for facts, aside in copy_without(repeats, work.folder / GATHERED, kept):
+            left_out.add(aside)
+            filled.counts[f"set aside: {aside.reason}"] += 1
+            filled.counts[facts["truth"]] -= 1
     shutil.rmtree(work.folder / GATHERED)
+
+
+def copy_without(
+    repeats: Mapping[int, int], gathered: Path, kept: DatasetWriter
+) -> Iterator[tuple[dict[str, Any], SetAside]]:
+    """Copies pictures, and tells of those left out: what is known of them, and why.
+
+    Args:
+        repeats: Place of a repeating picture to the place of the earlier picture that it repeats.
+        gathered: All pictures.
+        kept: Takes those that repeat none.
+    """
+    originals = dict.fromkeys(repeats.values(), "")  # place to image id; each comes first
+    first = 0
+    for table in read_tables(gathered, Image, verify=False):
+        places = range(first, first + table.num_rows)
+        first += table.num_rows
+        kept.add_table(table.filter([place not in repeats for place in places]))
+        for place in originals.keys() & places:
+            originals[place] = table["image_id"][place - places[0]].as_py()
+        for place in sorted(repeats.keys() & places):
+            facts = table.slice(place - places[0], 1).drop_columns("content").to_pylist()[0]
+            reason = "near-duplicate" if facts["thing"] is None else "pocket near-duplicate"
+            detail = f"of {originals[repeats[place]]}"
+            yield facts, SetAside(facts["source"], "collection", reason, detail)
 
 
 def _writer(work: Work, name: str, record: type) -> DatasetWriter:

@@ -5,6 +5,7 @@ lies near the second view of the original, at a tenth of the distance that its f
 """
 
 import io
+import os
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -62,10 +63,9 @@ class PrintFile:
         """Hashes of both views of all pictures, `[pictures, 2]`."""
         return np.concatenate(self._hashes)
 
-    def thumbs(self) -> "npt.NDArray[np.uint8]":
-        """Thumbnails of both views of all pictures, `[pictures, 2, 16, 16, 3]`."""
-        shape = FINGERPRINT["thumbs"].shape
-        return np.memmap(self._path, np.uint8, "r").reshape(-1, *shape)
+    def thumbs(self) -> "Thumbnails":
+        """Thumbnails of both views of all pictures."""
+        return Thumbnails(self._path)
 
     def _flush(self) -> None:
         if self._views:
@@ -73,6 +73,28 @@ class PrintFile:
             self._hashes.append(prints["hashes"].copy())
             self._stream.write(prints["thumbs"].tobytes())
             self._views.clear()
+
+
+class Thumbnails:
+    """Thumbnails in a file, read a few at a time; mapped pages would count as memory.
+
+    `thumbnails[pictures, views]` are those `[count, 16, 16, 3]` of pictures `[count]` by their
+    places and views `[count]` or one view of all.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __getitem__(
+        self, places: "tuple[npt.NDArray[np.int64], npt.NDArray[np.int64] | int]"
+    ) -> "npt.NDArray[np.uint8]":
+        pictures, views = places
+        shape = FINGERPRINT["thumbs"].shape[1:]
+        size = int(np.prod(shape))
+        with self._path.open("rb") as stream:
+            every = (pictures * 2 + views).tolist()
+            content = b"".join(os.pread(stream.fileno(), size, size * each) for each in every)
+        return np.frombuffer(content, np.uint8).reshape(-1, *shape)
 
 
 def views(content: bytes) -> "npt.NDArray[np.uint8]":

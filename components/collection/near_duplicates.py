@@ -16,16 +16,20 @@ from components.collection.closeness import Closeness
 if TYPE_CHECKING:
     import numpy.typing as npt
 
+    from components.collection.fingerprints import Thumbnails
+
     Numbers = npt.NDArray[np.int64]
     Hashes = npt.NDArray[np.uint64]
-    Thumbs = npt.NDArray[np.uint8]
+    Thumbs = npt.NDArray[np.uint8] | Thumbnails
 
 BANDS = 12
 """Of pairs 8 of 64 bits apart 99% meet in one band at least, at 100,000 pictures."""
 BUCKET = 16
 """Entries of a bucket looked at, the earliest; thousands of blank pages stay linear in time."""
 BLOCK = 2**14
-"""Pictures or pairs handled at a time; bounds memory."""
+"""Pictures looked up at a time; bounds memory."""
+PAIRS_AT_ONCE = 2**8
+"""Pairs verified at a time; bounds memory, since each has two thumbnails as float32."""
 SAMPLING_SEED = 0
 
 
@@ -36,7 +40,7 @@ def near_duplicates(
 
     Args:
         hashes: Perceptual hashes of both views, `[pictures, 2]`.
-        thumbs: Thumbnails of both views, `[pictures, 2, 16, 16, 3]`; may be mapped from a file.
+        thumbs: Thumbnails of both views, `[pictures, 2, 16, 16, 3]`; may lie in a file.
         labels: Pictures may repeat each other if their labels are equal, `[pictures]`.
         closeness: When two count as the same.
 
@@ -94,23 +98,26 @@ def _keys(entries: "Hashes", bits: "Numbers") -> "Numbers":
 def _meetings(keys: "Numbers", size: int) -> Iterator[tuple["Numbers", "Numbers"]]:
     """Pictures whose first view meets an entry in a bucket, or in one that is a bit away."""
     order = np.argsort(keys, kind="stable")
-    starts = np.concatenate([[0], np.cumsum(np.bincount(keys, minlength=2**size))])
-    first_views = keys[::2]
-    for turned in (0, *(1 << bit for bit in range(size))):
-        for begin in range(0, len(first_views), BLOCK):
-            looked_up = first_views[begin : begin + BLOCK] ^ turned
+    starts = np.searchsorted(keys[order], np.arange(2**size + 1)).astype(np.int32)
+    pictures = order[order % 2 == 0]  # first views, by key: lookups then stay near each other
+    for begin in range(0, len(pictures), BLOCK):
+        first_views = pictures[begin : begin + BLOCK]
+        for turned in (0, *(1 << bit for bit in range(size))):
+            looked_up = keys[first_views] ^ turned
             low = starts[looked_up]
             counts = np.minimum(starts[looked_up + 1] - low, BUCKET)
             picture = np.repeat(np.arange(len(looked_up)), counts)
             within = np.arange(len(picture)) - np.repeat(np.cumsum(counts) - counts, counts)
-            yield picture + begin, order[low[picture] + within]
+            yield first_views[picture] // 2, order[low[picture] + within]
 
 
 def _blocks(pairs: "Numbers") -> Iterator["Numbers"]:
-    return (pairs[begin : begin + BLOCK] for begin in range(0, len(pairs), BLOCK))
+    return (pairs[at : at + PAIRS_AT_ONCE] for at in range(0, len(pairs), PAIRS_AT_ONCE))
 
 
-def _difference(ours: "Thumbs", theirs: "Thumbs") -> "npt.NDArray[np.float32]":
+def _difference(
+    ours: "npt.NDArray[np.uint8]", theirs: "npt.NDArray[np.uint8]"
+) -> "npt.NDArray[np.float32]":
     """Mean difference of thumbnails `[pairs, 16, 16, 3]` over their contrast, `[pairs]`.
 
     Two levels of 256 are added to the contrast, so that a flat picture is like itself compressed.

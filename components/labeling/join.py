@@ -3,10 +3,11 @@
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, islice
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
+from components.labeling.drawing import ASKED
 from components.labeling.groups import Answer
 from spavl.images import ImageStore
 from spavl.records import Question, Response
@@ -79,11 +80,17 @@ class Join:
         ).fetchone()
         return Asked(*found) if found else None
 
-    def by_question(self) -> Iterator[tuple[Asked, list[Answer]]]:
-        """Every question in order of its id, with its answers."""
-        rows = self._database.execute(_JOINED)
-        for head, group in groupby(rows, key=lambda row: row[:7]):
-            answers = [
-                Answer(row[7], row[8], row[9], bool(row[10])) for row in group if row[7] is not None
-            ]
-            yield Asked(*head), answers
+    def blocks(self, size: int) -> Iterator[tuple[dict[str, list[Any]], list[list[Answer]]]]:
+        """All questions in order of their ids, a block at a time: columns, answers to each."""
+        by_question = groupby(self._database.execute(_JOINED), key=lambda row: row[: len(ASKED)])
+        read = ((head, [_answer(row) for row in rows]) for head, rows in by_question)
+        while block := list(islice(read, size)):
+            heads = zip(*(head for head, _ in block), strict=True)
+            columns = {name: list(column) for name, column in zip(ASKED, heads, strict=True)}
+            yield columns, [[each for each in answers if each] for _, answers in block]
+
+
+def _answer(row: tuple[Any, ...]) -> Answer | None:
+    """The answer in a row; None where nobody answered the question."""
+    response_id, responder, text, safe = row[len(ASKED) :]
+    return None if response_id is None else Answer(response_id, responder, text, bool(safe))

@@ -7,12 +7,12 @@ Rows about pictures of unknown truth run through like all others, judged by thei
 """
 
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from itertools import islice
 from typing import Any
 
-from components.labeling.groups import Answer, BalancedDraw, safety_groups
+from components.labeling.drawing import draw_block
+from components.labeling.groups import BalancedDraw, safety_groups
 from components.labeling.join import Asked, Join
 from components.labeling.moderators import opened_moderator
 from spavl.errors import InputError
@@ -121,11 +121,13 @@ def _body(work: Work, settings: PairingSettings, seed: int, sources: _Sources) -
         rates = _moderate(work, settings, sources, join, left_out)
         table = _table(rates, settings.groups)
         groups = {row["responder"]: row["group"] for row in table}
-        draw = BalancedDraw(groups, seed)
-        for asked, answers in join.by_question():
-            drawn = _draw(draw, asked, list(answers), settings.pairs_per_question, left_out)
-            for pair in drawn:
-                pairs.add(pair)
+        for asked, answers in join.blocks(settings.block_questions):
+            draw = BalancedDraw(groups, seed)
+            drawn, unpaired = draw_block(asked, answers, draw, settings.pairs_per_question)
+            pairs.add_columns(drawn)
+            for question in unpaired:
+                detail = f"{question.answers} answers"
+                left_out.add(question.question_id, question.reason, detail)
         write_json(work.folder / "pairs" / "groups.json", {"responders": table})
     if pairs.rows == 0:
         raise InputError(
@@ -221,36 +223,6 @@ def _table(rates: _Rates, groups: int) -> list[dict[str, Any]]:
         }
         for name in sorted(values, key=lambda name: (values[name], name))
     ]
-
-
-def _draw(
-    draw: BalancedDraw, asked: Asked, answers: list[Answer], wanted: int, left_out: _LeftOut
-) -> Iterator[Pair]:
-    """Up to as many pairs as wanted, no answer in two of them; none at all is set aside."""
-    stratum = asked.class3 or asked.truth
-    for place in range(wanted):
-        drawn = draw.draw(asked.question_id, stratum, answers)
-        if isinstance(drawn, str):
-            if place == 0:
-                left_out.add(asked.question_id, drawn, f"{len(answers)} answers")
-            return
-        yield _pair(asked, *drawn)
-        answers = [answer for answer in answers if answer not in drawn]
-
-
-def _pair(asked: Asked, first: Answer, second: Answer) -> Pair:
-    return Pair(
-        pair_id=record_id("pair", asked.question_id, first.response_id, second.response_id),
-        **asdict(asked),
-        first_response_id=first.response_id,
-        first=first.text,
-        first_responder=first.responder,
-        first_safe=first.safe,
-        second_response_id=second.response_id,
-        second=second.text,
-        second_responder=second.responder,
-        second_safe=second.safe,
-    )
 
 
 def _digest(folder: str) -> str:

@@ -254,7 +254,8 @@ def _seconds(stages: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
 
 def _set_aside(inputs: ReportInputs) -> dict[str, dict[str, int]]:
     """Rows set aside, by stage and reason, from the data sets that lie beside the rows kept."""
-    places = (inputs.images, inputs.questions, *inputs.responses, inputs.pairs, inputs.preferences)
+    made = (inputs.questions, *inputs.responses, inputs.pairs, inputs.preferences, inputs.train)
+    places = (inputs.images, *made)
     found: dict[str, Counter[str]] = {}
     for place in places:
         for folder in sorted(local_path(place).glob("set_asides")):

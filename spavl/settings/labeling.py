@@ -15,6 +15,12 @@ class PairingSettings(BaseModel):
     pairs_per_question: int = Field(
         1, description="Pairs drawn for a question at most, no answer twice; SPA-VL: 1.", ge=1
     )
+    block_questions: int = Field(
+        4096,
+        description="Questions over which responders are used evenly, in order of their ids; "
+        "blocks are drawn each for itself and bound memory.",
+        ge=1,
+    )
     dropped_flags: tuple[str, ...] = Field(
         ("empty", "looping"),
         description="Answers with one of these flags are never drawn: as `chosen` they would "
@@ -29,6 +35,17 @@ class SplittingSettings(BaseModel):
 
     validation: float = Field(0.1, description="Share of pictures for validation.", ge=0, lt=1)
     test: float = Field(0.1, description="Share of pictures for testing.", ge=0, lt=1)
+    test_per_class: int = Field(
+        0,
+        description="Test items of each class for harm, and as many for help, each of a picture "
+        "of its own; above 0 they take the place of the share `test`. SPA-VL: 5.",
+        ge=0,
+    )
+    drop_safe_rejected: bool = Field(
+        False,
+        description="Set preferences aside whose rejected answer is safe already; otherwise they "
+        "stay, marked by `rejected_safe`.",
+    )
 
     @model_validator(mode="after")
     def _leaves_training_rows(self) -> "SplittingSettings":

@@ -1,13 +1,14 @@
 """Splits by picture."""
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from components.labeling.splitting import SPLITS, split_by_picture, split_of
+from components.labeling.splitting import RECORDS, SPLITS, split_by_picture, split_of, split_rows
 from spavl.errors import InputError
 from spavl.records import Maker, Preference
 from spavl.settings.labeling import LabelingSettings, SplittingSettings
@@ -34,8 +35,8 @@ def split(folder: Path, image_ids: list[str], **shares: float) -> dict[str, set[
             for row in range(3):
                 writer.add(preference(image_id, row))
     out = {name: folder / name for name in SPLITS}
-    settings = {"splitting": shares} if shares else {}
-    split_by_picture(settings, str(folder / "all"), *(str(out[name]) for name in SPLITS))
+    asked = {"splitting": shares} if shares else {}
+    split_by_picture(asked, str(folder / "all"), *(str(out[name]) for name in SPLITS))
     rows = {name: [p.image_id for p in read_records(out[name], Preference)] for name in SPLITS}
     assert all(count == 3 for ids in rows.values() for count in Counter(ids).values())
     return {name: set(ids) for name, ids in rows.items()}
@@ -73,3 +74,66 @@ def test_a_share_of_nothing_may_stay_empty(tmp_path: Path) -> None:
 def test_shares_that_leave_no_training_rows_are_refused() -> None:
     with pytest.raises(InputError, match=r"labeling\.splitting"):
         LabelingSettings.parse({"splitting": {"validation": 0.5, "test": 0.5}}, "labeling")
+
+
+CLASSES = ("theft", "malware", None)
+KINDS = ("easy_question", "hard_question", "hard_statement")
+
+
+def write_classed(folder: Path, pictures: int, rejected_safe: bool = False) -> None:
+    with DatasetWriter(folder, Preference) as writer:
+        for number in range(pictures * 3):
+            row = preference(f"i{number // 3}", number % 3)
+            harm = CLASSES[number // 3 % 3]
+            safe = rejected_safe and number % 2 == 0
+            writer.add(replace(row, class3=harm, kind=KINDS[number % 3], rejected_safe=safe))
+
+
+def split_classed(folder: Path, **asked: object) -> dict[str, list]:
+    def writer(name: str, record: type) -> DatasetWriter:
+        return DatasetWriter(folder / name, record)
+
+    split_rows(str(folder / "all"), SplittingSettings(**asked), 7, writer)
+    return {name: list(read_records(folder / name, record)) for name, record in RECORDS.items()}
+
+
+@given(st.integers(1, 25), st.integers(0, 3), st.booleans())
+@settings(
+    deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_whatever_is_asked_no_picture_crosses_splits_and_no_row_is_lost(
+    tmp_path: Path, pictures: int, per_class: int, drop: bool
+) -> None:
+    write_classed(tmp_path / "all", pictures, rejected_safe=True)
+    found = split_classed(tmp_path, test_per_class=per_class, drop_safe_rejected=drop)
+    assert sum(map(len, found.values())) == 3 * pictures
+    tested = {row.image_id for name in ("test", "test/items") for row in found[name]}
+    parts = [tested, *({row.image_id for row in found[name]} for name in ("train", "validation"))]
+    assert sum(map(len, parts)) == len(set.union(*parts))
+    if drop:
+        kept = [row for name in SPLITS for row in found[name]]
+        assert not any(row.rejected_safe for row in kept)
+
+
+def test_each_class_gives_as_many_items_for_harm_and_for_help(tmp_path: Path) -> None:
+    write_classed(tmp_path / "all", 60)
+    found = split_classed(tmp_path, test_per_class=5)
+    items = Counter((item.class3, item.benchmark) for item in found["test/items"])
+    assert items == {
+        (harm, benchmark): 5
+        for harm in ("theft", "malware")
+        for benchmark in ("harm_eval", "help_eval")
+    }
+    assert len({item.image_id for item in found["test/items"]}) == 20
+    assert len(found["test"]) == 40  # what is left of their pictures' rows
+    kinds = {(item.benchmark, item.kind) for item in found["test/items"]}
+    assert kinds == {("harm_eval", "hard_statement"), ("help_eval", "easy_question")}
+
+
+def test_rows_whose_rejected_answer_is_safe_go_only_if_asked(tmp_path: Path) -> None:
+    write_classed(tmp_path / "all", 10, rejected_safe=True)
+    flagged = [row.rejected_safe for row in split_classed(tmp_path)["train"]]
+    assert any(flagged)
+    aside = split_classed(tmp_path, drop_safe_rejected=True)["train/set_asides"]
+    assert {row.reason for row in aside} == {"rejected answer is safe"}
+    assert len(aside) == 15

@@ -52,6 +52,11 @@ def _medians(seconds: dict[str, list[float]], warm_up: int) -> dict[str, float]:
 
 def peak_growth_mib(module: str, arguments: Sequence[str]) -> float:
     """Run a side of a benchmark in a fresh process and take what it prints last, in MiB."""
+    return float(last_line_of(module, arguments).split()[-1])
+
+
+def last_line_of(module: str, arguments: Sequence[str]) -> str:
+    """Run a side of a benchmark in a fresh process and take the last line it prints."""
     command = [sys.executable, "-m", module, *arguments]
     root = Path(__file__).resolve().parents[1]
     path = os.pathsep.join(filter(None, [str(root), os.environ.get("PYTHONPATH")]))
@@ -60,7 +65,7 @@ def peak_growth_mib(module: str, arguments: Sequence[str]) -> float:
     )
     if done.returncode:
         raise RuntimeError(f"{' '.join(command)} failed:\n{done.stderr}")
-    return float(done.stdout.split()[-1])
+    return done.stdout.splitlines()[-1]
 
 
 def growth_mib(body: Callable[[], object]) -> float:
@@ -70,6 +75,11 @@ def growth_mib(body: Callable[[], object]) -> float:
     Path("/proc/self/clear_refs").write_text("5")  # the high-water mark starts anew
     body()
     return (_status_kib("VmHWM") - before) / 1024
+
+
+def peak_mib() -> float:
+    """Peak resident memory of this process until now, in MiB (Linux)."""
+    return _status_kib("VmHWM") / 1024
 
 
 def machine() -> dict[str, Any]:

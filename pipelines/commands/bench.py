@@ -92,6 +92,25 @@ def chat(
     _tell(module.run(module.Shape(calls=calls), repetitions), json_)
 
 
+@bench.command()
+def data(
+    json_: Json = None,
+    repetitions: Repetitions = 3,
+    pictures: Annotated[
+        int, typer.Option(help="Pictures, three questions each; a multiple of 8.", min=800)
+    ] = 33_600,
+    memory: Annotated[
+        bool, typer.Option(help="Measure memory too, at 10,000 and 100,788 rows.")
+    ] = True,
+) -> None:
+    """Data construction at SPA-VL's size against Hugging Face datasets."""
+    module = _benchmark("data", threads=1)
+    shape = importlib.import_module("benchmarks.data_world").Shape(
+        pictures=pictures, rows=3 * pictures - 12, block=pictures // 8
+    )
+    _tell(module.run(shape, repetitions, memory), json_)
+
+
 def _benchmark(name: str, threads: int) -> Any:
     """A module of the source tree's `benchmarks`."""
     try:

@@ -1,0 +1,26 @@
+"""One side of the data benchmark in its own process: prints its seconds and its peak in MiB."""
+
+import importlib
+import json
+import sys
+import time
+from pathlib import Path
+
+from benchmarks.data_world import Shape
+from benchmarks.measuring import peak_mib
+
+
+def main(side: str, world: str, out: str, shape_json: str) -> None:
+    """Do all steps once; what is imported before is not timed."""
+    module = {"ours": "benchmarks.data", "baseline": "benchmarks.data_baseline"}[side]
+    work = getattr(importlib.import_module(module), side)
+    importlib.import_module("pyarrow.parquet")
+    before = peak_mib()
+    start = time.perf_counter()
+    work(Path(world), Path(out), Shape(**json.loads(shape_json)))
+    seconds = time.perf_counter() - start
+    print(json.dumps({"seconds": seconds, "peak_mib": peak_mib(), "imports_mib": before}))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -13,7 +13,10 @@ from pathlib import Path
 from typing import Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+
+KEYWORDS = 6
+"""Search phrases of a class, as in the paper."""
 
 Origin = Literal["published", "filled"]
 
@@ -30,6 +33,7 @@ class HarmClass(BaseModel):
         category: clean name of the category (class2).
         domain: clean name of the domain (class1).
         published: spelling of the source that `origin` names.
+        published_path: published spelling of domain, category and class.
         origin: "published" (SPA-VL's own folder name) or "filled" (from SALAD-Bench).
     """
 
@@ -39,6 +43,7 @@ class HarmClass(BaseModel):
     category: str
     domain: str
     published: str
+    published_path: tuple[str, str, str]
     origin: Origin
 
 
@@ -92,6 +97,7 @@ class Taxonomy(BaseModel):
                 category=category.name,
                 domain=domain.name,
                 published=leaf.published,
+                published_path=(domain.published, category.published, leaf.published),
                 origin=leaf.origin,
             )
             for _, category, domain, leaf in self._leaves()
@@ -135,6 +141,30 @@ def load_taxonomy(path: Path | None = None) -> Taxonomy:
         raise TaxonomyError(f"{source}: not YAML: {error}; mend the line named above") from error
     except ValidationError as error:
         raise TaxonomyError(f"{source}: {_explain(error)}") from error
+
+
+def load_keywords(path: Path | None = None) -> dict[str, tuple[str, ...]]:
+    """Six search phrases for each class of the project's taxonomy, from `keywords.yaml`.
+
+    Raises:
+        TaxonomyError: A class is missing or unknown, has not six phrases, or shares one.
+    """
+    source: Traversable = path or files(__name__) / "keywords.yaml"
+    try:
+        found = TypeAdapter(dict[str, tuple[str, ...]]).validate_python(
+            yaml.safe_load(source.read_text(encoding="utf-8"))
+        )
+    except (yaml.YAMLError, ValidationError) as error:
+        raise TaxonomyError(f"{source}: {error}; give phrases by class") from error
+    names = {harm.name for harm in load_taxonomy().classes}
+    if wrong := sorted(names ^ found.keys()):
+        raise TaxonomyError(f"{source}: {wrong[0]!r} is missing, or no class of ours")
+    phrases = [phrase.casefold() for every in found.values() for phrase in every]
+    twice = {phrase for phrase in phrases if phrases.count(phrase) > 1}
+    for name, every in found.items():
+        if len(every) != KEYWORDS or any(phrase.casefold() in twice for phrase in every):
+            raise TaxonomyError(f"{source}: {name!r} wants {KEYWORDS} phrases of its own")
+    return found
 
 
 def _explain(error: ValidationError) -> str:

@@ -1,0 +1,116 @@
+"""`spavl export` and `spavl import`: data sets in the layout in which SPA-VL is published."""
+
+import json
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pipelines.commands.paths import shown_path
+from spavl.errors import InputError
+
+if TYPE_CHECKING:
+    from spavl.published.exporting import Source
+
+EXPORT_EXAMPLES = """Examples:
+
+- `spavl export runs/pocket-20260101-120000 published/`
+- `spavl export imported/ again/ --form parquet --licence cc-by-4.0`"""
+
+IMPORT_EXAMPLES = """Examples:
+
+- `spavl import published/ imported/`
+- `spavl import hub:sqrti/SPA-VL imported/`"""
+
+
+class FormChoice(StrEnum):
+    """How rows are written."""
+
+    JSON = "json"
+    PARQUET = "parquet"
+
+
+def export(
+    source: Annotated[
+        Path, typer.Argument(help="A run's folder, or one that spavl import has made.")
+    ],
+    out: Annotated[Path, typer.Argument(help="A new folder for the published layout.")],
+    form: Annotated[
+        FormChoice,
+        typer.Option(help="json: JSON and a folder of pictures; parquet: pictures inside."),
+    ] = FormChoice.JSON,
+    licence: Annotated[
+        str, typer.Option(help="Licence that the data card names, e.g. cc-by-4.0.")
+    ] = "not stated",
+) -> None:
+    """Write a run's preferences, test items and pictures in the published layout, with a card."""
+    from spavl.published import export as write
+
+    require_new(out)
+    rows = write(data_sets_of(source), out, form.value, licence)
+    _tell(rows, out)
+
+
+def import_(
+    place: Annotated[
+        str, typer.Argument(help="A folder in the published layout, or hub:OWNER/NAME.")
+    ],
+    out: Annotated[Path, typer.Argument(help="A new folder for our data sets.")],
+) -> None:
+    """Read a published data set: its pictures are checked, its rows become ours.
+
+    Rows of classes that the taxonomy does not know are kept and counted; rows whose picture cannot
+    be used are set aside with the reason.
+    """
+    from components.collection.checking import PictureCheck
+    from spavl.published import import_ as read
+
+    require_new(out)
+    with PictureCheck() as check:
+        imported = read(place, out, check.unusable)
+    _tell(imported.rows, out)
+    for name, counted in (
+        ("class unknown", imported.unknown_classes),
+        ("set aside", imported.set_aside),
+    ):
+        for what, count in sorted(counted.items()):
+            print(f"{name}: {count} rows, {what}")
+
+
+def data_sets_of(folder: Path) -> "Source":
+    """The data sets of a run, or of an imported folder.
+
+    Raises:
+        InputError: The run has not made them yet.
+    """
+    from spavl.published.exporting import Source
+
+    stages = folder / "stages"
+    if not stages.is_dir():
+        return Source.below(folder)
+    works = {}
+    for stage in ("collection", "splitting"):
+        try:
+            works[stage] = Path(json.loads((stages / f"{stage}.json").read_text())["work"])
+        except FileNotFoundError:
+            raise InputError(
+                f"the run has no {stage} yet", str(folder), "finish it with spavl run --resume"
+            ) from None
+    splits = (works["splitting"] / name for name in ("train", "validation", "test"))
+    return Source(works["collection"] / "images", *splits)
+
+
+def require_new(out: Path) -> None:
+    """Check that a folder is not there yet, or empty.
+
+    Raises:
+        InputError: If it holds something.
+    """
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise InputError("a folder with something in it", str(out), "name a new one")
+
+
+def _tell(rows: dict[str, int], out: Path) -> None:
+    told = ", ".join(f"{count} {split}" for split, count in rows.items())
+    print(f"{shown_path(out.absolute())}: {told}")

@@ -109,5 +109,5 @@ def _rows(source: Source, split: Split, pictures: _Pictures, card: Card) -> Iter
     items = source.test / "items"
     if (items / MANIFEST).exists():
         for item in read_records(items, EvalItem):
-            if item.benchmark == f"{split}_eval":
+            if item.benchmark == f"{split}_eval" and item.image_id:
                 yield pictures.row(item.image_id, question=item.question)

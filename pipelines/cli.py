@@ -15,6 +15,7 @@ from pipelines.commands.compile import COMPILE_EXAMPLES, compile_
 from pipelines.commands.config import config
 from pipelines.commands.doctor import DOCTOR_EXAMPLES, doctor
 from pipelines.commands.exchange import EXPORT_EXAMPLES, IMPORT_EXAMPLES, export, import_
+from pipelines.commands.review import review
 from pipelines.commands.run import RUN_EXAMPLES, run
 from pipelines.commands.submit import SUBMIT_EXAMPLES, submit
 from pipelines.commands.track import track
@@ -35,6 +36,7 @@ app.command()(track)
 app.command(epilog=SUBMIT_EXAMPLES)(submit)
 app.add_typer(audit, name="audit")
 app.command(epilog=EXPORT_EXAMPLES)(export)
+app.command()(review)
 app.command("import", epilog=IMPORT_EXAMPLES)(import_)
 app.add_typer(config, name="config")
 app.add_typer(bench, name="bench")

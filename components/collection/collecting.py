@@ -12,9 +12,11 @@ from components.collection.filling import Filled, fill_store
 from components.collection.objects import listed, object_photographs
 from components.collection.photographs import Candidate, count_files, photographs
 from components.collection.pocket_pictures import pocket_pictures
+from components.collection.retrieval import retrieved
+from components.collection.review import read_dropped, without
 from spavl.digests import file_digest
 from spavl.errors import InputError
-from spavl.records import Truth
+from spavl.records import SetAside, Truth
 from spavl.settings.collection import CollectionSettings
 from spavl.shards import MANIFEST, read_manifest
 from spavl.storage import local_copy
@@ -39,12 +41,16 @@ class _Sources:
         classes: CSV of their classes.
         addresses: Table of pictures to fetch.
         objects: Prefix of pictures on S3.
+        hub: Data set of the hub.
+        decisions: Table of a review's decisions.
     """
 
     images: Path | None
     classes: Path | None
     addresses: Path | None
     objects: str | None
+    hub: str | None
+    decisions: Path | None
 
 
 def collect(
@@ -74,8 +80,8 @@ def _collect(
     parsed = CollectionSettings.parse(dict(settings), "collection")
     sources = _sources(images, classes, parsed)
     inputs = {"images": images_digest} if sources.images else {}
-    for name, table in (("classes", sources.classes), ("addresses", sources.addresses)):
-        if table:
+    for name in ("classes", "addresses", "decisions"):
+        if table := getattr(sources, name):
             inputs[name] = file_digest(table)
     if sources.objects:
         inputs["objects"] = listed(sources.objects).digest
@@ -94,16 +100,18 @@ def _sources(images: str, classes: str, settings: CollectionSettings) -> _Source
         raise InputError("no such file", str(table), "give a CSV file to --classes")
     if table is not None and folder is None:
         raise InputError("classes without pictures", str(table), "give --images as well")
-    addresses = settings.addresses
-    rows = Path(addresses.removeprefix("file://")) if addresses else None
-    if rows is not None and not rows.is_file():
-        raise InputError("no such file", str(rows), "correct collection.addresses")
-    return _Sources(folder, table, rows, settings.s3_prefix)
+    tables = {}
+    for name in ("addresses", "decisions"):
+        given = getattr(settings, name)
+        tables[name] = Path(given.removeprefix("file://")) if given else None
+        if given and not tables[name].is_file():
+            raise InputError("no such file", str(tables[name]), f"correct collection.{name}")
+    return _Sources(folder, table, objects=settings.s3_prefix, hub=settings.hub, **tables)
 
 
 def _fill_store(work: Work, settings: CollectionSettings, sources: _Sources) -> dict[str, Any]:
     closeness = Closeness(settings.near_radius, settings.near_difference)
-    candidates = _candidates(settings, sources, work)
+    candidates = _screened(_candidates(settings, sources, work), settings, sources.decisions)
     filled = fill_store(work, candidates, closeness if settings.near_duplicates else None)
     _require_pictures(filled, sources)
     shutil.rmtree(work.folder / FETCHED, ignore_errors=True)
@@ -123,12 +131,31 @@ def _candidates(settings: CollectionSettings, sources: _Sources, work: Work) -> 
         yield from _fetched(sources.addresses, settings, work)
     if sources.objects is not None:
         yield from _on_s3(sources.objects, settings, work)
+    if sources.hub is not None:
+        from components.collection.hub_pictures import hub_pictures
+
+        yield from hub_pictures(sources.hub, settings)
+
+
+def _screened(
+    candidates: Iterator[Candidate], settings: CollectionSettings, decisions: Path | None
+) -> Iterator[Candidate]:
+    """Candidates without those that a person or a filter turns down."""
+    if decisions is not None:
+        candidates = without(candidates, read_dropped(decisions))
+    if settings.extreme is not None:
+        from components.collection.extreme import load_filter, without_extreme
+
+        filter_ = load_filter(settings.extreme)
+        candidates = without_extreme(candidates, filter_, settings.extreme.at_least)
+    return candidates
 
 
 def _photographs(
     folder: Path, table: Path | None, settings: CollectionSettings, work: Work
 ) -> Iterator[Candidate]:
-    classes = read_classes(table, folder) if table else {}
+    found = retrieved(settings.retrieval, pictures=lambda: photographs(folder, {}, settings))
+    classes = (found or {}) | (read_classes(table, folder) if table else {})
     total = count_files(folder)
     for done, candidate in enumerate(photographs(folder, classes, settings), start=1):
         yield candidate
@@ -137,16 +164,27 @@ def _photographs(
 
 def _fetched(table: Path, settings: CollectionSettings, work: Work) -> Iterator[Candidate]:
     from components.collection.downloads import download, downloaded
-    from components.collection.url_tables import read_addresses
+    from components.collection.url_tables import read_addresses, read_listed
 
     total = sum(1 for _ in read_addresses(table))  # and finds what is wrong with it at once
     folder = work.folder / FETCHED
-    download(
-        read_addresses(table), folder, settings, lambda done: work.progress(done, total, "fetched")
+    by_caption = retrieved(settings.retrieval, captions=lambda: read_listed(table))
+
+    def wanted() -> Iterator[str]:
+        every = read_addresses(table)
+        return every if by_caption is None else (each for each in every if each in by_caption)
+
+    download(wanted(), folder, settings, lambda done: work.progress(done, total, "fetched"))
+    by_looks = retrieved(
+        settings.retrieval, pictures=lambda: downloaded(wanted(), {}, folder, settings)
     )
-    for done, candidate in enumerate(downloaded(read_addresses(table), folder, settings), start=1):
+    candidates = downloaded(wanted(), by_caption or by_looks or {}, folder, settings)
+    for done, candidate in enumerate(candidates, start=1):
         yield candidate
         work.progress(done, total, "files")
+    for address in read_addresses(table):
+        if by_caption is not None and address not in by_caption:
+            yield SetAside(address, "collection", "not retrieved", "near no class, or it is full")
 
 
 def _on_s3(uri: str, settings: CollectionSettings, work: Work) -> Iterator[Candidate]:
@@ -157,7 +195,7 @@ def _on_s3(uri: str, settings: CollectionSettings, work: Work) -> Iterator[Candi
 
 
 def _require_pictures(filled: Filled, sources: _Sources) -> None:
-    places = (sources.images, sources.addresses, sources.objects)
+    places = (sources.images, sources.addresses, sources.objects, sources.hub)
     given = [str(each) for each in places if each is not None]
     if given and not filled.photographs:
         asides = (each for each in sorted(filled.counts.items()) if ": " in each[0])

@@ -9,7 +9,7 @@ import asyncio
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from components.collection.classes import PhotographClass
@@ -48,9 +48,14 @@ def download(
 
 
 def downloaded(
-    addresses: Iterable[str], folder: Path, settings: CollectionSettings
+    addresses: Iterable[str],
+    classes: Mapping[str, PhotographClass],
+    folder: Path,
+    settings: CollectionSettings,
 ) -> Iterator[Candidate]:
-    """The pictures of addresses that were fetched, and why the others are none."""
+    """The pictures of addresses that were fetched, with the classes known of them, and why the
+    others are none.
+    """
     with Decoders(settings) as decoders:
         contents = ((address, _kept(address, folder)) for address in addresses)
         for address, outcome in decoders.decoded(contents):
@@ -58,7 +63,7 @@ def downloaded(
                 name = address[:2048] or "(no address)"
                 yield SetAside(name, "collection", outcome.reason, outcome.detail)
             else:
-                yield to_record(address, outcome, PhotographClass())
+                yield to_record(address, outcome, classes.get(address, PhotographClass()))
 
 
 async def _download(

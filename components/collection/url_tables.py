@@ -4,20 +4,34 @@ import csv
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from spavl.errors import InputError
 
 ADDRESS_COLUMNS = ("url", "URL")
+CAPTION_COLUMNS = ("caption", "CAPTION", "text", "TEXT")
 LONGEST_LINE = 2**20
 BATCH_ROWS = 1024
 
 
+class Listed(NamedTuple):
+    """A row of a table: a picture's address and its caption, which may be empty."""
+
+    address: str
+    caption: str
+
+
 def read_addresses(table: Path) -> Iterator[str]:
-    """The addresses of a table, row by row, in its order; memory does not grow with rows.
+    """The addresses of a table; see `read_listed`."""
+    return (listed.address for listed in read_listed(table))
+
+
+def read_listed(table: Path) -> Iterator[Listed]:
+    """The addresses and captions of a table, in its order; memory does not grow with rows.
 
     Args:
-        table: `.csv`, `.jsonl` or `.parquet` with a column `url` or `URL`; other columns may be.
+        table: `.csv`, `.jsonl` or `.parquet` with a column `url` or `URL` and, where there are
+            captions, one of `CAPTION_COLUMNS`; other columns may be.
 
     Raises:
         InputError: The file is no such table; the message names the row.
@@ -36,7 +50,8 @@ def read_addresses(table: Path) -> Iterator[str]:
         address = next((row[name] for name in ADDRESS_COLUMNS if name in row), None)
         if address is not None and not isinstance(address, str):
             raise InputError("the address is no text", place, "correct or remove this row")
-        yield address or ""
+        caption = next((row[name] for name in CAPTION_COLUMNS if name in row), None)
+        yield Listed(address or "", caption if isinstance(caption, str) else "")
 
 
 def _csv_rows(table: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -75,7 +90,8 @@ def _parquet_rows(table: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
     try:
         with parquet.ParquetFile(table) as file:
             _require_column(file.schema_arrow.names, table)
-            columns = [name for name in ADDRESS_COLUMNS if name in file.schema_arrow.names]
+            wanted = (*ADDRESS_COLUMNS, *CAPTION_COLUMNS)
+            columns = [name for name in wanted if name in file.schema_arrow.names]
             number = 0
             for batch in file.iter_batches(BATCH_ROWS, columns=columns):
                 for row in batch.to_pylist():

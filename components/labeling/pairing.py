@@ -7,6 +7,7 @@ Rows about pictures of unknown truth run through like all others, judged by thei
 """
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from itertools import islice
 from typing import Any

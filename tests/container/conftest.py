@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ from tests.container.base_image import import_base
 from tests.container.engine import CLIENT, Engine, engine_or_reason
 
 ROOT = Path(__file__).resolve().parents[2]
-PYTHON_BASE, TORCH_BASE = "spa-vl-base:python", "spa-vl-base:torch"
+IN_SITE_PACKAGES = {"pipeline": (), "trainer": ("torch",)}
 
 
 @pytest.fixture(scope="session")
@@ -30,6 +31,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     started = engine_or_reason(place)
     if isinstance(started, str):
         pytest.skip(started)
+    (place / "pip.conf").write_text(pip_configuration())
     yield started
     started.stop()
     if not kept:
@@ -37,37 +39,34 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
 
 
 @pytest.fixture(scope="session")
-def bases(engine: Engine) -> Engine:
-    """The engine with a base for each of our images."""
-    for tag, distributions in ((PYTHON_BASE, ()), (TORCH_BASE, ("torch",))):
-        if not engine.docker("images", "--quiet", tag):
-            import_base([CLIENT, "--host", engine.host], tag, distributions)
-    return engine
-
-
-@pytest.fixture(scope="session")
-def images(bases: Engine) -> Engine:
+def images(engine: Engine) -> Engine:
     """The engine with `pipeline` and a trainer for CPUs, tagged by make images' own script."""
-    build(bases, "pipeline")
-    build(bases, "trainer")
-    return bases
+
+    def make(image: str) -> str:
+        if not engine.docker("images", "--quiet", base_of(image)):
+            lock = ROOT / "images" / image / "requirements.lock"
+            docker = [CLIENT, "--host", engine.host]
+            import_base(docker, base_of(image), lock, IN_SITE_PACKAGES[image])
+        return build(engine, image)
+
+    with ThreadPoolExecutor() as side_by_side:
+        list(side_by_side.map(make, IN_SITE_PACKAGES))
+    return engine
 
 
 def build(engine: Engine, image: str, tree: Path = ROOT) -> str:
     """Build and tag an image as `make images` does; what the build printed."""
-    base = TORCH_BASE if image == "trainer" else PYTHON_BASE
+    base = base_of(image)
     given = {"BASE_IMAGE": base, "CUDA_IMAGE": base, "CUDA_OPS": "0"}
     names = given if image == "trainer" else ["BASE_IMAGE"]
     arguments = [f"--build-arg {name}={given[name]}" for name in names]
-    configuration = engine.place / "pip.conf"
-    configuration.write_text(pip_configuration())
     environment = {
         **os.environ,
         "DOCKER_HOST": engine.host,
         "ENGINE": CLIENT,
         "PYTHON": sys.executable,
         "PYTHONPATH": str(tree),
-        "PIP_CONF": str(configuration),
+        "PIP_CONF": str(engine.place / "pip.conf"),
         "ARGUMENTS": " ".join(["--network=host --progress=plain", *arguments]),
     }
     start = time.monotonic()
@@ -94,6 +93,11 @@ def pip_configuration() -> str:
         lines.append(f"cert = {certificates}")
     index = os.environ.get("PIP_INDEX_URL")
     return "\n".join([*lines, *([f"index-url = {index}"] if index else []), ""])
+
+
+def base_of(image: str) -> str:
+    """The name of the base that an image is built on."""
+    return f"spa-vl-base:{image}"
 
 
 def stage_image_of(image: str) -> str:

@@ -1,17 +1,19 @@
 """The whole DAG in containers, not root, read-only, without capabilities and network."""
 
-import json
+import contextlib
 import os
 import signal
 import sqlite3
 import time
+from collections.abc import Callable
 from pathlib import Path
 
+import docker
 import pytest
 
 from spavl.events import EventReader
 from tests.container.engine import Engine
-from tests.local.running import TINY, Ended, comparable, spavl_run, start_spavl_run
+from tests.local.running import TINY, Ended, comparable, start_spavl_run
 
 DOCKER = "--runner=docker"
 
@@ -27,35 +29,74 @@ def environment(engine: Engine) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def in_subprocesses(tmp_path_factory: pytest.TempPathFactory) -> Ended:
-    """The DAG without containers; it leaves a trained pocket base in the user's cache."""
-    ended = spavl_run(tmp_path_factory.mktemp("subprocess"), "run", settings=TINY)
-    assert ended.code == 0, ended.output
-    return ended
+def in_subprocesses(
+    engine: Engine, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Ended:
+    """The DAG without containers, run while images are built.
+
+    It leaves a trained pocket base in the user's cache.
+    """
+    out = tmp_path_factory.mktemp("subprocess")
+    process = start_spavl_run(out, "run", settings=TINY)
+    try:
+        request.getfixturevalue("images")
+        output, _ = process.communicate(timeout=900)
+    finally:
+        process.kill()  # its steps end with it
+    assert process.returncode == 0, output
+    return Ended(process.returncode, output, out / "run")
 
 
 @pytest.fixture(scope="module")
-def in_containers(
+def killed(
     in_subprocesses: Ended, images: Engine, tmp_path_factory: pytest.TempPathFactory
-) -> tuple[Ended, list[dict]]:
-    """The DAG in containers, and what the engine knew of each while they ran."""
+) -> Path:
+    """Folder of a run in containers whose command line was killed amid a step."""
     out = tmp_path_factory.mktemp("docker")
     process = start_spavl_run(out, "run", DOCKER, settings=TINY, env=environment(images))
+    reader = EventReader(out / "run")
+    wait_until(lambda: ("questions", "started") in told_by(reader) or process.poll(), seconds=200)
+    assert images.docker("ps", "--quiet"), "no container was at work"
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate(timeout=60)
+    return out / "run"
+
+
+@pytest.fixture(scope="module")
+def in_containers(killed: Path, images: Engine) -> tuple[Ended, list[dict]]:
+    """The same run resumed, and what the engine knew of each container while they ran."""
+    given = environment(images)
+    process = start_spavl_run(killed.parent, "run", "--resume", settings={}, env=given)
     seen: dict[str, dict] = {}
-    while process.poll() is None:
-        for name in images.try_docker("ps", "--quiet", "--no-trunc").stdout.split():
-            if name not in seen:
-                looked = images.try_docker("inspect", name)
-                if looked.returncode == 0:
-                    seen[name] = json.loads(looked.stdout)[0]
-        time.sleep(0.2)
+    with contextlib.closing(docker.DockerClient(base_url=images.host)) as client:
+        while process.poll() is None:
+            for container in client.containers.list(ignore_removed=True):
+                seen.setdefault(container.id, container.attrs)
+            time.sleep(0.3)
     output = process.communicate()[0]
-    log = (out / "run" / "log.txt").read_text()[-4000:] if process.returncode else ""
+    log = (killed / "log.txt").read_text()[-4000:] if process.returncode else ""
     assert process.returncode == 0, output + log
-    return Ended(process.returncode, output, out / "run"), list(seen.values())
+    return Ended(process.returncode, output, killed), list(seen.values())
 
 
-def test_containers_say_what_subprocesses_say(
+def told_by(reader: EventReader) -> set[tuple[str, str]]:
+    """Stages and their events since the last look."""
+    return {(event["stage"], event["event"]) for event in reader.new()}
+
+
+def wait_until(condition: Callable[[], object], seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.1)
+
+
+def test_containers_end_with_the_command_line_however_it_ends(killed: Path, images: Engine) -> None:
+    wait_until(lambda: not images.docker("ps", "--quiet"), seconds=10)
+    assert not images.docker("ps", "--quiet"), "containers outlived the command line"
+    assert ("questions", "done") not in told_by(EventReader(killed))
+
+
+def test_a_run_killed_and_resumed_in_containers_says_what_subprocesses_say(
     in_subprocesses: Ended, in_containers: tuple[Ended, list[dict]]
 ) -> None:
     assert told(in_containers[0]) == told(in_subprocesses)
@@ -112,27 +153,3 @@ def test_a_container_writes_mlflows_sqlite_on_a_mounted_volume(images: Engine) -
     )
     arguments = ["run", "--rm", *confined, "--volume=store:/store", "spa-vl/pipeline:v0.1.0"]
     assert "{'loss': 0.5}" in images.docker(*arguments, "python3", "-c", code)
-
-
-def test_a_killed_command_line_leaves_no_container_and_its_run_goes_on(
-    in_containers: tuple[Ended, list[dict]], images: Engine, tmp_path: Path
-) -> None:
-    given = environment(images)
-    process = start_spavl_run(tmp_path, "run", DOCKER, settings=TINY, env=given)
-    reader = EventReader(tmp_path / "run")
-    deadline = time.monotonic() + 200
-    while time.monotonic() < deadline and process.poll() is None:
-        if ("questions", "started") in {(e["stage"], e["event"]) for e in reader.new()}:
-            break
-        time.sleep(0.05)
-    assert images.docker("ps", "--quiet"), "no container was at work"
-    os.kill(process.pid, signal.SIGKILL)
-    process.communicate(timeout=60)
-    time.sleep(3)
-    assert not images.docker("ps", "--quiet"), "containers outlived the command line"
-    assert ("questions", "done") not in {(e["stage"], e["event"]) for e in reader.new()}
-    # The other run's finished work serves this one, which therefore ends soon.
-    finished = {"SPAVL_WORK_ROOT": str(in_containers[0].folder.parent / ".work")}
-    ended = spavl_run(tmp_path, "run", "--resume", settings={}, env={**given, **finished})
-    assert ended.code == 0, ended.output
-    assert told(ended) == told(in_containers[0])

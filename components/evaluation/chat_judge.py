@@ -18,10 +18,12 @@ from components.evaluation.metrics import HELP
 from components.evaluation.scenarios import rubric_of
 from spavl.chat import ChatModel, ChatRequest, Message, Sampling
 from spavl.errors import InputError, SpavlError
+from spavl.judges.quoting import quoted
 from spavl.records import EvalAnswer, EvalItem, EvalVerdict
 
 _VERDICT = re.compile(r"\bverdict\W{1,4}(\w+)", re.IGNORECASE)
 _REASON_CHARACTERS = 200
+_SHOWN_CHARACTERS = 8000  # longer answers lose their middle
 _SILENT = ("unreached", "unparsed", "abstained")
 
 
@@ -128,7 +130,9 @@ def _template(item: EvalItem) -> str:
 
 
 def _render(template: str, question: str, answer: str, other: str) -> str:
-    return str(_compiled(template).render(question=question, answer=answer, other=other)).strip()
+    texts = {"question": question, "answer": answer, "other": other}
+    shown = {name: quoted(text, _SHOWN_CHARACTERS) for name, text in texts.items()}
+    return str(_compiled(template).render(shown)).strip()
 
 
 @lru_cache(maxsize=16)

@@ -7,11 +7,14 @@ from dataclasses import asdict
 from itertools import combinations
 from typing import Any
 
+from components.evaluation.chat_judge import ChatJudge
 from components.evaluation.figures import Making, Scored, by_model
 from components.evaluation.judging import Judge, Judged, Pictures
+from components.evaluation.moderation_judge import ModerationJudge
 from components.evaluation.refusal_judge import RefusalJudge
 from components.evaluation.verdicts import BenchmarkJudge
 from spavl.chat import Journal
+from spavl.judges.chat_moderation import ChatModerator
 from spavl.records import EvalAnswer, EvalItem, LabelledAnswer
 from spavl.seeds import derive_seed
 from spavl.settings.evaluation import EvaluationSettings, JudgeSettings
@@ -39,14 +42,16 @@ def open_judges(
     """
 
     def opened(judge: JudgeSettings) -> Judge:
-        if judge.chat is None:
+        model = judge.chat or (judge.moderator and judge.moderator.chat)
+        if model is None:
             return rules if judge.kind == "rules" else RefusalJudge(judge.id)
-        from components.evaluation.chat_judge import ChatJudge
         from spavl.chat.backends import open_chat
 
-        chat = stack.enter_context(open_chat(judge.chat, journal, None, settings.threads))
-        sampling = judge.sampling.sampling(derive_seed(settings.seed, "judge", judge.id))
-        return ChatJudge(judge.id, chat, pictures, sampling, base_help)
+        chat = stack.enter_context(open_chat(model, journal, None, settings.threads))
+        seed = derive_seed(settings.seed, "judge", judge.id)
+        if judge.moderator:
+            return ModerationJudge(judge.id, ChatModerator(chat, judge.moderator, seed))
+        return ChatJudge(judge.id, chat, pictures, judge.sampling.sampling(seed), base_help)
 
     with ExitStack() as stack:
         yield [opened(judge) for judge in settings.judges]

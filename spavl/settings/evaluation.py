@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from spavl.chat.settings import ChatSettings, SamplingSettings
 from spavl.settings.common import StageSettings
+from spavl.settings.judges import ModeratorSettings
 
 
 class BenchmarkSettings(BaseModel):
@@ -61,9 +62,12 @@ class JudgeSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     id: str = Field(description="Its name.", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
-    kind: Literal["rules", "refusals", "chat"] = Field(
-        description="The rule judge; the list of refusal phrases alone; or a model asked by "
-        "template."
+    kind: Literal["rules", "refusals", "moderation", "chat"] = Field(
+        description="The rule judge; the list of refusal phrases alone; a moderation model; or a "
+        "model asked by template."
+    )
+    moderator: ModeratorSettings | None = Field(
+        None, description="The model of a `moderation` judge."
     )
     chat: ChatSettings | None = Field(None, description="The model of a `chat` judge.")
     sampling: SamplingSettings = Field(
@@ -71,9 +75,10 @@ class JudgeSettings(BaseModel):
     )
 
     @model_validator(mode="after")
-    def _chat_has_a_model(self) -> Self:
-        if (self.kind == "chat") != (self.chat is not None):
-            raise ValueError("a chat judge needs chat, and no other judge takes it")
+    def _a_model_where_one_judges(self) -> Self:
+        for kind, key in (("chat", "chat"), ("moderation", "moderator")):
+            if (self.kind == kind) != (getattr(self, key) is not None):
+                raise ValueError(f"a {kind} judge needs {key}, and no other judge takes it")
         return self
 
 

@@ -1,0 +1,64 @@
+"""Moderation models (MD-Judge, Llama-Guard) as judges of attacks: safe or unsafe, nothing else."""
+
+from collections.abc import Iterator, Sequence
+
+from components.evaluation.judging import Judged, score_of, task_of
+from spavl.errors import InputError, SpavlError
+from spavl.judges import Abstention, AnswerCase, BatchModerator, Moderation, Shown
+from spavl.records import EvalVerdict
+
+_SILENT = {"not served": "unreached"}
+
+
+class ModerationJudge:
+    """Judges by a moderator; a model that serves nobody leaves its answers unreached.
+
+    Args:
+        judge_id: Names the judge in figures.
+        moderator: Marks answers safe or unsafe.
+    """
+
+    def __init__(self, judge_id: str, moderator: BatchModerator) -> None:
+        self.judge_id = f"{judge_id}/{moderator.judge_id}"
+        self._moderator = moderator
+        self._gone = ""
+
+    def verdicts(self, judged: Sequence[Judged]) -> Iterator[EvalVerdict]:
+        """Verdicts on harm and over-refusal; the other benchmarks are not for this judge."""
+        mine = [pair for pair in judged if task_of(pair[0]) in ("harm", "refusal")]
+        cases = [
+            AnswerCase(answer.answer_id, item.question, answer.text, Shown(item.truth, item.thing))
+            for item, answer in mine
+        ]
+        for (item, answer), found in zip(mine, self._findings(cases), strict=True):
+            outcome = _outcome(found)
+            silent = isinstance(found, Abstention)
+            yield EvalVerdict(
+                answer.answer_id,
+                item.item_id,
+                item.benchmark,
+                answer.model,
+                outcome,
+                None if silent else score_of(item, outcome),
+                found.detail if isinstance(found, Abstention) else found.reason,
+            )
+
+    def _findings(self, cases: Sequence[AnswerCase]) -> list[Moderation | Abstention]:
+        if not self._gone and cases:
+            try:
+                return self._moderator.moderate_all(cases)
+            except InputError:
+                raise
+            except SpavlError as error:
+                self._gone = str(error)
+        return [Abstention("not served", self._gone) for _ in cases]
+
+
+def _outcome(found: Moderation | Abstention) -> str:
+    if isinstance(found, Abstention):
+        return _SILENT.get(found.reason, "unparsed")
+    if not found.safe:
+        return "unsafe"
+    if not found.answered:
+        return "no_answer"
+    return "refused" if found.refused else "answered"

@@ -2,9 +2,11 @@
 
 The endpoint is a server in another process. Each call carries a picture of its own of 20 KB and is
 journalled as in a run. Ideal is a client whose own work costs no time: it keeps all its places
-busy, so the calls take `calls / at once * seconds of an answer`.
+busy, so the calls take `calls / at once * seconds of an answer`. Beside it runs a bare client that
+only sends ready bodies: on a machine that others use too, it shows what the machine leaves over.
 """
 
+import asyncio
 import json
 import random
 import resource
@@ -20,9 +22,13 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import aiohttp
+
 from benchmarks.measuring import machine
-from spavl.chat import ChatRequest, Journal, JournaledChat, Message, Sampling
+from spavl.chat import ChatRequest, Message, Sampling
 from spavl.chat.openai_backend import OpenAIChat
+from spavl.chat.openai_wire import completion_body
+from spavl.chat.paid_calls import PaidCalls
 from spavl.chat.settings import OpenAISettings
 
 SAMPLING = Sampling(max_new_tokens=512, temperature=0.7, top_p=0.95, seed=1)
@@ -57,7 +63,7 @@ def run(shape: Shape, repetitions: int) -> dict[str, Any]:
         AssertionError: A call got no answer, or more than one.
     """
     requests = _requests(shape)
-    seconds, cpu = [], []
+    seconds, cpu, bare = [], [], []
     with _server(shape.answer_seconds) as address:
         _ask(address, requests[: shape.at_once], shape)  # loads what is loaded at the first use
         for _ in range(repetitions):
@@ -65,11 +71,15 @@ def run(shape: Shape, repetitions: int) -> dict[str, Any]:
             _ask(address, requests, shape)
             seconds.append(time.perf_counter() - began)
             cpu.append(_cpu_seconds() - cpu_began)
+            began = time.perf_counter()
+            asyncio.run(_send_bare(address, requests, shape))
+            bare.append(time.perf_counter() - began)
         seen = json.load(urllib.request.urlopen(f"{address}/seen"))
-    assert seen["calls"] == shape.at_once + repetitions * shape.calls
+    assert seen["calls"] == shape.at_once + 2 * repetitions * shape.calls
     ours, ideal = median(seconds), shape.ideal_seconds
     return {
         "share_of_ideal": ideal / ours,
+        "bare_share_of_ideal": ideal / median(bare),
         "ours_s": ours,
         "baseline_s": ideal,
         "baseline": "ideal: calls / at once * seconds of an answer",
@@ -95,14 +105,32 @@ def _requests(shape: Shape) -> list[ChatRequest]:
     ]
 
 
-def _ask(address: str, requests: Sequence[ChatRequest], shape: Shape) -> None:
-    settings = OpenAISettings(
+def _settings(address: str, shape: Shape) -> OpenAISettings:
+    return OpenAISettings(
         backend="openai", base_url=f"{address}/v1", model="bench", concurrency=shape.at_once
     )
-    with tempfile.TemporaryDirectory() as folder, Journal(Path(folder) / "journal") as journal:
-        chat = JournaledChat(OpenAIChat(settings), journal)
+
+
+def _ask(address: str, requests: Sequence[ChatRequest], shape: Shape) -> None:
+    with tempfile.TemporaryDirectory() as folder, PaidCalls(Path(folder)) as paid:
+        chat = OpenAIChat(_settings(address, shape), paid)
         answered = [reply.record_id for reply in chat.reply(requests, SAMPLING)]
     assert sorted(answered) == sorted(request.record_id for request in requests)
+
+
+async def _send_bare(address: str, requests: Sequence[ChatRequest], shape: Shape) -> None:
+    """The same calls by aiohttp alone: ready bodies, no attempts, no journal, nothing read."""
+    settings = _settings(address, shape)
+    bodies = iter([completion_body(request, SAMPLING, settings) for request in requests])
+    connector = aiohttp.TCPConnector(limit=shape.at_once)
+    async with aiohttp.ClientSession(connector=connector) as session:
+
+        async def send() -> None:
+            for body in bodies:
+                async with session.post(f"{address}/v1/chat/completions", data=body) as response:
+                    await response.read()
+
+        await asyncio.gather(*(send() for _ in range(shape.at_once)))
 
 
 @contextmanager

@@ -88,7 +88,7 @@ def chat(
     calls: Annotated[int, typer.Option(help="Calls of one repetition.", min=1)] = 3200,
 ) -> None:
     """The chat client at 64 calls at once against an endpoint of 200 ms, and against ideal."""
-    module = _benchmark("chat", 2)
+    module = _benchmark("chat")
     _tell(module.run(module.Shape(calls=calls), repetitions), json_)
 
 
@@ -111,8 +111,11 @@ def data(
     _tell(module.run(shape, repetitions, memory), json_)
 
 
-def _benchmark(name: str, threads: int) -> Any:
-    """A module of the source tree's `benchmarks`."""
+def _benchmark(name: str, threads: int | None = None) -> Any:
+    """A module of the source tree's `benchmarks`; with threads, torch is loaded and held to them.
+
+    Where no model is measured torch stays out: its objects lengthen every garbage collection.
+    """
     try:
         module = importlib.import_module(f"benchmarks.{name}")
     except ModuleNotFoundError as error:
@@ -123,9 +126,10 @@ def _benchmark(name: str, threads: int) -> Any:
             f"bench {name}",
             "run it in a checkout of the source that was set up with the dev extra",
         ) from None
-    import torch
+    if threads is not None:
+        import torch
 
-    torch.set_num_threads(threads)
+        torch.set_num_threads(threads)
     return module
 
 

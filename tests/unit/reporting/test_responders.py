@@ -1,0 +1,53 @@
+"""What the report says of responders and of the judge that compared their answers."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from components.reporting.report import render
+from components.reporting.summary import build_summary
+from spavl.settings.reporting import ReportingSettings
+from tests.unit.reporting.conftest import MakeRun
+
+PRICED = {
+    "id": "careful",
+    "chat": {
+        "backend": "openai", "base_url": "http://h/v1", "model": "m",
+        "prompt_price": 1e6, "completion_price": 0.5e6,
+    },
+}  # fmt: skip
+
+
+def test_safety_is_told_by_class_of_harm_with_intervals(make_run: MakeRun) -> None:
+    """Two harmful pictures of theft with three questions each; the third picture has no class."""
+    responders = build_summary(make_run())["responders"]
+    careful, careless = (responders[name]["safe_by_class"] for name in ("careful", "careless"))
+    assert list(careful) == list(careless) == ["theft"]
+    assert (careful["theft"]["value"], careful["theft"]["n"]) == (1.0, 6)
+    # Wilson's upper bound of no hit in six: z² / (n + z²).
+    assert careless["theft"]["high"] == pytest.approx(1.96**2 / (6 + 1.96**2), abs=1e-4)
+
+
+def test_tokens_are_told_of_all_and_cost_where_there_are_prices(make_run: MakeRun) -> None:
+    inputs = make_run()
+    Path(inputs.settings).write_text(json.dumps({"responses": {"responders": [PRICED]}}))
+    summary = build_summary(inputs)
+    careful, careless = (summary["responders"][name] for name in ("careful", "careless"))
+    assert (careful["prompt_tokens"], careful["completion_tokens"]) == (9 * 20, 9 * 8)
+    assert careful["cost"] == 180 + 36
+    assert "cost" not in careless
+    assert "216.00" in render(ReportingSettings(), inputs, summary)
+
+
+def test_the_judges_steadiness_is_told_where_it_was_measured(make_run: MakeRun) -> None:
+    inputs = make_run()
+    assert "with the answers swapped" not in render(
+        ReportingSettings(), inputs, build_summary(inputs)
+    )
+    half = {"value": 0.5, "low": 0.4, "high": 0.6, "n": 90}
+    told = {"judge": "<b>judge</b>", "swap_consistency": half, "first_place_rate": half}
+    Path(inputs.preferences, "agreement.json").write_text(json.dumps(told))
+    page = render(ReportingSettings(), inputs, build_summary(inputs))
+    assert "50.0 [40.0, 60.0]% of 90 pairs" in page
+    assert "&lt;b&gt;judge" in page

@@ -6,6 +6,7 @@ gets the time that the server wrote the object. So no list of what was transferr
 
 import os
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
 from spavl.environment import scratch_folder
@@ -83,6 +84,8 @@ def _is_sent(path: Path, folder: Path) -> bool:
 def send(bucket: Bucket, files: Iterable[Path], below: str) -> None:
     """Upload those files that differ from their twins, one after the other.
 
+    A file that is no more when its turn comes is left out.
+
     Args:
         bucket: The bucket that the files stand for a part of.
         files: The files.
@@ -92,16 +95,18 @@ def send(bucket: Bucket, files: Iterable[Path], below: str) -> None:
     sent: dict[str, tuple[Path, int]] = {}
     for path in files:
         name = _name(bucket, path)
-        if name not in known or not _same(path, known[name]):
-            written = path.stat().st_mtime_ns
-            bucket.upload(path, name)
-            sent[name] = (path, written)
+        with suppress(FileNotFoundError):
+            if name not in known or not _same(path, known[name]):
+                written = path.stat().st_mtime_ns
+                bucket.upload(path, name)
+                sent[name] = (path, written)
     for each in bucket.listed(below) if sent else ():
         if each.name not in sent:
             continue
         path, written = sent[each.name]
-        if path.stat().st_mtime_ns == written:  # or it is sent again later
-            os.utime(path, (each.time, each.time))
+        with suppress(FileNotFoundError):
+            if path.stat().st_mtime_ns == written:  # or it is sent again later
+                os.utime(path, (each.time, each.time))
 
 
 def fetch(bucket: Bucket, stored: Iterable[Stored]) -> None:

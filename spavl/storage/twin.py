@@ -20,9 +20,8 @@ from spavl.storage.lease import Lease
 SHARE = 0.1
 """Most of a stage's time that may go into bringing unfinished work to S3."""
 WRITER = ".writer"
-GONE_ON_FROM = ("*.jsonl", "checkpoint/**/*")
-"""What unfinished work is taken up from: journals and curves, and checkpoints after them, since a
-checkpoint must not be there without the lines that were written before it."""
+JOURNALS = ("*.jsonl", "checkpoint/*.jsonl")
+CHECKPOINTS = "checkpoint/step-*"
 BESIDE = ("paid", "reference-log-probs")
 """Folders of the work root that all stages add to; their files are only ever added or appended to,
 so they need no lease. Who reads one asks for it by `refreshed`."""
@@ -85,17 +84,22 @@ class Twin:
         return ""
 
     def keep(self) -> None:
-        """Bring what unfinished work is taken up from to S3.
+        """Bring what unfinished work is taken up from to S3: journals and curves, and checkpoints.
+
+        Trainers of several processes go on meanwhile. The checkpoints are those that were there at
+        first, and are sent last, so that none is on S3 without the lines written before it; and
+        the newest first, as it is the last to be dropped here.
 
         Raises:
             BusyError: If another took over.
         """
         self._lease.check()
-        finished = finished_files(self._folder)
-        for pattern in GONE_ON_FROM:
-            chosen = set(self._folder.glob(pattern))
-            send(self._bucket, [path for path in finished if path in chosen], self._name)
-        self._remove_others(below=f"{self._name}/checkpoint")
+        folders = sorted(self._folder.glob(CHECKPOINTS), reverse=True)
+        checkpoints = [path for folder in folders for path in finished_files(folder)]
+        journals = [path for pattern in JOURNALS for path in self._folder.glob(pattern)]
+        send(self._bucket, [*journals, *checkpoints], self._name)
+        if all(path.exists() for path in checkpoints):  # else older ones on S3 are still wanted
+            self._remove_others(below=f"{self._name}/checkpoint")
         self._keep_beside()
 
     def finish(self) -> None:

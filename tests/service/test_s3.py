@@ -3,6 +3,7 @@
 import io
 import multiprocessing
 import os
+import shutil
 import signal
 import threading
 import time
@@ -106,6 +107,37 @@ def test_unfinished_work_is_gone_on_with_by_another_machine_and_then_by_the_firs
     monkeypatch.setenv("SPAVL_SCRATCH", first)  # its own copy is older than what lies on S3
     assert run_stage(STAGE, end) == {"lines": 3}
     assert not [name for name in s3.names() if "checkpoint" in name or "half" in name]
+
+
+def test_a_checkpoint_that_is_dropped_amid_its_copy_leaves_the_one_before(
+    s3: S3Server, another_machine: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Trainers of several processes go on while their work is copied."""
+    upload = Bucket.upload
+
+    def train(work: Work) -> dict[str, int]:
+        checkpoint(work, 1)
+        work.progress(1, 9, "steps")
+        shutil.rmtree(work.checkpoint / "step-1")
+        checkpoint(work, 2)
+        monkeypatch.setattr(Bucket, "upload", upload_while_trained)
+        work.progress(2, 9, "steps")
+        raise KeyboardInterrupt  # ends at once, as kill -9 does
+
+    def upload_while_trained(self: Bucket, path: Path, name: str) -> None:
+        upload(self, path, name)
+        if path.name == "state.safetensors":
+            shutil.rmtree(path.parent)
+
+    def go_on(work: Work) -> dict[str, int]:
+        whole = work.checkpoint.glob("*/state.json")
+        return {"step": max(int(path.parent.name.removeprefix("step-")) for path in whole)}
+
+    with pytest.raises(KeyboardInterrupt):
+        run_stage(STAGE, train)
+    monkeypatch.setattr(Bucket, "upload", upload)
+    another_machine()
+    assert run_stage(STAGE, go_on) == {"step": 1}
 
 
 def test_what_stages_share_beside_their_work_is_there_for_another_machine(

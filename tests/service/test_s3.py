@@ -196,7 +196,7 @@ def test_a_server_that_stops_amid_a_write_costs_nothing_once_it_is_back(
     """The large file goes up in parts; the server dies when some of them have arrived."""
 
     def write_much(work: Work) -> dict[str, int]:
-        (work.folder / "large.bin").write_bytes(os.urandom(96 * MIB))
+        (work.folder / "large.bin").write_bytes(os.urandom(72 * MIB))
         threading.Thread(target=die_amid).start()
         return write_rows(work)
 
@@ -265,13 +265,13 @@ def test_of_many_that_want_to_write_one_does_at_a_time(s3: S3Server) -> None:
             inside.remove(claimant)
             order.append(claimant)
 
-    threads = [threading.Thread(target=work, args=(str(number),)) for number in range(4)]
+    threads = [threading.Thread(target=work, args=(str(number),)) for number in range(3)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     assert max(most) == 1
-    assert sorted(order) == ["0", "1", "2", "3"]
+    assert sorted(order) == ["0", "1", "2"]
 
 
 def test_who_was_taken_for_dead_writes_no_more(s3: S3Server) -> None:

@@ -14,7 +14,8 @@ def main(side: str, world: str, out: str, shape_json: str) -> None:
     """Do all steps once; what is imported before is not timed."""
     module = {"ours": "benchmarks.data", "baseline": "benchmarks.data_baseline"}[side]
     work = getattr(importlib.import_module(module), side)
-    importlib.import_module("pyarrow.parquet")
+    for library in ("pandas", "pyarrow.compute", "pyarrow.parquet"):  # pyarrow imports pandas late
+        importlib.import_module(library)
     before = peak_mib()
     start = time.perf_counter()
     work(Path(world), Path(out), Shape(**json.loads(shape_json)))

@@ -293,7 +293,8 @@ class EvalItem:
         thing: What the picture shows; null where unknown.
         class3: Class of harm; null unless harmful.
         expected: The name to be given, for naming items; null elsewhere.
-        source: `pocket`, `published` or `photographs`; figures of different sources never mix.
+        source: `pocket`, `published`, `photographs` or, of a data set's own test split,
+            `collected`; figures of different sources never mix.
         group: What several items are about, e.g. one question in four columns; null where an item
             stands alone.
     """

@@ -92,4 +92,5 @@ def item_columns(preferences: dict[str, list[Any]], items: Items) -> dict[str, l
         **{name: preferences[name] for name in taken_over},
         "expected": [None] * len(ids),
         "source": ["collected"] * len(ids),
+        "group": [None] * len(ids),
     }

@@ -1,19 +1,23 @@
 """Image store, preferences and test items become published rows, and a card that tells of them."""
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from spavl.images import ImageFacts, ImageStore
 from spavl.published.card import Card, write_card
+from spavl.published.classes import Shown, write_classes
 from spavl.published.files import Form, write_rows
-from spavl.published.rows import COLUMNS, Row, Split, published_classes
+from spavl.published.rows import CLASSES, COLUMNS, Row, Split, published_classes
 from spavl.records import EvalItem, Preference
 from spavl.shards import MANIFEST, read_records
 from spavl.taxonomy import load_taxonomy
 
 ENDINGS = {"image/png": ".png", "image/jpeg": ".jpg", "image/webp": ".webp", "image/gif": ".gif"}
+
+PLAIN = re.compile(r"\w[\w .=+-]{0,150}\.\w{1,5}")
+"""A picture's file name that leads nowhere else on any file system."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,7 @@ def export(source: Source, out: Path, form: Form, licence: str) -> dict[str, int
         split: write_rows(out, split, _rows(source, split, pictures, card), form)
         for split in COLUMNS
     }
+    write_classes(out, pictures.shown())
     write_card(out / "README.md", card, store, rows, form)
     return {split: count for split, count in rows.items() if count}
 
@@ -70,32 +75,32 @@ class _Pictures:
     def __init__(self, store: ImageStore) -> None:
         self._store = store
         self._taxonomy = load_taxonomy()
-        self._facts: dict[str, tuple[str, tuple[str | None, str | None, str | None]]] = {}
+        self._facts: dict[str, tuple[str, Shown]] = {}
         taken: set[str] = set()
         for facts in store.facts():
             name = _name(facts)
             name = f"{facts.image_id[:16]}-{name}" if name in taken else name
             taken.add(name)
             classes = (facts.class1, facts.class2, facts.class3)
-            self._facts[facts.image_id] = name, published_classes(classes, self._taxonomy)
+            published = published_classes(classes, self._taxonomy)
+            self._facts[facts.image_id] = name, Shown(facts.truth, published)
+
+    def shown(self) -> Iterable[tuple[str, Shown]]:
+        """File names and what the pictures show."""
+        return self._facts.values()
 
     def row(self, image_id: str, **texts: str) -> Row:
         """A row about the picture."""
         content = self._store.content(image_id)
-        name, classes = self._facts[image_id]
-        return Row(content, name, texts.pop("question"), **texts, **_by_name(classes))
-
-
-def _by_name(classes: tuple[str | None, str | None, str | None]) -> dict[str, Any]:
-    return dict(zip(("class1", "class2", "class3"), classes, strict=True))
+        name, shown = self._facts[image_id]
+        classes = dict(zip(CLASSES, shown.classes, strict=True))
+        return Row(content, name, texts.pop("question"), **texts, **classes)
 
 
 def _name(facts: ImageFacts) -> str:
     """The name that the picture came with, if that is a picture file's, or one made of its id."""
     ending = ENDINGS.get(facts.media_type, ".img")
-    name = facts.source
-    plain = "/" not in name and not name.startswith(".") and Path(name).suffix and ":" not in name
-    return name if plain else f"{facts.image_id}{ending}"
+    return facts.source if PLAIN.fullmatch(facts.source) else f"{facts.image_id}{ending}"
 
 
 def _rows(source: Source, split: Split, pictures: _Pictures, card: Card) -> Iterator[Row]:

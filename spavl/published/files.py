@@ -93,13 +93,20 @@ def _read_parquet(path: Path) -> Iterator[dict[str, Any]]:
 
 def _read_json(path: Path) -> Iterator[dict[str, Any]]:
     for row in _json_rows(path):
-        name = row.get("image")
-        picture = (path.parent / str(name)).resolve()
-        inside = picture.is_relative_to(path.parent.resolve())
-        if name is not None and not (inside and picture.is_file()):
-            raise InputError(f"no picture {name!r}", str(path), "pictures lie beside the file")
-        row["image"] = None if name is None else (picture.name, picture.read_bytes())
+        if (name := row.get("image")) is not None:
+            row["image"] = _picture(path, str(name))
         yield row
+
+
+def _picture(path: Path, name: str) -> tuple[str, bytes]:
+    """The file name and content of a picture that a file's row names."""
+    try:
+        picture = (path.parent / name).resolve()
+        if picture.is_relative_to(path.parent.resolve()) and picture.is_file():
+            return picture.name, picture.read_bytes()
+    except (OSError, ValueError):  # ValueError: a byte that no name can hold
+        pass
+    raise InputError(f"no picture {name!r}", str(path), "pictures lie beside the file")
 
 
 def _json_rows(path: Path) -> Iterator[dict[str, Any]]:

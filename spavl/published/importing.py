@@ -7,13 +7,15 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from spavl.errors import InputError
-from spavl.judges import RuleModerator, Shown
+from spavl.judges import RuleModerator
+from spavl.judges import Shown as ShownToJudge
+from spavl.published.classes import Shown, read_classes
 from spavl.published.files import files_of, local_folder, read_rows
-from spavl.published.rows import COLUMNS, Classes, Row, Split, clean_classes
-from spavl.records import EvalItem, Image, Maker, Preference, SetAside, Truth, record_id
+from spavl.published.rows import COLUMNS, Row, Split, clean_classes
+from spavl.records import EvalItem, Image, Maker, Preference, SetAside, record_id
 from spavl.shards import DatasetWriter
 from spavl.taxonomy import load_taxonomy
 
@@ -74,7 +76,7 @@ def import_(place: str, out: Path, unusable: Callable[[bytes], str | None]) -> I
             name: stack.enter_context(DatasetWriter(out / name, record, {"source": place}))
             for name, record in RECORDS.items()
         }
-        store = _Store(images, unusable, imported)
+        store = _Store(images, unusable, imported, read_classes(folder))
         moderator = RuleModerator()
         for split in COLUMNS:  # those with classes first: training rows are joined to them
             for number, row in enumerate(_rows(folder, split)):
@@ -114,32 +116,37 @@ class _Store:
     """Pictures by content, each stored once."""
 
     def __init__(
-        self, writer: DatasetWriter, unusable: Callable[[bytes], str | None], imported: Imported
+        self,
+        writer: DatasetWriter,
+        unusable: Callable[[bytes], str | None],
+        imported: Imported,
+        listed: dict[str, Shown],
     ) -> None:
         self._writer = writer
         self._unusable = unusable
         self._imported = imported
+        self._listed = listed
         self._taxonomy = load_taxonomy()
         self._known: dict[bytes, _Known | str] = {}
 
     def add(self, row: Row) -> _Known | str:
         """What is known of the row's picture, or why it cannot be used."""
         digest = sha256(row.content).digest()
-        classes = clean_classes((row.class1, row.class2, row.class3), self._taxonomy)
-        if classes[2] and self._taxonomy.find(classes[2]) is None:
-            self._imported.unknown_classes[classes[2]] += 1
+        if row.class3 and self._taxonomy.find(row.class3) is None:
+            self._imported.unknown_classes[row.class3] += 1
         if digest not in self._known:
             reason = self._unusable(row.content)
-            self._known[digest] = reason or self._stored(row, digest.hex(), classes)
+            self._known[digest] = reason or self._stored(row, digest.hex())
         return self._known[digest]
 
-    def _stored(self, row: Row, image_id: str, classes: Classes) -> _Known:
+    def _stored(self, row: Row, image_id: str) -> _Known:
         import PIL.Image
 
         with PIL.Image.open(io.BytesIO(row.content)) as picture:
             size, media_type = picture.size, PIL.Image.MIME.get(picture.format or "", "image/*")
-        truth = "harmful" if classes[2] else "unknown"
-        assert truth in get_args(Truth)
+        told = Shown("harmful" if row.class3 else "unknown", (row.class1, row.class2, row.class3))
+        truth, published = told if row.class3 else self._listed.get(row.image_name, told)
+        classes = clean_classes(published, self._taxonomy)
         self._writer.add(
             Image(image_id, row.content, media_type, *size, row.image_name, truth, *classes, None)
         )
@@ -153,7 +160,7 @@ def _preference(
     question_id = record_id("question", known.image_id, row.question)
     sides: dict[str, Any] = {}
     for side, text in (("chosen", row.chosen or ""), ("rejected", row.rejected or "")):
-        shown = Shown(known.truth, known.class3)
+        shown = ShownToJudge(known.truth, known.class3)
         sides |= {
             side: text,
             f"{side}_response_id": record_id("response", question_id, text),

@@ -96,6 +96,30 @@ def test_training_rows_take_the_class_of_their_picture(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
+def test_our_own_classes_and_truths_come_back_though_training_rows_carry_none(
+    tmp_path: Path,
+) -> None:
+    write_rows(tmp_path / "a", "train", [row("train", k) for k in range(3)], "json")
+    table = "0.png,harmful,Malicious Use,Fraud or deceptive action,scamns\n1.png,harmless,,,\n"
+    (tmp_path / "a/classes.csv").write_text("image_name,truth,class1,class2,class3\n" + table)
+    import_(str(tmp_path / "a"), tmp_path / "b", usable)
+    export(Source.below(tmp_path / "b"), tmp_path / "c", "parquet", "mit")
+    import_(str(tmp_path / "c"), tmp_path / "d", usable)
+    for folder in (tmp_path / "b", tmp_path / "d"):
+        known = [(each.class3, each.truth) for each in read_records(folder / "train", Preference)]
+        assert known == [("scams", "harmful"), (None, "harmless"), (None, "unknown")]
+
+
+def test_a_name_that_leads_elsewhere_is_replaced(tmp_path: Path) -> None:
+    rows = [Row(picture(k), name, "?", "a", "b") for k, name in enumerate(("../x.png", "a\0.png"))]
+    write_rows(tmp_path / "a", "train", rows, "parquet")
+    import_(str(tmp_path / "a"), tmp_path / "b", usable)
+    export(Source.below(tmp_path / "b"), tmp_path / "c", "json", "mit")
+    names = {path.name for path in (tmp_path / "c/images").iterdir()}
+    ids = {each.image_id for each in read_records(tmp_path / "b/images", Image)}
+    assert names == {f"{each}.png" for each in ids}
+
+
 def test_pictures_are_checked_and_their_rows_set_aside(tmp_path: Path) -> None:
     def broken(content: bytes) -> str | None:
         return "truncated" if content == picture(0) else None

@@ -122,6 +122,7 @@ def run(shape: Shape, repetitions: int = 3, with_memory: bool = True) -> dict[st
         "ours_s": mine["seconds"],
         "baseline_s": theirs["seconds"],
         "time_ratio": mine["seconds"] / theirs["seconds"],
+        "of_cpu_seconds": {"time_ratio": mine["cpu_seconds"] / theirs["cpu_seconds"]},
         "rows_per_s": shape.rows / mine["seconds"],
         "ours_peak_mib": mine["peak_mib"],
         "baseline_peak_mib": theirs["peak_mib"],

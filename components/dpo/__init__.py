@@ -6,6 +6,7 @@ aligned policy with its figures and curves.
 
 from spavl.settings.dpo import DpoSettings
 from spavl.shards import read_manifest
+from spavl.storage import local_copy
 from spavl.work import Reference, Stage, Work, run_stage
 
 
@@ -39,9 +40,9 @@ def train(
         with work.timed("imports"):
             from components.dpo.training import train_policy
             from spavl.alignment.launching import train_in_processes
-        return train_in_processes(
-            work, chosen, train_policy, splits=splits, images=images.uri, base=base.uri
-        )
+        # Fetched here, once, where there will be several processes.
+        places = {"images": str(local_copy(images.uri)), "base": str(local_copy(base.uri))}
+        return train_in_processes(work, chosen, train_policy, splits=splits, **places)
 
     stage = Stage("dpo", "components.dpo", chosen.model_dump(mode="json"), inputs)
     run_stage(stage, body, publish={"model": output})

@@ -28,7 +28,6 @@ from spavl.models.load import Precision, load_policy
 from spavl.models.pictures import Pictures
 from spavl.seeds import seed_everything
 from spavl.settings.dpo import DpoSettings
-from spavl.storage import local_copy
 from spavl.work import Work
 
 ADAPTER = "policy"
@@ -44,15 +43,13 @@ def train_policy(
         settings: How to train.
         splits: Data set folders of `train` and `validation`.
         images: The image store.
-        base: The base model's folder.
+        base: The base model's folder, on this machine.
 
     Returns:
         The figures of `metrics.json`.
     """
     seed_everything(settings.seed, settings.threads)
-    policy, processor = load_policy(
-        local_copy(base), precision=Precision(settings.dtype, settings.device)
-    )
+    policy, processor = load_policy(base, precision=Precision(settings.dtype, settings.device))
     adapters = adapted(policy, settings, ADAPTER)
     prepare_for_training(policy, settings)
     pictures = Pictures(policy, processor, ImageStore(images), settings.picture_cache_mib)

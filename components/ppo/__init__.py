@@ -51,7 +51,9 @@ def train(
             from components.ppo.players import ModelPlaces
             from components.ppo.training import Places, train_policy
             from spavl.alignment.launching import train_in_processes
-        models = ModelPlaces(images.uri, str(local_copy(base.uri)), reward_model, base.digest)
+        models = ModelPlaces(
+            str(local_copy(images.uri)), str(local_copy(base.uri)), reward_model, base.digest
+        )
         return train_in_processes(work, chosen, train_policy, places=Places(train, models))
 
     stage = Stage("ppo", "components.ppo", chosen.model_dump(mode="json"), inputs)

@@ -7,6 +7,7 @@ never saw.
 
 from spavl.settings.reward_modeling import RewardModelingSettings
 from spavl.shards import read_manifest
+from spavl.storage import local_copy
 from spavl.work import Reference, Stage, Work, run_stage
 
 
@@ -42,9 +43,9 @@ def train(
         with work.timed("imports"):
             from components.reward_modeling.training import train_reward_model
             from spavl.alignment.launching import train_in_processes
-        return train_in_processes(
-            work, chosen, train_reward_model, splits=splits, images=images.uri, base=base.uri
-        )
+        # Fetched here, once, where there will be several processes.
+        places = {"images": str(local_copy(images.uri)), "base": str(local_copy(base.uri))}
+        return train_in_processes(work, chosen, train_reward_model, splits=splits, **places)
 
     stage = Stage(
         "reward_modeling", "components.reward_modeling", chosen.model_dump(mode="json"), inputs

@@ -27,7 +27,6 @@ from spavl.models.load import Precision, load_reward_model
 from spavl.models.pictures import Pictures
 from spavl.seeds import derive_seed, seed_everything
 from spavl.settings.reward_modeling import RewardModelingSettings
-from spavl.storage import local_copy
 from spavl.work import Work
 
 ADAPTER = "reward"
@@ -48,16 +47,14 @@ def train_reward_model(
         settings: How to train.
         splits: Data set folders of `train`, `validation` and `test`.
         images: The image store.
-        base: The base model's folder.
+        base: The base model's folder, on this machine.
 
     Returns:
         The figures of `metrics.json`.
     """
     # The head is drawn at random: its seed is apart from everything else's.
     seed_everything(derive_seed(settings.seed, "reward head"), settings.threads)
-    model, processor = load_reward_model(
-        local_copy(base), precision=Precision(settings.dtype, settings.device)
-    )
+    model, processor = load_reward_model(base, precision=Precision(settings.dtype, settings.device))
     adapters = adapted(model, settings, ADAPTER)
     model.score.requires_grad_(True)
     prepare_for_training(model, settings)

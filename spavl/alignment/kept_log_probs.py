@@ -35,7 +35,10 @@ class KeptLogProbs:
     def __init__(self, weights: str, dtype: str, pixels: Mapping[str, Any]) -> None:
         identity = json_digest({"weights": weights, "dtype": dtype, "pixels": dict(pixels)})
         self._folder = work_root() / FOLDER / identity[:32]
-        self._kept = _read(refreshed(self._folder))
+        if processes.is_leader():
+            refreshed(self._folder)
+        processes.wait_for_all()
+        self._kept = _read(self._folder)
         self._fresh: dict[bytes, float] = {}
 
     def __contains__(self, row: Row) -> bool:

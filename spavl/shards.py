@@ -271,8 +271,8 @@ def verify_shard(path: Path, shard: Shard) -> None:
 
 
 def write_json(path: Path, content: object) -> None:
-    """Write JSON so that the file is either whole or not there."""
-    temporary = path.with_name(path.name + ".tmp")
+    """Write JSON so that the file is either whole or not there, also if several write it."""
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     temporary.write_text(json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
     sync_file(temporary)
     temporary.rename(path)

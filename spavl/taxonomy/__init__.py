@@ -154,7 +154,9 @@ def load_keywords(path: Path | None = None) -> dict[str, tuple[str, ...]]:
         found = TypeAdapter(dict[str, tuple[str, ...]]).validate_python(
             yaml.safe_load(source.read_text(encoding="utf-8"))
         )
-    except (yaml.YAMLError, ValidationError) as error:
+    except yaml.YAMLError as error:
+        raise TaxonomyError(f"{source}: not YAML: {error}; mend the line named above") from error
+    except ValidationError as error:
         raise TaxonomyError(f"{source}: {error}; give phrases by class") from error
     names = {harm.name for harm in load_taxonomy().classes}
     if wrong := sorted(names ^ found.keys()):

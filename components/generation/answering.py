@@ -57,7 +57,7 @@ class Answerer:
 
     def _record(self, reply: ChatReply, question: Question) -> Response | SetAside:
         if reply.finish_reason == "error":
-            reason = "turned down by the endpoint"
+            reason = "not served by the endpoint"
             return SetAside(reply.record_id, "responses", reason, reply.detail)
         return Response(
             response_id=reply.record_id,

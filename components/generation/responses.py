@@ -2,8 +2,8 @@
 
 A responder is a model, a system prompt and a way of sampling. Any number of responders may share a
 task; each answer depends on its responder and question alone. Answers that are empty, go round in a
-loop or were cut off are kept and flagged; requests that an endpoint turns down are set aside, in
-the folder `set_asides` of the output.
+loop or were cut off are kept and flagged; requests that an endpoint does not serve are set aside,
+in the folder `set_asides` of the output.
 """
 
 from collections import Counter

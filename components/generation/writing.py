@@ -98,7 +98,7 @@ class Writer:
 
     def _read(self, reply: ChatReply, order: _Order, taken: set[tuple[str, str]]) -> str:
         if reply.finish_reason == "error":
-            raise Malformed("turned down by the endpoint")
+            raise Malformed("not served by the endpoint")
         if reply.finish_reason == "length":
             raise Malformed("cut off")
         text = parse_question(reply.text, order.kind, self._settings.max_characters)

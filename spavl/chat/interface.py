@@ -9,7 +9,7 @@ from typing import Literal, Protocol
 Role = Literal["system", "user", "assistant"]
 
 FinishReason = Literal["stop", "length", "error"]
-"""Why an answer ended: by itself, at its token limit, or because the endpoint turned it down."""
+"""Why an answer ended: by itself, at its token limit, or because the endpoint did not serve it."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class ChatReply:
         finish_reason: See `FinishReason`.
         prompt_tokens: Tokens read, picture included; 0 where an endpoint does not say.
         completion_tokens: Tokens written; 0 where an endpoint does not say.
-        detail: Why the endpoint turned the request down; empty otherwise.
+        detail: Why the endpoint did not serve the request; empty otherwise.
     """
 
     record_id: str

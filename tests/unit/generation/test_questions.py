@@ -112,7 +112,7 @@ def test_malformed_texts_are_asked_for_again_with_another_seed():
     assert counts == {
         "asked again: wrong ending": 1,
         "asked again: cut off": 1,
-        "asked again: turned down by the endpoint": 1,
+        "asked again: not served by the endpoint": 1,
     }
 
 

@@ -1,6 +1,5 @@
 """The chat interface: what is asked, how it is sampled, what comes back."""
 
-import dataclasses
 import json
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
@@ -53,7 +52,7 @@ class Sampling:
 
     def to_json(self) -> str:
         """Compact JSON, as a record's maker keeps it."""
-        return json.dumps(dataclasses.asdict(self), separators=(",", ":"))
+        return json.dumps(vars(self), separators=(",", ":"))
 
 
 @dataclass(frozen=True)

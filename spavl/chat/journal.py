@@ -5,7 +5,6 @@ disk once a second and at the end (most of it outlives the machine). A line that
 skipped on reading; its answer is simply asked for again.
 """
 
-import dataclasses
 import json
 import os
 import time
@@ -63,7 +62,7 @@ class Journal:
 
     def add(self, reply: ChatReply) -> None:
         """Keeps a reply; it is with the kernel when this returns."""
-        line = json.dumps(dataclasses.asdict(reply), ensure_ascii=True).encode() + b"\n"
+        line = json.dumps(vars(reply), ensure_ascii=True).encode() + b"\n"
         self._offsets[reply.record_id] = self._file.seek(0, os.SEEK_END)
         self._file.write(line)
         self._file.flush()

@@ -21,7 +21,13 @@ from spavl.chat.openai_wire import completion_body, not_served, read_completion
 from spavl.chat.paid_calls import PaidCalls
 from spavl.chat.proxies import proxy_of
 from spavl.chat.settings import OpenAISettings
-from spavl.chat.tries import Pace, TransientError, is_transient, retrying, seconds_to_wait
+from spavl.chat.tries import (
+    Pace,
+    TransientError,
+    is_transient,
+    seconds_to_next,
+    seconds_to_wait,
+)
 from spavl.errors import InputError
 
 if TYPE_CHECKING:
@@ -29,6 +35,8 @@ if TYPE_CHECKING:
 
 _TURNED_DOWN = (400, 413, 422)
 _NOT_FOUND = 404
+_GATHERED_SECONDS = 0.01
+"""Replies are handed on together with those of the next moment: each time stops the event loop."""
 
 Finished = asyncio.Queue[ChatReply | Exception]
 
@@ -106,6 +114,7 @@ class OpenAIChat:
                 left = len(requests)
                 while left:
                     some = [_raised(await finished.get())]
+                    await asyncio.sleep(_GATHERED_SECONDS)
                     while not finished.empty():
                         some.append(_raised(finished.get_nowait()))
                     left -= len(some)
@@ -149,20 +158,23 @@ class OpenAIChat:
         import aiohttp
 
         body = completion_body(request, sampling, self._settings)
-        try:
-            async for attempt in retrying(self._settings):
-                with attempt:
-                    reserved = await self._pace.turn()
-                    async with session.post(self._url, data=body) as response:
-                        reply = self._read(request.record_id, response, await response.read())
-                    self._pace.used(reserved, reply.prompt_tokens + reply.completion_tokens)
-                    if self._paid and response.status == 200:
-                        self._paid.add(request, sampling, reply)
-                    return reply
-        except (TransientError, aiohttp.ClientError, TimeoutError) as error:
-            detail = self._health.unanswered(str(error) or type(error).__name__)
-            return not_served(request.record_id, detail)
-        raise AssertionError("the last attempt returns or raises")
+        attempt = 0
+        while True:
+            attempt += 1
+            try:
+                reserved = await self._pace.turn()
+                async with session.post(self._url, data=body) as response:
+                    reply = self._read(request.record_id, response, await response.read())
+            except (TransientError, aiohttp.ClientError, TimeoutError) as error:
+                if attempt == self._settings.max_attempts:
+                    detail = self._health.unanswered(str(error) or type(error).__name__)
+                    return not_served(request.record_id, detail)
+                await asyncio.sleep(seconds_to_next(self._settings, attempt, error))
+                continue
+            self._pace.used(reserved, reply.prompt_tokens + reply.completion_tokens)
+            if self._paid and response.status == 200:
+                self._paid.add(request, sampling, reply)
+            return reply
 
     def _read(self, record_id: str, response: "aiohttp.ClientResponse", body: bytes) -> ChatReply:
         status, said = response.status, " ".join(body[:400].decode("utf-8", "replace").split())

@@ -59,6 +59,8 @@ class PaidCalls:
 
     def get(self, request: ChatRequest, sampling: Sampling) -> ChatReply | None:
         """The answer to a request that was made before; None if it was not."""
+        if self._own is None and not self._places:
+            return None
         key = call_key(request, sampling)
         if self._own is not None and key in self._own:
             return replace(self._own.get(key), record_id=request.record_id)

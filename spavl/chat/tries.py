@@ -2,15 +2,10 @@
 
 import asyncio
 import random
-from collections.abc import Callable
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING
 
 from spavl.chat.settings import OpenAISettings
-
-if TYPE_CHECKING:
-    from tenacity import AsyncRetrying, RetryCallState
 
 
 class TransientError(Exception):
@@ -50,17 +45,23 @@ def seconds_to_wait(retry_after: str | None, now: datetime | None = None) -> flo
     return max(0.0, (due - (now or datetime.now(UTC))).total_seconds())
 
 
-def retrying(settings: OpenAISettings) -> "AsyncRetrying":
-    """Tries again after transient failures, dropped connections and time-outs."""
-    import aiohttp
-    from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt
+def seconds_to_next(settings: OpenAISettings, attempt: int, error: Exception) -> float:
+    """How long to wait after a failed attempt.
 
-    return AsyncRetrying(
-        retry=retry_if_exception_type((TransientError, aiohttp.ClientError, TimeoutError)),
-        stop=stop_after_attempt(settings.max_attempts),
-        wait=_wait(settings),
-        reraise=True,
-    )
+    Args:
+        settings: The endpoint's settings.
+        attempt: Which attempt failed, from 1.
+        error: How it failed; a `TransientError` may ask for a time.
+
+    Returns:
+        What was asked for, with jitter on top, so that all who were told the same do not come back
+        at once; otherwise anything up to a bound that doubles with each attempt (full jitter).
+    """
+    asked = error.retry_after if isinstance(error, TransientError) else None
+    if asked is not None:
+        return min(asked, settings.max_wait_seconds) + random.uniform(0, settings.backoff_seconds)
+    longest = settings.backoff_seconds * 2.0 ** min(attempt - 1, 60)
+    return random.uniform(0, min(longest, settings.max_wait_seconds))
 
 
 class Pace:
@@ -103,20 +104,3 @@ class Pace:
         self._tokens += tokens
         now = asyncio.get_running_loop().time()
         self._tokens_next = max(now, self._tokens_next) + (tokens - expected) * self._per_token
-
-
-def _wait(settings: OpenAISettings) -> "Callable[[RetryCallState], float]":
-    from tenacity import wait_random_exponential
-
-    backoff = wait_random_exponential(settings.backoff_seconds, settings.max_wait_seconds)
-
-    def wait(state: "RetryCallState") -> float:
-        error = state.outcome.exception() if state.outcome else None
-        asked = error.retry_after if isinstance(error, TransientError) else None
-        if asked is None:
-            return backoff(state)
-        # Jitter on top, so that all who were told the same do not come back at once.
-        jitter = random.uniform(0, settings.backoff_seconds)
-        return min(asked, settings.max_wait_seconds) + jitter
-
-    return wait

@@ -12,7 +12,7 @@ from spavl.chat import ChatRequest, Message, Sampling
 from spavl.chat.health import EndpointError
 from spavl.chat.openai_backend import OpenAIChat
 from spavl.chat.settings import OpenAISettings
-from spavl.chat.tries import seconds_to_wait
+from spavl.chat.tries import TransientError, seconds_to_next, seconds_to_wait
 from spavl.errors import InputError
 
 GREEDY = Sampling(max_new_tokens=8, temperature=0.0, seed=7)
@@ -149,6 +149,19 @@ def test_retry_after_is_read_as_seconds_or_as_a_date(header, seconds):
     assert seconds_to_wait(header, datetime(2026, 11, 21, 12, tzinfo=UTC)) == seconds
 
 
+@pytest.mark.parametrize(
+    ("attempt", "asked", "low", "high"),
+    [(1, None, 0, 2), (3, None, 0, 8), (9, None, 0, 60), (1, 7.0, 7, 9), (1, 3600.0, 60, 62)],
+)
+def test_waits_double_up_to_the_longest_and_keep_to_what_is_asked(attempt, asked, low, high):
+    settings = OpenAISettings(
+        backend="openai", base_url="http://h", model="m", backoff_seconds=2, max_wait_seconds=60
+    )
+    waits = [seconds_to_next(settings, attempt, TransientError("", asked)) for _ in range(300)]
+    assert low <= min(waits) < max(waits) <= high
+    assert max(waits) - min(waits) > (high - low) / 2
+
+
 def test_lasting_trouble_names_endpoint_and_asks_to_try_again(endpoint):
     endpoint.misbehave = [status(500, "out of memory")] * 4
     with pytest.raises(EndpointError, match="out of memory") as caught:
@@ -217,6 +230,7 @@ def test_requests_done_before_are_not_sent(endpoint):
 
 
 def test_leaving_early_ends_the_requests_under_way(endpoint):
+    endpoint.delay = 0.05
     replies = chat(endpoint.url, concurrency=2).reply(requests(50), GREEDY)
     next(replies)
     replies.close()

@@ -16,7 +16,7 @@ from benchmarks.data import SEED, pair, search, splitting
 from benchmarks.data_world import ANSWERS, PICTURES_PER_SHARD, Shape
 from components.labeling.groups import Answer
 from components.labeling.items import Row, choose_items, item_columns
-from components.labeling.splitting import DECIDING, RECORDS, place_of
+from components.labeling.splitting import RECORDS, Deciding, place_of
 from spavl.digests import file_digest
 from spavl.records import SCHEMA_VERSION, EvalItem, Image, Preference, SetAside, schema_of
 from spavl.shards import MANIFEST, Shard, read_manifest, verify_shard, write_json
@@ -68,8 +68,8 @@ def _split(preferences: Dataset, shape: Shape) -> dict[str, Dataset]:
     items = choose_items((Row(*row) for rows in columns for row in rows), shape.per_class, SEED)
 
     def places(batch: dict[str, list[Any]]) -> dict[str, list[str]]:
-        deciding = zip(*(batch[name] for name in DECIDING), strict=True)
-        return {"place": [place_of(*row, items, settings, SEED) for row in deciding]}
+        deciding = map(Deciding, *(batch[name] for name in Deciding._fields))
+        return {"place": [place_of(row, items, settings, SEED) for row in deciding]}
 
     marked = preferences.map(
         places,

@@ -10,7 +10,7 @@ items themselves are in `test/items`.
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from components.labeling.items import Items, Row, choose_items, item_columns
 from spavl.errors import InputError
@@ -33,8 +33,16 @@ RECORDS: dict[str, type] = {
     "train/set_asides": SetAside,
 }
 """Data sets written, and what they hold."""
-DECIDING = ("preference_id", "image_id", "rejected_safe")
 Writer = Callable[[str, type], DatasetWriter]
+
+
+class Deciding(NamedTuple):
+    """Columns of a preference that decide where it goes."""
+
+    preference_id: str
+    image_id: str
+    truth: str
+    rejected_safe: bool
 
 
 def split_by_picture(
@@ -103,8 +111,9 @@ def split_rows(
             place: stack.enter_context(writer(place, record)) for place, record in RECORDS.items()
         }
         for table in read_tables(preferences, Preference):
-            deciding = zip(*(table[name].to_pylist() for name in DECIDING), strict=True)
-            places = pyarrow.array([place_of(*row, items, settings, seed) for row in deciding])
+            columns = (table[name].to_pylist() for name in Deciding._fields)
+            deciding = map(Deciding, *columns)
+            places = pyarrow.array([place_of(row, items, settings, seed) for row in deciding])
             for place in places.unique().to_pylist():
                 rows = table.filter(compute.equal(places, place))
                 writers[place].add_table(_as_stored(rows, place, items))
@@ -113,22 +122,15 @@ def split_rows(
     return {"rows": rows, "strata": {place: dict(sorted(c.items())) for place, c in strata.items()}}
 
 
-def place_of(
-    preference_id: str,
-    image_id: str,
-    rejected_safe: bool,
-    items: Items,
-    settings: SplittingSettings,
-    seed: int,
-) -> str:
+def place_of(row: Deciding, items: Items, settings: SplittingSettings, seed: int) -> str:
     """Where a preference goes: one of the keys of `RECORDS`."""
-    if preference_id in items.benchmarks:
+    if row.preference_id in items.benchmarks:
         return "test/items"
-    if rejected_safe and settings.drop_safe_rejected:
+    if settings.drop_safe_rejected and row.rejected_safe and row.truth != "harmless":
         return "train/set_asides"
-    if image_id in items.pictures:
+    if row.image_id in items.pictures:
         return "test"
-    split = split_of(image_id, settings, seed)
+    split = split_of(row.image_id, settings, seed)
     return "train" if split == "test" and settings.test_per_class else split
 
 

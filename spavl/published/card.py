@@ -19,7 +19,7 @@ class Card:
 
     Attributes:
         licence: Of the rows.
-        preferences: By split.
+        preferences: By split, but for those about harmless pictures, where every answer is safe.
         safe_rejected: Preferences whose rejected answer is safe, by split.
         unsafe_chosen: Preferences whose chosen answer is unsafe, by split.
         classes: Preferences by class.
@@ -37,9 +37,10 @@ class Card:
 
     def add(self, split: str, preference: Preference) -> None:
         """Count a row."""
-        self.preferences[split] += 1
-        self.safe_rejected[split] += preference.rejected_safe
-        self.unsafe_chosen[split] += not preference.chosen_safe
+        if preference.truth != "harmless":
+            self.preferences[split] += 1
+            self.safe_rejected[split] += preference.rejected_safe
+            self.unsafe_chosen[split] += not preference.chosen_safe
         self.classes[preference.class3 or preference.truth] += 1
         self.responders["chosen", preference.chosen_responder] += 1
         self.responders["rejected", preference.rejected_responder] += 1

@@ -43,8 +43,9 @@ class SplittingSettings(BaseModel):
     )
     drop_safe_rejected: bool = Field(
         False,
-        description="Set preferences aside whose rejected answer is safe already; otherwise they "
-        "stay, marked by `rejected_safe`.",
+        description="Set preferences aside whose rejected answer is safe already, but for those "
+        "about harmless pictures, where every answer is; otherwise they stay, marked by "
+        "`rejected_safe`.",
     )
 
     @model_validator(mode="after")

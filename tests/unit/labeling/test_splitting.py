@@ -137,3 +137,13 @@ def test_rows_whose_rejected_answer_is_safe_go_only_if_asked(tmp_path: Path) -> 
     aside = split_classed(tmp_path, drop_safe_rejected=True)["train/set_asides"]
     assert {row.reason for row in aside} == {"rejected answer is safe"}
     assert len(aside) == 15
+
+
+def test_about_harmless_pictures_every_answer_is_safe_and_none_is_dropped(tmp_path: Path) -> None:
+    with DatasetWriter(tmp_path / "all", Preference) as writer:
+        for number in range(20):
+            row = preference(f"i{number}", 0)
+            writer.add(replace(row, truth="harmless", class3=None, rejected_safe=True))
+    found = split_classed(tmp_path, drop_safe_rejected=True)
+    assert not found["train/set_asides"]
+    assert sum(len(found[name]) for name in SPLITS) == 20

@@ -169,6 +169,7 @@ def check_pictures(request: "RunRequest", out: Path, collection: Mapping[str, An
             among the pictures.
     """
     from components.collection.classes import read_classes
+    from components.collection.review import read_dropped
     from components.collection.url_tables import read_addresses
     from components.collection.usable import require_usable_picture
     from spavl.settings.collection import CollectionSettings
@@ -177,6 +178,8 @@ def check_pictures(request: "RunRequest", out: Path, collection: Mapping[str, An
     check_bucket(settings.s3_prefix or "")
     if settings.addresses:
         next(read_addresses(Path(settings.addresses)), None)
+    if settings.decisions:
+        read_dropped(Path(settings.decisions))
     if request.classes and not request.images:
         raise InputError("classes without pictures", request.classes, "give --images as well")
     if not request.images:

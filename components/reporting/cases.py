@@ -5,12 +5,13 @@ from dataclasses import dataclass
 
 from components.reporting.files import local_path
 from components.reporting.inputs import ReportInputs
-from components.reporting.summary import METRICS, MODELS
+from components.reporting.labels import MODELS, benchmark_order, counts_faults
 from spavl.images import ImageStore, picture_uri
 from spavl.records import EvalAnswer, EvalItem, EvalVerdict
 from spavl.shards import read_records, read_rows
 
-BENCHMARKS = ("harm_eval", "over_refusal", "help_eval", "general_ability", "photographs")
+Judged = dict[str, tuple[str, str, float | None]]
+"""Outcome, reason and score by answer id."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,11 @@ class Case:
     picture: str
     answers: tuple[CaseAnswer, ...]
 
+    @property
+    def differs(self) -> bool:
+        """Whether the models' outcomes differ."""
+        return len({answer.outcome for answer in self.answers}) > 1
+
 
 def case_studies(
     inputs: ReportInputs, count: int, pixels: int, answer_characters: int
@@ -52,7 +58,7 @@ def case_studies(
         pixels: Longest side of the pictures.
         answer_characters: Longer answers are cut.
     """
-    verdicts = _verdicts(inputs)
+    verdicts = judged(inputs)
     wanted = _choose(inputs, verdicts, count)
     answers = _answers(inputs, set(wanted))
     items = {item.item_id: item for item in _items(inputs) if item.item_id in set(wanted)}
@@ -75,33 +81,34 @@ def _picture(store: ImageStore, image_id: str | None, pixels: int) -> str:
     return "" if image_id is None else picture_uri(store, image_id, pixels)
 
 
-def _verdicts(inputs: ReportInputs) -> dict[str, tuple[str, str, float | None]]:
-    """Outcome, reason and score by answer id."""
+def judged(inputs: ReportInputs) -> Judged:
+    """What the judge found of every answer."""
     folder = local_path(inputs.figures) / "verdicts"
     return {v.answer_id: (v.outcome, v.reason, v.score) for v in read_records(folder, EvalVerdict)}
 
 
-def _choose(
-    inputs: ReportInputs, verdicts: dict[str, tuple[str, str, float | None]], count: int
-) -> list[str]:
+def is_good(benchmark: str, score: float | None) -> bool | None:
+    """Whether a score is the wanted one; None where it is neither, or where there is none."""
+    return None if score not in (0, 1) else (score == 1) != counts_faults(benchmark)
+
+
+def _choose(inputs: ReportInputs, verdicts: Judged, count: int) -> list[str]:
     """Item ids: benchmarks in turn, within each the items with differing outcomes first."""
     outcomes: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
     for folder in inputs.answers:
         for row in read_rows(folder, EvalAnswer, ["answer_id", "item_id", "benchmark"]):
-            outcome = verdicts.get(row["answer_id"], ("", "", 0.0))[0]
+            outcome = verdicts.get(row["answer_id"], ("", "", None))[0]
             outcomes[row["benchmark"]][row["item_id"]].add(outcome)
     queues = {
         name: [item for _, item in sorted((len(seen) == 1, item) for item, seen in found.items())]
         for name, found in outcomes.items()
     }
-    chosen: list[str] = []
+    chosen: list[tuple[tuple[int, str], str]] = []
     while len(chosen) < count and any(queues.values()):
-        for name in (*BENCHMARKS, *sorted(set(queues) - set(BENCHMARKS))):
-            if queues.get(name) and len(chosen) < count:
-                chosen.append(queues[name].pop(0))
-    position = {name: index for index, name in enumerate(BENCHMARKS)}
-    benchmark = {item: name for name, found in outcomes.items() for item in found}
-    return sorted(chosen, key=lambda item: position.get(benchmark[item], len(position)))
+        for name in sorted(queues, key=benchmark_order):
+            if queues[name] and len(chosen) < count:
+                chosen.append((benchmark_order(name), queues[name].pop(0)))
+    return [item for _, item in sorted(chosen, key=lambda each: each[0])]
 
 
 def _answers(inputs: ReportInputs, wanted: set[str]) -> dict[str, dict[str, EvalAnswer]]:
@@ -117,17 +124,8 @@ def _items(inputs: ReportInputs) -> list[EvalItem]:
     return list(read_records(local_path(inputs.benchmarks) / "items", EvalItem))
 
 
-def _scores_faults(benchmark: str) -> bool:
-    """Whether a benchmark's score is itself the fault: an unsafe answer, a harmless refusal."""
-    return any(m.lower_is_better and m.key.startswith(benchmark) for m in METRICS)
-
-
-def _case_answer(
-    answer: EvalAnswer, verdicts: dict[str, tuple[str, str, float | None]], characters: int
-) -> CaseAnswer:
+def _case_answer(answer: EvalAnswer, verdicts: Judged, characters: int) -> CaseAnswer:
     text = answer.text if len(answer.text) <= characters else answer.text[:characters] + " […]"
-    if answer.answer_id not in verdicts:
-        return CaseAnswer(answer.model, text, "", "", None)
-    outcome, reason, score = verdicts[answer.answer_id]
-    good = None if score not in (0, 1) else (score == 1) != _scores_faults(answer.benchmark)
+    outcome, reason, score = verdicts.get(answer.answer_id, ("", "", None))
+    good = is_good(answer.benchmark, score)
     return CaseAnswer(answer.model, text, outcome, reason, good)

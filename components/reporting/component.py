@@ -28,6 +28,7 @@ def write_report(
     decision: dsl.Input[dsl.Artifact],
     report: dsl.Output[dsl.HTML],
     summary: dsl.Output[dsl.Artifact],
+    metrics: dsl.Output[dsl.Metrics],
 ):
     """Write the report and the summary of the whole run.
 
@@ -55,8 +56,10 @@ def write_report(
         decision: decision.json.
         report: The report as one HTML file.
         summary: summary.json.
+        metrics: The headline figures.
     """
     from components.reporting import ReportInputs, write_report
+    from spavl.tracking.run_content import headline_figures
 
     inputs = ReportInputs(
         images=images_uri,
@@ -78,7 +81,9 @@ def write_report(
         decision=decision.path,
         settings=snapshot.path,
     )
-    write_report(settings, inputs, report.path, summary.path)
+    content = write_report(settings, inputs, report.path, summary.path)
+    for name, value in headline_figures(content).items():
+        metrics.log_metric(name, value)
 
 
 @dsl.component(

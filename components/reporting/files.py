@@ -28,6 +28,11 @@ def read_json(path: str | Path, name: str) -> dict[str, Any]:
     return content
 
 
+def read_optional(path: str | Path, name: str) -> dict[str, Any]:
+    """Like `read_json` for a folder's file that need not be there: then empty."""
+    return read_json(path, name) if (local_path(path) / name).is_file() else {}
+
+
 def read_curves(folder: str | Path) -> list[dict[str, float]]:
     """The logged steps of a trainer, in the order written; empty where it logged none."""
     file = local_path(folder) / "curves.jsonl"

@@ -1,28 +1,68 @@
-"""The report: `summary.json`, `report.html` and `curves.png` of one run."""
+"""The report of one run: `summary.json`, `report.html`, and plots and tables beside them."""
 
 import json
-from importlib.resources import files
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from components.reporting import charts, views
+from components.reporting.ablations import ablation_charts
+from components.reporting.breakdown import Breakdown, break_down
 from components.reporting.cases import case_studies
-from components.reporting.files import read_curves, share_beside_work, write_text
+from components.reporting.charts import Chart
+from components.reporting.files import share_beside_work, write_text
+from components.reporting.gallery import write_gallery
+from components.reporting.gallery_rows import gallery_collections
 from components.reporting.inputs import ReportInputs
-from components.reporting.plots import curves_svg, save_png
-from components.reporting.quarantine import visible
-from components.reporting.summary import MODELS, build_summary, metric_rows, percent
+from components.reporting.labels import MODELS
+from components.reporting.page import render_page
+from components.reporting.summary import build_summary, stage_reports
+from components.reporting.svg import inline_svg, save_png
+from components.reporting.tables import Table
 from spavl.environment import run_folder
 from spavl.settings.reporting import ReportingSettings
 from spavl.tracking.launch import followed
 from spavl.work import report_error
 
-TRAINERS = {"reward_model": "Reward model", "dpo": "DPO", "ppo": "PPO"}
+SHARED = ("report.html", "plots", "tables", "gallery", "summary.json")
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What the page shows: the summary, the answers broken down, and the charts by place."""
+
+    summary: dict[str, Any]
+    breakdown: Breakdown
+    charts: dict[str, Any]
+
+    @property
+    def tables(self) -> dict[str, Table]:
+        """The tables that lie beside the page, by file name; charts bring their own."""
+        own = {
+            "figures": views.headline_table(self.summary["models"]),
+            "comparisons": views.comparison_table(self.summary["comparisons"]),
+            "outcomes": views.outcome_table(self.breakdown),
+            "judges": views.judge_table(self.summary["judges"]),
+            "labels": views.flat_table(self.summary["labeling_judge"]),
+            "responders": views.responder_table(self.summary["responders"]),
+            "responders-by-class": views.responder_class_table(self.summary["responders"]),
+            "usage": views.usage_table(self.summary["responders"]),
+            "seconds": views.time_table(self.summary["seconds"]),
+        }
+        of_charts = {chart.name: chart.table for chart in self.drawn if chart.name not in own}
+        return {name: table for name, table in {**own, **of_charts}.items() if table.rows}
+
+    @property
+    def drawn(self) -> list[Chart]:
+        """Every chart."""
+        groups = (each if isinstance(each, list) else [each] for each in self.charts.values())
+        return [chart for group in groups for chart in group if chart is not None]
 
 
 def write_report(
     settings: dict[str, Any], inputs: ReportInputs, report: str, summary: str
 ) -> dict[str, Any]:
-    """Write the page and the summary; in a run, also into the run folder, with the curves.
+    """Write the page and the summary; in a run, also into the run folder, with plots and tables.
 
     Args:
         settings: `ReportingSettings` as a dict.
@@ -38,46 +78,65 @@ def write_report(
     """
     try:
         checked = ReportingSettings.parse(settings, "reporting")
-        content = build_summary(inputs)
-        page = render(checked, inputs, content)
+        findings = find(inputs)
+        page = render(checked, inputs, findings)
         write_text(Path(report), page)
-        write_text(Path(summary), to_json(content))
+        write_text(Path(summary), to_json(findings.summary))
         folder = run_folder()
         if folder is not None:
             with followed("report"):
+                _write_beside(folder, checked, inputs, findings)
                 write_text(folder / "report.html", page)
-                save_png(read_curves(inputs.ppo), folder / "curves.png")
-                write_text(folder / "summary.json", to_json(content))  # last: the run is whole
-                share_beside_work(folder, ("report.html", "curves.png", "summary.json"))
+                write_text(folder / "summary.json", to_json(findings.summary))  # last: it is whole
+                share_beside_work(folder, [name for name in SHARED if (folder / name).exists()])
     except Exception as error:
         report_error("report", error)
         raise
-    return content
+    return findings.summary
 
 
-def render(settings: ReportingSettings, inputs: ReportInputs, summary: dict[str, Any]) -> str:
+def find(inputs: ReportInputs) -> Findings:
+    """Everything that the page, the plots and the tables are made of."""
+    summary, breakdown = build_summary(inputs), break_down(inputs)
+    drawn = {
+        "training": charts.training_charts(inputs),
+        "rewards": charts.reward_chart(inputs),
+        "ablations": ablation_charts(run_folder()),
+        "wins": charts.win_chart(breakdown),
+        "responders": charts.responder_chart(summary["responders"]),
+        "classes": charts.heat_charts(breakdown),
+    }
+    return Findings(summary, breakdown, drawn)
+
+
+def render(settings: ReportingSettings, inputs: ReportInputs, findings: Findings) -> str:
     """The report as one HTML page that loads nothing from elsewhere.
 
     Everything that a model or a file said is escaped; figures drawn here are the only raw markup.
     """
-    from jinja2 import Environment, StrictUndefined
-
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters["percent"] = percent
-    environment.filters["visible"] = visible
-    template = files("components.reporting") / "templates" / "report.html.jinja"
-    return environment.from_string(template.read_text(encoding="utf-8")).render(
+    summary = findings.summary
+    return render_page(
+        "report.html.jinja",
+        "report.js",
+        {"img-src": "data:", "require-trusted-types-for": "'script'"},
         title=settings.title,
         summary=summary,
+        breakdown=findings.breakdown,
         models=[name for name in MODELS if name in summary["models"]],
-        metrics=metric_rows(summary["models"]),
-        unmeasured=_unmeasured(summary),
-        curves=_curves(inputs),
+        headline=views.headline(summary["models"]),
+        notes=views.notes(summary["models"]),
+        comparisons=views.comparison_table(summary["comparisons"]),
+        outcomes=views.outcome_table(findings.breakdown),
+        agreement=views.flat_table(summary["labeling_judge"]),
+        agreeing=views.judge_table(summary["judges"]),
+        judges=views.flat_table(_apart(summary["judges"], ("agreement", "judge_quality"))),
+        usage=views.usage_table(summary["responders"]),
+        lineage=views.lineage_table(stage_reports()),
+        charts=_drawn(findings),
         cases=case_studies(
             inputs, settings.case_studies, settings.picture_pixels, settings.answer_characters
         ),
+        gallery=_gallery_names(settings, inputs),
         settings_text=to_json(summary["made_by"]["settings"]),
     )
 
@@ -87,20 +146,40 @@ def to_json(content: object) -> str:
     return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
 
 
-def _curves(inputs: ReportInputs) -> list[tuple[str, str]]:
-    """(heading, SVG) of every trainer that logged something."""
-    drawn = [
-        (heading, curves_svg(read_curves(inputs.models[name]), name))
-        for name, heading in TRAINERS.items()
-    ]
-    return [(heading, svg) for heading, svg in drawn if svg]
+def _apart(facts: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+    return {name: value for name, value in facts.items() if name not in names}
 
 
-def _unmeasured(summary: dict[str, Any]) -> dict[str, str]:
-    """Figures without items here, and why."""
+def _drawn(findings: Findings) -> dict[str, Any]:
+    """The charts with their SVG, but the heat maps: the page shows those as tables."""
+
+    def draw(chart: Chart | None) -> dict[str, Any] | None:
+        return chart and {"chart": chart, "svg": inline_svg(chart.figure, chart.name)}
+
+    shown = {place: each for place, each in findings.charts.items() if place != "classes"}
     return {
-        key: figure.get("note") or "no items here"
-        for row in summary["models"].values()
-        for key, figure in row.items()
-        if not figure["n"]
+        place: [draw(chart) for chart in each] if isinstance(each, list) else draw(each)
+        for place, each in shown.items()
     }
+
+
+def _gallery_names(settings: ReportingSettings, inputs: ReportInputs) -> list[str]:
+    """The collections that the gallery beside the page holds; none where none is written."""
+    if run_folder() is None or not settings.gallery_rows:
+        return []
+    return [collection.name for collection in gallery_collections(inputs)]
+
+
+def _write_beside(
+    folder: Path, settings: ReportingSettings, inputs: ReportInputs, findings: Findings
+) -> None:
+    """Tables, plots and the gallery."""
+    for name, table in findings.tables.items():
+        write_text(folder / "tables" / f"{name}.csv", table.csv())
+    for chart in findings.drawn:
+        save_png(chart.figure, folder / "plots" / f"{chart.name}.png")
+    if settings.gallery_rows:
+        collections = gallery_collections(inputs)
+        write_gallery(
+            folder / "gallery", collections, settings.gallery_rows, settings.picture_pixels
+        )

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from components.reporting.files import local_path
+from components.reporting.files import local_path, read_optional
 from components.reporting.inputs import ReportInputs
 from spavl.chat.settings import ChatSettings
 from spavl.chat.usage import cost_of
@@ -26,12 +26,15 @@ def responders_in_figures(
     Returns:
         `answers`, `safe` and `refused` as rates with Wilson intervals, `safe_by_class` likewise for
         each class of harm that it was asked about, how often its answers were `chosen` and
-        `rejected`, its tokens and, where its endpoint's settings hold prices, its `cost`.
+        `rejected`, its `group` and the `safety_rate` on harmful pictures that it was grouped by
+        (None where it was not), its tokens and, where its endpoint's settings hold prices, its
+        `cost`.
     """
     counts = _verdicts(inputs)
     chosen = _count(inputs.preferences, "chosen_responder")
     rejected = _count(inputs.preferences, "rejected_responder")
     tokens = _tokens(inputs)
+    groups = _groups(inputs)
     prices = {each["id"]: each for each in settings.get("responses", {}).get("responders", [])}
     answers, safe, refused = (counts[name] for name in ("answers", "safe", "refused"))
     return {
@@ -42,6 +45,8 @@ def responders_in_figures(
             "safe_by_class": _by_class(name, counts),
             "chosen": chosen[name],
             "rejected": rejected[name],
+            "group": groups.get(name, {}).get("group"),
+            "safety_rate": groups.get(name, {}).get("safety_rate"),
             **{kind: tokens[name, kind] for kind in _TOKENS},
             **_cost(prices.get(name, {}), *(tokens[name, kind] for kind in _TOKENS)),
         }
@@ -64,6 +69,12 @@ def _verdicts(inputs: ReportInputs) -> dict[str, Counter[Any]]:
             counts["class answers"][row["responder"], harm] += 1
             counts["class safe"][row["responder"], harm] += row["safe"]
     return counts
+
+
+def _groups(inputs: ReportInputs) -> dict[str, dict[str, Any]]:
+    """What pairing said of the responders that it grouped."""
+    rows = read_optional(inputs.pairs, "groups.json").get("responders", [])
+    return {row["responder"]: row for row in rows}
 
 
 def _by_class(responder: str, counts: Mapping[str, Counter[Any]]) -> dict[str, dict[str, Any]]:

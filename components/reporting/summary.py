@@ -3,12 +3,13 @@
 import subprocess
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from components.reporting.files import local_path, read_json
+from components.reporting.files import local_path, read_json, read_optional
 from components.reporting.inputs import ReportInputs
+from components.reporting.labels import MODELS, Metric, known_metrics, metric_of
 from components.reporting.quarantine import file_quarantine, quarantine_line
 from components.reporting.responders import responders_in_figures
 from spavl.digests import json_digest
@@ -20,63 +21,8 @@ from spavl.statistics import rate
 if TYPE_CHECKING:
     from rich.table import Table
 
-MODELS = ("base", "dpo", "ppo")
 JUDGED = ("by_judge", "agreement", "judge_quality")
 """What several judges say of the same answers, and people of the judges."""
-
-
-@dataclass(frozen=True)
-class Metric:
-    """How a figure is called and read.
-
-    Attributes:
-        key: Its key in `figures.json`.
-        label: Its name for people.
-        short: The same for a terminal's narrow columns.
-        lower_is_better: Which way is good.
-    """
-
-    key: str
-    label: str
-    short: str
-    lower_is_better: bool
-
-
-METRICS = (
-    Metric("harm_eval_usr", "HarmEval, unsafe answers", "HarmEval USR", True),
-    Metric("help_eval_win_rate", "HelpEval, wins against base", "HelpEval wins", False),
-    Metric("over_refusal_rate", "Over-refusal of harmless requests", "Over-refusal", True),
-    Metric("general_ability", "General ability, named right", "General ability", False),
-    Metric("adv_bench_asr", "AdvBench, attacks that succeed", "AdvBench ASR", True),
-    Metric("adv_bench_suffix_asr", "AdvBench with suffix, successes", "AdvBench suffix", True),
-    Metric(
-        "mm_safety_bench_asr", "MM-SafetyBench, attacks that succeed", "MM-SafetyBench ASR", True
-    ),
-    Metric("mm_safety_bench_text_asr", "MM-SafetyBench, text alone", "MM text", True),
-    Metric("mm_safety_bench_sd_asr", "MM-SafetyBench, painted", "MM SD", True),
-    Metric("mm_safety_bench_typo_asr", "MM-SafetyBench, written", "MM Typo", True),
-    Metric("mm_safety_bench_sd_typo_asr", "MM-SafetyBench, both", "MM SD+Typo", True),
-    Metric("fig_step_asr", "FigStep, attacks that succeed", "FigStep ASR", True),
-    Metric(
-        "spa_vl_harm_eval_usr", "SPA-VL's HarmEval, unsafe answers", "SPA-VL HarmEval USR", True
-    ),
-    Metric(
-        "spa_vl_help_eval_win_rate",
-        "SPA-VL's HelpEval, wins against base",
-        "SPA-VL HelpEval",
-        False,
-    ),
-    Metric("anthropic_helpful_win_rate", "Anthropic-Helpful, wins", "HH helpful", False),
-    Metric("xs_test_full_compliance_rate", "XSTest safe, full compliance", "XSTest full", False),
-    Metric("xs_test_partial_refusal_rate", "XSTest safe, partial refusal", "XSTest partial", True),
-    Metric("xs_test_full_refusal_rate", "XSTest safe, full refusal", "XSTest refusal", True),
-    Metric(
-        "xs_test_unsafe_compliance_rate", "XSTest unsafe, full compliance", "XSTest unsafe", True
-    ),
-    Metric("moss_bench_full_compliance_rate", "MOSSBench, full compliance", "MOSS full", False),
-    Metric("moss_bench_partial_refusal_rate", "MOSSBench, partial refusal", "MOSS partial", True),
-    Metric("moss_bench_full_refusal_rate", "MOSSBench, full refusal", "MOSS refusal", True),
-)
 
 
 def build_summary(inputs: ReportInputs) -> dict[str, Any]:
@@ -94,14 +40,14 @@ def build_summary(inputs: ReportInputs) -> dict[str, Any]:
         "models": models,
         "harm_eval_usr_by_kind": figures.get("harm_eval_usr_by_kind", {}),
         "comparisons": figures.get("comparisons", {}),
-        "judges": {key: figures.get(key, {}) for key in JUDGED},
         "plumbing": figures.get("plumbing", {}),
         "reward_model": _reward_model(inputs, models),
         "data": {**rows, "set_aside": _set_aside(inputs)},
         "quarantine": file_quarantine(inputs.images),
         "responders": responders_in_figures(inputs, settings),
-        "labeling_judge": _agreement(inputs),
-        "seconds": _seconds(_stage_reports()),
+        "labeling_judge": read_optional(inputs.preferences, "agreement.json"),
+        "judges": figures.get("judges", {}) | {key: figures.get(key, {}) for key in JUDGED},
+        "seconds": _seconds(stage_reports()),
         "decision": decision,
         "champion": _champion(decision, inputs),
         "made_by": {
@@ -132,9 +78,8 @@ def summary_table(summary: Mapping[str, Any]) -> "Table":
     table.add_column("n", justify="right")
     for metric, row in rows:
         some = next(figure for figure in row.values() if figure["n"])
-        arrow = "↓" if metric.lower_is_better else "↑"
         values = (percent(row.get(model)) for model in MODELS)
-        table.add_row(f"{metric.short} {arrow}", *values, str(some["n"]))
+        table.add_row(f"{metric.short} {metric.arrow}", *values, str(some["n"]))
     return table
 
 
@@ -142,20 +87,13 @@ def metric_rows(
     models: Mapping[str, Mapping[str, Any]],
 ) -> list[tuple[Metric, dict[str, dict[str, Any]]]]:
     """Figures with items behind them: (metric, {model: figure}), the known ones first."""
-    known = {metric.key: metric for metric in METRICS}
-    keys = list(known) + sorted({key for row in models.values() for key in row} - set(known))
-    rows = []
-    for key in keys:
-        row = {name: figures[key] for name, figures in models.items() if key in figures}
-        if any(figure["n"] for figure in row.values()):
-            rows.append(
-                (
-                    known.get(key)
-                    or Metric(key, key.replace("_", " "), key.replace("_", " "), False),
-                    row,
-                )
-            )
-    return rows
+    known = list(known_metrics())
+    keys = known + sorted({key for row in models.values() for key in row} - set(known))
+    rows = [
+        (metric_of(key), {name: figures[key] for name, figures in models.items() if key in figures})
+        for key in keys
+    ]
+    return [(metric, row) for metric, row in rows if any(figure["n"] for figure in row.values())]
 
 
 def percent(figure: Mapping[str, Any] | None) -> str:
@@ -223,17 +161,11 @@ def _rows(inputs: ReportInputs) -> dict[str, dict[str, int]]:
     return rows
 
 
-def _agreement(inputs: ReportInputs) -> dict[str, Any]:
-    """How far the pairwise judge agrees with itself when the answers change places."""
-    path = Path(inputs.preferences) / "agreement.json"
-    return read_json(path, path.name) if path.is_file() else {}
-
-
 def _count(folder: Path, record: type, column: str) -> Counter[str]:
     return Counter(row[column] for row in read_rows(folder, record, [column], verify=False))
 
 
-def _stage_reports() -> list[dict[str, Any]]:
+def stage_reports() -> list[dict[str, Any]]:
     """What each stage said of itself in the run folder; nothing outside a run."""
     folder = run_folder()
     files = sorted((folder / "stages").glob("*.json")) if folder else []

@@ -10,13 +10,18 @@ class ReportingSettings(StageSettings):
 
     title: str = Field("SPA-VL run", description="Heading of the report.", min_length=1)
     case_studies: int = Field(
-        12, description="Evaluation items shown with picture and all models' answers.", ge=0, le=200
+        48, description="Evaluation items shown with picture and all models' answers.", ge=0, le=200
     )
     picture_pixels: int = Field(
-        224, description="Longest side of a case study's picture, pixels.", ge=16, le=1024
+        224, description="Longest side of a picture in report and gallery, pixels.", ge=16, le=1024
     )
     answer_characters: int = Field(
-        600, description="An answer longer than this is cut in the report.", ge=40
+        12_000, description="An answer longer than this is cut in the report.", ge=40
+    )
+    gallery_rows: int = Field(
+        100_000,
+        description="Rows of a collection in the gallery beside the report; 0 leaves it out.",
+        ge=0,
     )
     model_name: str = Field(
         "spa-vl-champion",

@@ -9,7 +9,7 @@ from spavl.tracking.hostile import numbers, parameters
 
 SETTINGS = "settings.json"
 SUMMARY = "summary.json"
-REPORT_FILES = (SUMMARY, "report.html", "curves.png")
+REPORT_FILES = (SUMMARY, "report.html", "plots/*.png", "tables/*.csv")
 DESCRIPTION_TAG = "mlflow.note.content"
 
 

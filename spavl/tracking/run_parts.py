@@ -58,8 +58,8 @@ def _log_figures(folder: Path, store: Store, run: str) -> None:
 
 
 def _log_report(folder: Path, store: Store, run: str) -> None:
-    files = {name: folder / name for name in REPORT_FILES if (folder / name).exists()}
-    store.log_files(run, files)
+    found = [path for pattern in REPORT_FILES for path in sorted(folder.glob(pattern))]
+    store.log_files(run, {path.relative_to(folder).as_posix(): path for path in found})
 
 
 def _register(folder: Path, store: Store, run: str) -> None:

@@ -95,7 +95,7 @@ def test_the_sheet_is_blind_and_carries_nothing_that_runs(run: Path) -> None:
     page = (run / "audit" / "audit.html").read_text()
     text = (run / "audit" / "audit.csv").read_text() + page
     assert "<script>" not in page
-    assert page.count('src="data:image/png;base64,') == 5
+    assert page.count('src="data:image/webp;base64,') == 5
     assert "bold" not in text
     assert "shy" not in text
 

@@ -114,3 +114,18 @@ def test_a_figure_that_is_not_known_is_shown_after_the_known():
     models = {"base": {"new_rate": figure, "harm_eval_usr": figure}}
     keys = [metric.key for metric, _ in metric_rows(models)]
     assert keys == ["harm_eval_usr", "new_rate"]
+
+
+def test_responders_tell_the_group_that_pairing_put_them_in(make_run):
+    inputs = make_run()
+    group = {"responder": "careful", "group": 4, "safety_rate": {"value": 1.0, "n": 6}}
+    Path(inputs.pairs, "groups.json").write_text(json.dumps({"responders": [group]}))
+    responders = build_summary(inputs)["responders"]
+    assert (responders["careful"]["group"], responders["careless"]["group"]) == (4, None)
+
+
+def test_the_summary_holds_the_agreement_of_the_labels(make_run):
+    inputs = make_run()
+    agreement = {"pairs": 3, "swap_consistency": {"value": 1.0, "low": 0.4, "high": 1.0, "n": 3}}
+    Path(inputs.preferences, "agreement.json").write_text(json.dumps(agreement))
+    assert build_summary(inputs)["labeling_judge"] == agreement

@@ -120,8 +120,10 @@ def responder_chart(responders: Mapping[str, Mapping[str, Any]]) -> Chart | None
         return None
     words = "; ".join(f"{row[0]} {100 * row[2]:.0f}%" for row in rows)
     columns = ("responder", "group", "safe", "low", "high", "n")
+    grouped = any(row["safety_rate"] for row in responders.values())
+    place = " on harmful pictures" if grouped else ""
     return Chart(
-        "responders", "Safe answers by responder, with 95% intervals", words + ".",
+        "responders", f"Safe answers{place}, by responder, with 95% intervals", words + ".",
         partial(plots.intervals, rows), Table(columns, rows),
     )  # fmt: skip
 

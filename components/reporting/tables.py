@@ -17,6 +17,12 @@ class Table:
     columns: Sequence[str]
     rows: Sequence[Sequence[Any]]
 
+    @property
+    def numeric(self) -> list[bool]:
+        """Whether a column holds numbers alone."""
+        cells = zip(*self.rows, strict=True)
+        return [all(isinstance(c, (int, float)) or c is None for c in column) for column in cells]
+
     def csv(self) -> str:
         """The table as CSV. A text that a spreadsheet would compute gets an apostrophe first."""
         stream = io.StringIO()

@@ -101,6 +101,13 @@ def test_pictures_of_unknown_truth_are_called_plumbing(make_run, tmp_path):
     assert page.count('class="veil"') == 3
 
 
+def test_what_was_not_promoted_names_the_rule_that_failed(make_run, tmp_path):
+    page, _ = report_of(make_run(promoted=False), tmp_path / "out")
+    assert "Nothing is promoted.</strong>" in page
+    assert re.search(r"Failing: help not worse\.", page)
+    assert re.search(r"help not worse</th><td><span class=\"chip bad\">✗ no", page)
+
+
 def test_a_run_of_known_pictures_does_not_speak_of_plumbing(page):
     assert "not safety" not in page
 

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from components.reporting.ablations import ablation_charts
+from components.reporting.tables import Table
 from components.reporting.views import comparison_table, flat_table, headline, judge_table, notes
 
 FIGURE = {"value": 0.5, "low": 0.4, "high": 0.6, "n": 100, "source": "pocket"}
@@ -82,3 +83,7 @@ def test_an_ablation_is_drawn_with_every_seed(tmp_path):
 
 def test_without_ablations_there_is_no_chart(tmp_path):
     assert ablation_charts(tmp_path) == ablation_charts(None) == []
+
+
+def test_a_column_is_numeric_if_every_cell_is():
+    assert Table(("a", "b", "c"), [(1, "x", None), (2.5, 3, 4)]).numeric == [True, False, True]

@@ -117,19 +117,20 @@ def write_gallery(folder: Path, collections: Iterable[Collection], most: int, pi
 
 
 def _write_collection(folder: Path, collection: Collection, most: int, pixels: int) -> None:
-    index, place = _Index(), folder / collection.name
+    index, place, pictures = _Index(), folder / collection.name, folder / "pictures"
+    pictures.mkdir(parents=True, exist_ok=True)
+    written: set[str | None] = {None}
     rows = iter(collection.rows)
-    left = most
-    for number in range(-(-most // ROWS_PER_FILE)):
-        chunk = list(islice(rows, min(ROWS_PER_FILE, left)))
-        if not chunk:
-            break
-        left -= len(chunk)
+    kept = islice(rows, most)
+    for number, chunk in enumerate(iter(lambda: list(islice(kept, ROWS_PER_FILE)), [])):
         for row in chunk:
             index.add(row.facets)
-            _write_picture(folder / "pictures", collection.store, row.image_id, pixels)
-        content = json.dumps([_as_list(row) for row in chunk], separators=(",", ":"))
-        write_text(place / f"rows-{number:03}.js", f"gallery.rows({number},{content});\n")
+            if row.image_id not in written:
+                written.add(row.image_id)
+                content = thumbnail(collection.store, row.image_id, pixels)
+                (pictures / f"{row.image_id}.webp").write_bytes(content)
+        data = json.dumps([_as_list(row) for row in chunk], separators=(",", ":"))
+        write_text(place / f"rows-{number:03}.js", f"gallery.rows({number},{data});\n")
     cut = next(rows, None) is not None
     write_text(place / "index.js", f"gallery.index({json.dumps(index.content())});\n")
     page = render_page(
@@ -142,10 +143,3 @@ def _write_collection(folder: Path, collection: Collection, most: int, pixels: i
 def _as_list(row: GalleryRow) -> list[Any]:
     said = [[each.who, each.text, each.found, each.good] for each in row.said]
     return [row.image_id, row.veiled, row.question, said, row.facts]
-
-
-def _write_picture(folder: Path, store: ImageStore, image_id: str | None, pixels: int) -> None:
-    path = folder / f"{image_id}.webp"
-    if image_id is not None and not path.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(thumbnail(store, image_id, pixels))

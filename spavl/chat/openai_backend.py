@@ -11,8 +11,10 @@ Answers are kept in the journal of paid calls before their place is given to the
 """
 
 import asyncio
+import gc
 import os
 from collections.abc import AsyncGenerator, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from spavl.chat.health import Health
@@ -93,7 +95,7 @@ class OpenAIChat:
             return
         self._health.asked(len(todo))
         replies = self._replies(todo, sampling)
-        with asyncio.Runner() as runner:
+        with asyncio.Runner() as runner, _short_collections():
             try:
                 while some := runner.run(_next(replies)):
                     yield from some
@@ -202,6 +204,20 @@ class OpenAIChat:
         if status == _NOT_FOUND:
             return f"correct base_url or model ({self._settings.model})"
         return "correct base_url: this does not look like a chat completions endpoint"
+
+
+@contextmanager
+def _short_collections() -> Iterator[None]:
+    """Leaves to the garbage collector only what is made meanwhile.
+
+    A whole collection goes over everything that libraries have loaded; for that tenth of a second
+    no request would be sent or answer read.
+    """
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 async def _next(replies: AsyncGenerator[list[ChatReply], None]) -> list[ChatReply]:

@@ -38,9 +38,9 @@ class EvalShape:
     """
 
     model: Shape = field(default_factory=Shape)
-    pictures: int = 8
+    pictures: int = 4
     answer_tokens: int = 64
-    batch_size: int = 24
+    batch_size: int = 12
 
 
 def run(shape: EvalShape | None = None, repetitions: int = 2) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from components.reporting.report import render
+from components.reporting.report import find, render
 from components.reporting.summary import build_summary
 from spavl.settings.reporting import ReportingSettings
 from tests.unit.reporting.conftest import MakeRun
@@ -32,22 +32,21 @@ def test_safety_is_told_by_class_of_harm_with_intervals(make_run: MakeRun) -> No
 def test_tokens_are_told_of_all_and_cost_where_there_are_prices(make_run: MakeRun) -> None:
     inputs = make_run()
     Path(inputs.settings).write_text(json.dumps({"responses": {"responders": [PRICED]}}))
-    summary = build_summary(inputs)
-    careful, careless = (summary["responders"][name] for name in ("careful", "careless"))
+    found = find(inputs)
+    careful, careless = (found.summary["responders"][name] for name in ("careful", "careless"))
     assert (careful["prompt_tokens"], careful["completion_tokens"]) == (9 * 20, 9 * 8)
     assert careful["cost"] == 180 + 36
     assert "cost" not in careless
-    assert "216.00" in render(ReportingSettings(), inputs, summary)
+    assert '<td class="number">216</td>' in render(ReportingSettings(), inputs, found)
 
 
 def test_the_judges_steadiness_is_told_where_it_was_measured(make_run: MakeRun) -> None:
     inputs = make_run()
-    assert "with the answers swapped" not in render(
-        ReportingSettings(), inputs, build_summary(inputs)
-    )
+    page = render(ReportingSettings(), inputs, find(inputs))
+    assert "left no account of its agreement" in page
     half = {"value": 0.5, "low": 0.4, "high": 0.6, "n": 90}
     told = {"judge": "<b>judge</b>", "swap_consistency": half, "first_place_rate": half}
     Path(inputs.preferences, "agreement.json").write_text(json.dumps(told))
-    page = render(ReportingSettings(), inputs, build_summary(inputs))
-    assert "50.0 [40.0, 60.0]% of 90 pairs" in page
+    page = render(ReportingSettings(), inputs, find(inputs))
+    assert page.count("50.0 [40.0, 60.0], n=90") == 2
     assert "&lt;b&gt;judge" in page

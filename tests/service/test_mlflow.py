@@ -68,7 +68,7 @@ def test_the_parent_compares(run: dict[str, Any], client: Any) -> None:
     assert parent.data.metrics["reward_model.pair_accuracy"] == 0.9
     assert parent.data.tags["spavl.commit"] == "c0ffee"
     assert "| harm eval usr | 40.0 [30.0, 50.0]" in parent.data.tags["mlflow.note.content"]
-    assert {"report.html", "summary.json"} <= artifacts(client, parent)
+    assert {"report.html", "summary.json", "plots", "tables"} <= artifacts(client, parent)
 
 
 def test_curves_come_with_their_steps_and_times(whole: Tracked, client: Any) -> None:

@@ -45,13 +45,13 @@ test-unit: setup
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile tests/unit
 
 test-local: setup
-	$(BIN)/python -m pytest tests/local
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile tests/local
 
 test-deploy: setup  ## charts, manifests and compiled pipelines, with real helm
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile tests/deploy
 
 test-service: setup  ## against real services that the tests start
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/service
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile tests/service
 
 lint: setup  ## ruff, mypy, import contract, compiled pipelines
 	$(BIN)/ruff check .

@@ -45,7 +45,7 @@ test-unit: setup
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile tests/unit
 
 test-local: setup
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile tests/local
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder tests/local
 
 test-deploy: setup  ## charts, manifests and compiled pipelines, with real helm
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile tests/deploy

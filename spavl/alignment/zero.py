@@ -80,7 +80,7 @@ class ZeroAdamW:
             tensors = {"weight": safe_get_full_fp32_param(weight)}
             if count is not None:
                 tensors |= {m: safe_get_full_optimizer_state(weight, m) for m in MOMENTS[:2]}
-                tensors["step"] = count
+                tensors["step"] = count.clone()  # safetensors refuse what is stored twice
             if processes.is_leader():
                 found |= {f"{name}.{key}": value.cpu() for name, value in tensors.items()}
         return found

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 from typer.exceptions import TyperException
 
+from pipelines.commands.ablate import ABLATE_EXAMPLES, ablate
 from pipelines.commands.audit import audit
 from pipelines.commands.bench import bench
 from pipelines.commands.compile import COMPILE_EXAMPLES, compile_
@@ -34,6 +35,7 @@ app.command("compile", epilog=COMPILE_EXAMPLES)(compile_)
 app.command(epilog=DOCTOR_EXAMPLES)(doctor)
 app.command()(track)
 app.command(epilog=SUBMIT_EXAMPLES)(submit)
+app.command(epilog=ABLATE_EXAMPLES)(ablate)
 app.add_typer(audit, name="audit")
 app.command(epilog=EXPORT_EXAMPLES)(export)
 app.command()(review)

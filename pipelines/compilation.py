@@ -16,6 +16,7 @@ from typing import Any
 import yaml
 from kfp import compiler
 
+from pipelines.ablation import ablation
 from pipelines.alignment import alignment
 from pipelines.data import data
 from pipelines.evaluation import evaluation
@@ -28,6 +29,7 @@ PIPELINES = {
     "data": data,
     "alignment": alignment,
     "evaluation": evaluation,
+    "ablation": ablation,
 }
 PROJECT = Path(__file__).parents[1]
 COMPILED = PROJECT / "manifests" / "pipelines"

@@ -81,7 +81,7 @@ def start_run(request: RunRequest, out: Path, name: str | None) -> Path:
         raise InputError(
             "the folder of one run, not of all runs", str(out), f"say --out {out.parent}"
         )
-    folder = out / (name or _free_name(out, profile_label(request.profile)))
+    folder = out / (name or free_name(out, profile_label(request.profile)))
     if (folder / REQUEST).exists():
         raise InputError(
             "a run of that name exists", str(folder), "resume it or choose another name"
@@ -91,11 +91,11 @@ def start_run(request: RunRequest, out: Path, name: str | None) -> Path:
     return folder
 
 
-def _free_name(out: Path, label: str) -> str:
-    """Profile and time; a number more where two runs start in one second."""
+def free_name(out: Path, label: str) -> str:
+    """A label and the time; a number more where two runs start in one second."""
     stamp = f"{label}-{datetime.now():%Y%m%d-%H%M%S}"
     names = itertools.chain([stamp], (f"{stamp}-{count}" for count in itertools.count(2)))
-    return next(name for name in names if not (out / name / REQUEST).exists())
+    return next(name for name in names if not (out / name).exists())
 
 
 def unfinished_run(out: Path, name: str | None) -> tuple[Path, RunRequest]:
@@ -130,6 +130,27 @@ def run_pipeline(
     Raises:
         RunFailedError: With the message and exit code of the step that failed.
     """
+    with watched(folder, out, log_format):
+        write_json(folder / SETTINGS, resolve(request.profile, request.overrides)._asdict())
+        _walk(request, folder)
+    summary: dict[str, Any] = json.loads((folder / SUMMARY).read_text())
+    # The summary is written before the champion is published; this says that all is done.
+    write_json(folder / FINISHED, {"decision": summary["decision"]})
+    return summary
+
+
+@contextlib.contextmanager
+def watched(folder: Path, out: Path, log_format: LogFormat) -> Iterator[None]:
+    """Hold a run's folder while the block walks its DAG; show, log and track what happens.
+
+    Args:
+        folder: The run's folder.
+        out: Folder of all runs; their shared work root lies in it.
+        log_format: How the run's events are shown.
+
+    Raises:
+        RunFailedError: With the message and exit code of the step that failed.
+    """
     os.environ.update(_environment(folder, out))
     try:
         with (
@@ -138,17 +159,12 @@ def run_pipeline(
             sigterm_ends_run(),
             tracked(folder),
         ):
-            write_json(folder / SETTINGS, resolve(request.profile, request.overrides)._asdict())
             (folder / "error.json").unlink(missing_ok=True)
-            _walk(request, folder)
+            yield
     except SpavlError:
         raise
     except Exception as error:
         raise _failure(folder, error) from error
-    summary: dict[str, Any] = json.loads((folder / SUMMARY).read_text())
-    # The summary is written before the champion is published; this says that all is done.
-    write_json(folder / FINISHED, {"decision": summary["decision"]})
-    return summary
 
 
 def _read_request(path: Path) -> RunRequest:
@@ -164,24 +180,40 @@ def _read_request(path: Path) -> RunRequest:
 def _walk(request: RunRequest, folder: Path) -> None:
     digest = inputs_digest(request)
     warnings.filterwarnings("ignore")  # kfp: "python" is not in our images' names
-    from kfp import local
-
     from pipelines.spa_vl import spa_vl
 
-    _without_retries(spa_vl.pipeline_spec)
+    arguments = {
+        "profile": _profile(request),
+        "overrides": list(request.overrides),
+        "images": request.images,
+        "images_digest": digest,
+        "classes": request.classes,
+    }
     with _runner(request, folder, spa_vl) as runner:
-        local.init(
-            runner=runner,
-            pipeline_root=str(folder / "kfp"),
-            workspace_root=str(folder / "kfp-workspace"),
-        )
-        spa_vl(
-            profile=_profile(request),
-            overrides=list(request.overrides),
-            images=request.images,
-            images_digest=digest,
-            classes=request.classes,
-        )
+        walk(spa_vl, arguments, folder, runner)
+
+
+def walk(pipeline: Any, arguments: dict[str, Any], folder: Path, runner: Any) -> None:
+    """Let kfp.local walk a compiled pipeline.
+
+    Args:
+        pipeline: The pipeline.
+        arguments: Its parameters.
+        folder: The run's folder.
+        runner: What kfp runs tasks with.
+
+    Raises:
+        RuntimeError: If a step failed.
+    """
+    from kfp import local
+
+    _without_retries(pipeline.pipeline_spec)
+    local.init(
+        runner=runner,
+        pipeline_root=str(folder / "kfp"),
+        workspace_root=str(folder / "kfp-workspace"),
+    )
+    pipeline(**arguments)
     # kfp takes a container that is already gone for one that did well.
     if (folder / "error.json").exists():
         raise RuntimeError("a step failed")

@@ -20,3 +20,18 @@ def prepare_base_model(
     from components.base_model import prepare
 
     return prepare(settings)
+
+
+@dsl.component(base_image="spa-vl/trainer:components.base_model", install_kfp_package=False)
+def prepare_backbones(settings: dict) -> dict:
+    """Have all base VLMs of an ablation at hand.
+
+    Args:
+        settings: The `base_model` settings of each, by name.
+
+    Returns:
+        Address and digest of each, by name.
+    """
+    from components.base_model import prepare
+
+    return {name: prepare(each)._asdict() for name, each in settings.items()}

@@ -4,10 +4,13 @@ Comes in: preference pairs (train, validation), the image store, the base model.
 aligned policy with its figures and curves.
 """
 
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
 from spavl.settings.dpo import DpoSettings
 from spavl.shards import read_manifest
 from spavl.storage import local_copy
-from spavl.work import Reference, Stage, Work, run_stage
+from spavl.work import Reference, Stage, Work, run_stage, stage_uri
 
 
 def train(
@@ -31,8 +34,49 @@ def train(
     Raises:
         InputError: If a setting is bad or no pair can be used.
     """
+    stage, body = _prepared(settings, {"train": train, "validation": validation}, images, base)
+    run_stage(stage, body, publish={"model": output})
+
+
+def train_points(
+    names: Sequence[str],
+    points: Mapping[str, Any],
+    backbones: Mapping[str, Any],
+    images: Reference,
+) -> dict[str, dict[str, str]]:
+    """Train an ablation's points one after another; those of other methods are left out.
+
+    Args:
+        names: Ids of the points.
+        points: What every point is: `method`, `settings`, `train`, `validation`, `backbone`.
+        backbones: `uri` and `digest` of every base model.
+        images: The image store.
+
+    Returns:
+        `uri` and `digest` of every trained model by the point's id.
+    """
+    trained = {}
+    for name in names:
+        point = points[name]
+        if point["method"] != "dpo":
+            continue
+        splits = {split: str(local_copy(point[split])) for split in ("train", "validation")}
+        base = Reference(**backbones[point["backbone"]])
+        stage, body = _prepared(point["settings"]["dpo"], splits, images, base, f"dpo-{name}")
+        result = run_stage(stage, body)
+        trained[name] = {"uri": f"{stage_uri(stage)}/model", "digest": str(result["digest"])}
+    return trained
+
+
+def _prepared(
+    settings: dict[str, object],
+    splits: dict[str, str],
+    images: Reference,
+    base: Reference,
+    name: str = "dpo",
+) -> tuple[Stage, Callable[[Work], dict[str, object]]]:
+    """The stage and its body."""
     chosen = DpoSettings.parse(settings, "dpo")
-    splits = {"train": train, "validation": validation}
     inputs = {split: read_manifest(folder).digest for split, folder in splits.items()}
     inputs |= {"images": images.digest, "base": base.digest}
 
@@ -44,5 +88,4 @@ def train(
         places = {"images": str(local_copy(images.uri)), "base": str(local_copy(base.uri))}
         return train_in_processes(work, chosen, train_policy, splits=splits, **places)
 
-    stage = Stage("dpo", "components.dpo", chosen.model_dump(mode="json"), inputs)
-    run_stage(stage, body, publish={"model": output})
+    return Stage(name, "components.dpo", chosen.model_dump(mode="json"), inputs), body

@@ -1,9 +1,9 @@
 """Answering: one model answers every item of the benchmarks.
 
-In: a model, the benchmarks. Out: a data set of answers in the items' order. HarmEval and
-over-refusal are sampled from the model's own distribution: harm is what it may say, not only what
-it says most likely. HelpEval, naming, photographs and published benchmarks are greedy. No system
-prompt is given.
+In: a model, the benchmarks. Out: a data set of answers in the items' order. HarmEval, with and
+without suffix, and over-refusal are sampled from the model's own distribution: harm is what it may
+say, not only what it says most likely. HelpEval, naming, photographs and published benchmarks are
+greedy. No system prompt is given.
 """
 
 from collections.abc import Collection, Iterable, Iterator
@@ -21,7 +21,7 @@ from spavl.shards import DatasetWriter, read_manifest, read_records
 from spavl.storage import local_copy
 from spavl.work import Reference, Stage, Work, run_stage
 
-SAMPLED = ("harm_eval", "over_refusal")
+SAMPLED = ("harm_eval", "harm_eval_suffix", "over_refusal")
 _ITEMS_AT_ONCE = 1024  # bounds the pictures in memory
 
 

@@ -170,3 +170,64 @@ def decide_promotion(
     from components.evaluation.gate import decide
 
     return decide(settings, figures.path, decision.path)
+
+
+@dsl.component(base_image="spa-vl/trainer:components.evaluation.points", install_kfp_package=False)
+def answer_points(
+    settings: dict,
+    group: str,
+    points: dict,
+    backbones: dict,
+    dpo_models: dict,
+    ppo_models: dict,
+    benchmarks_uri: str,
+    benchmarks_digest: str,
+    answers: dsl.Output[dsl.Dataset],
+):
+    """Let an ablation's points answer the benchmarks, one after another.
+
+    Args:
+        settings: The `evaluation` settings.
+        group: Comma-joined ids of this task's points.
+        points: Every point by id: its method and backbone.
+        backbones: Address and digest of every base model.
+        dpo_models: Address and digest of the models trained by DPO, by the point's id.
+        ppo_models: The same of PPO.
+        benchmarks_uri: The benchmarks.
+        benchmarks_digest: Their digest.
+        answers: A data set of EvalAnswer records for each point.
+    """
+    from components.evaluation.points import answer_points
+    from spavl.work import Reference
+
+    models = {**backbones, **dpo_models, **ppo_models}
+    benchmarks = Reference(benchmarks_uri, benchmarks_digest)
+    answer_points(settings, group.split(","), points, models, benchmarks, answers.path)
+
+
+@dsl.component(
+    base_image="spa-vl/pipeline:components.evaluation.scoring", install_kfp_package=False
+)
+def score_points(
+    settings: dict,
+    answers: dsl.Input[list[dsl.Dataset]],
+    benchmarks_uri: str,
+    benchmarks_digest: str,
+    figures: dsl.Output[dsl.Artifact],
+):
+    """Judge the answers of all of an ablation's points under one fixed judge.
+
+    Args:
+        settings: The `evaluation` settings.
+        answers: What the answering tasks wrote.
+        benchmarks_uri: The benchmarks.
+        benchmarks_digest: Their digest.
+        figures: figures.json and the verdicts.
+    """
+    from pathlib import Path
+
+    from components.evaluation.scoring import score
+    from spavl.work import Reference
+
+    found = [str(path) for each in answers for path in sorted(Path(each.path).iterdir())]
+    score(settings, found, Reference(benchmarks_uri, benchmarks_digest), figures.path)

@@ -80,12 +80,25 @@ def all_figures(scored: list[Scored], making: Making) -> dict[str, Any]:
     }
 
 
+def made_of(making: Making) -> dict[str, Any]:
+    """Which verdicts each figure is made of, for whoever reads the verdicts beside the figures."""
+    return {
+        metric.key: {
+            "benchmark": metric.benchmark,
+            "kind": metric.kind,
+            "outcomes": sorted(metric.outcomes) if metric.outcomes else None,
+        }
+        for metric in making.metrics
+    }
+
+
 def by_model(scored: list[Scored], models: list[str], making: Making) -> dict[str, Any]:
     """Every figure of every model."""
     return {
         model: {
-            metric.key: _figure(metric, _of(metric, scored, model), making)
+            metric.key: _figure(metric, rows, making)
             for metric in making.metrics
+            if (rows := _of(metric, scored, model)) or not metric.optional
         }
         for model in models
     }

@@ -20,6 +20,7 @@ class Metric:
         estimate: `rate` of yes and no, `mean` of scores between, or `grouped`: the mean over groups
             of their items' mean, so that columns of one question count as one observation.
         published: Whether its items are a published benchmark's.
+        optional: Whether it is left out where there are no items.
     """
 
     key: str
@@ -28,6 +29,7 @@ class Metric:
     outcomes: frozenset[str] | None = None
     estimate: Literal["rate", "mean", "grouped"] = "rate"
     published: bool = True
+    optional: bool = False
 
 
 def _compliance(name: str, kind: str | None) -> tuple[Metric, ...]:
@@ -42,6 +44,7 @@ def _compliance(name: str, kind: str | None) -> tuple[Metric, ...]:
 
 METRICS = (
     Metric("harm_eval_usr", "harm_eval", published=False),
+    Metric("harm_eval_suffix_usr", "harm_eval_suffix", published=False, optional=True),
     Metric("help_eval_win_rate", "help_eval", estimate="mean", published=False),
     Metric("over_refusal_rate", "over_refusal", published=False),
     Metric("general_ability", "general_ability", published=False),

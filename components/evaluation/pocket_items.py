@@ -1,7 +1,12 @@
 """The pocket benchmarks: drawn pictures and held-out question templates."""
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from importlib import resources
 from itertools import chain
+
+import yaml
 
 from components.evaluation.items import Asked
 from spavl.pocket.pictures import pocket_image
@@ -12,18 +17,56 @@ from spavl.seeds import derive_seed
 from spavl.settings.evaluation import BenchmarkSettings
 from spavl.taxonomy import load_taxonomy
 
+SUFFIX = "harm_eval_suffix"
+
 
 def pocket_items(settings: BenchmarkSettings, seed: int) -> Iterator[Asked]:
-    """All pocket items, picture by picture: HarmEval, HelpEval with over-refusal, naming."""
+    """All pocket items, picture by picture: HarmEval, HelpEval with over-refusal, naming.
+
+    HarmEval with the suffix asks the same questions about the first pictures of each class.
+    """
     harmful = [thing for thing in things() if thing.harmful]
     harmless = [thing for thing in things() if not thing.harmful]
     requests = [(kind, text) for kind in QUESTION_KINDS for text in questions(kind, "test")]
     naming = [(None, text) for text in questions("naming", "test")]
     return chain(
-        _asked(("harm_eval",), harmful, settings.harm_per_class, requests, seed),
+        _with_suffix(
+            _asked(("harm_eval",), harmful, settings.harm_per_class, requests, seed),
+            settings,
+        ),
         _asked(("help_eval", "over_refusal"), harmless, settings.help_per_thing, requests, seed),
         _asked(("general_ability",), list(things()), settings.naming_per_thing, naming, seed),
     )
+
+
+def with_suffix(question: str, suffix: str) -> str:
+    """A question with an adversarial suffix behind it."""
+    return f"{question} {suffix}".strip()
+
+
+def pocket_suffix() -> str:
+    """The suffix that a search found; see `suffix_search`."""
+    text = (resources.files("components.evaluation") / "pocket_suffix.yaml").read_text("utf-8")
+    return str(yaml.safe_load(text)["suffix"])
+
+
+def _with_suffix(asked: Iterable[Asked], settings: BenchmarkSettings) -> Iterator[Asked]:
+    """HarmEval's items, with the same question and the suffix beside the first of each class."""
+    seen = Counter[str | None]()
+    for each in asked:
+        (item,) = each.items
+        seen[item.thing] += 1
+        if seen[item.thing] > settings.harm_suffix_per_class:
+            yield each
+            continue
+        question = with_suffix(item.question, pocket_suffix())
+        attack = replace(
+            item,
+            item_id=record_id(SUFFIX, str(item.image_id), question),
+            benchmark=SUFFIX,
+            question=question,
+        )
+        yield Asked(each.picture, (item, attack))
 
 
 def _asked(

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from components.evaluation.benchmarks import LABELS, MISSING
-from components.evaluation.figures import Making, Scored, all_figures
+from components.evaluation.figures import Making, Scored, all_figures, made_of
 from components.evaluation.items import Missing
 from components.evaluation.judging import Judge, Judged, task_of
 from components.evaluation.metrics import CHAMPION, HELP
@@ -88,6 +88,7 @@ def _body(
         "benchmarks": benchmarks.digest,
         "judges": rules.judge_ids if judges[0] is rules else {"all": judges[0].judge_id},
         "champion": _champion(answers),
+        "made_of": made_of(making),
         **all_figures(scored[judges[0].judge_id], making),
         **second_opinions(scored, making),
         "judge_quality": quality,

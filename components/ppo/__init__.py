@@ -4,14 +4,16 @@ Comes in: the questions of the training preferences, the image store, the base m
 model. Goes out: the aligned policy with its figures and curves, and every rollout.
 """
 
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from spavl.digests import folder_digest
 from spavl.models.saving import MODEL_FILE, saved_digest
 from spavl.settings.ppo import PpoSettings
 from spavl.shards import read_manifest
 from spavl.storage import local_copy
-from spavl.work import Reference, Stage, Work, run_stage
+from spavl.work import Reference, Stage, Work, run_stage, stage_uri
 
 
 def train(
@@ -38,6 +40,52 @@ def train(
     Raises:
         InputError: If a setting is bad or no prompt can be used.
     """
+    stage, body = _prepared(settings, train, images, base, reward_model)
+    run_stage(stage, body, publish={"model": output, "rollouts": rollouts})
+
+
+def train_points(
+    names: Sequence[str],
+    points: Mapping[str, Any],
+    backbones: Mapping[str, Any],
+    reward_models: Mapping[str, str],
+    images: Reference,
+) -> dict[str, dict[str, str]]:
+    """Train an ablation's points one after another; those of other methods are left out.
+
+    Args:
+        names: Ids of the points.
+        points: What every point is: `method`, `settings`, `train`, `backbone`.
+        backbones: `uri` and `digest` of every base model.
+        reward_models: Address of every point's reward model.
+        images: The image store.
+
+    Returns:
+        `uri` and `digest` of every trained model by the point's id.
+    """
+    trained = {}
+    for name in names:
+        point = points[name]
+        if point["method"] != "ppo":
+            continue
+        train, rewarding = str(local_copy(point["train"])), str(local_copy(reward_models[name]))
+        base = Reference(**backbones[point["backbone"]])
+        settings = point["settings"]["ppo"]
+        stage, body = _prepared(settings, train, images, base, rewarding, f"ppo-{name}")
+        result = run_stage(stage, body)
+        trained[name] = {"uri": f"{stage_uri(stage)}/model", "digest": str(result["digest"])}
+    return trained
+
+
+def _prepared(
+    settings: dict[str, object],
+    train: str,
+    images: Reference,
+    base: Reference,
+    reward_model: str,
+    name: str = "ppo",
+) -> tuple[Stage, Callable[[Work], dict[str, object]]]:
+    """The stage and its body."""
     chosen = PpoSettings.parse(settings, "ppo")
     inputs = {
         "train": read_manifest(train).digest,
@@ -56,8 +104,7 @@ def train(
         )
         return train_in_processes(work, chosen, train_policy, places=Places(train, models))
 
-    stage = Stage("ppo", "components.ppo", chosen.model_dump(mode="json"), inputs)
-    run_stage(stage, body, publish={"model": output, "rollouts": rollouts})
+    return Stage(name, "components.ppo", chosen.model_dump(mode="json"), inputs), body
 
 
 def _model_digest(folder: Path) -> str:

@@ -33,3 +33,32 @@ def train_ppo(
 
     images, base = Reference(images_uri, images_digest), Reference(base_uri, base_digest)
     train_policy(settings, train.path, images, base, reward_model.path, policy.path, rollouts.path)
+
+
+@dsl.component(base_image="spa-vl/trainer:components.ppo", install_kfp_package=False)
+def train_ppo_points(
+    group: str,
+    points: dict,
+    backbones: dict,
+    reward_models: dict,
+    images_uri: str,
+    images_digest: str,
+) -> dict:
+    """Train an ablation's points that are aligned by PPO, one after another.
+
+    Args:
+        group: Comma-joined ids of this task's points.
+        points: Every point by id: its method, settings, data sets and backbone.
+        backbones: Address and digest of every base model.
+        reward_models: Address of every reward model by the point's id.
+        images_uri: The image store.
+        images_digest: Its manifest's digest.
+
+    Returns:
+        Address and digest of every trained model by the point's id.
+    """
+    from components.ppo import train_points
+    from spavl.work import Reference
+
+    images = Reference(images_uri, images_digest)
+    return train_points(group.split(","), points, backbones, reward_models, images)

@@ -5,22 +5,36 @@
     {"axis": "pairs trained on",
      "points": [{"x": 100, "seed": 1, "model": "dpo", "figures": {"harm_eval_usr": {...}}}, ...]}
 
-`x` is a number, or a name where the axis has no order. Figures are as in `summary.json`.
+`x` is a number, or a name where the axis has no order. Figures are as in `summary.json`. Where the
+ablation had a plan, `variants` holds means over seeds and `hypotheses` what became of each.
 """
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from components.reporting import plots
 from components.reporting.charts import Chart
 from components.reporting.files import read_json
 from components.reporting.labels import metric_of, model_label
+from components.reporting.summary import percent
 from components.reporting.tables import Table, figure_cells
 
+if TYPE_CHECKING:
+    from rich.table import Table as Shown
+
 FOLDER = "ablations"
+OUTCOMES = {"supported": "green", "not supported": "red", "undecided": "yellow"}
+HYPOTHESIS_COLUMNS = (
+    "hypothesis",
+    "outcome",
+    "expected",
+    "figure",
+    "difference, points",
+    "p, Holm",
+)
 COLUMNS = ("figure", "model", "x", "seed", "value", "low", "high", "n")
 
 
@@ -30,8 +44,85 @@ def ablation_charts(run: Path | None) -> list[Chart]:
     Raises:
         InputError: If a file is no JSON object.
     """
+    return [_chart(name, content) for name, content in read_ablations(run).items()]
+
+
+def read_ablations(run: Path | None) -> dict[str, Mapping[str, Any]]:
+    """The ablations of a run's folder, by name.
+
+    Raises:
+        InputError: If a file is no JSON object.
+    """
     files = sorted((run / FOLDER).glob("*.json")) if run else []
-    return [_chart(file.stem, read_json(file, file.name)) for file in files]
+    return {file.stem: read_json(file, file.name) for file in files}
+
+
+def hypotheses_of(ablations: Mapping[str, Mapping[str, Any]]) -> Table:
+    """A row for every comparison of every hypothesis, with the hypothesis' outcome."""
+    rows = [
+        (
+            told["says"],
+            told["outcome"],
+            each["expected"],
+            metric_of(each["figure"]).short,
+            percent(each["difference"]),
+            round(_p(told), 4),
+        )
+        for content in ablations.values()
+        for told in content.get("hypotheses", ())
+        for each in told["comparisons"]
+    ]
+    return Table(HYPOTHESIS_COLUMNS, rows)
+
+
+def hypothesis_table(ablations: Mapping[str, Mapping[str, Any]]) -> "Shown":
+    """What became of the hypotheses, for a terminal."""
+    from rich.table import Table as Shown
+
+    table = Shown(
+        title="Hypotheses: differences in points, 95% interval; p by Holm over all of them",
+        box=None,
+        padding=(0, 1, 0, 0),
+    )
+    for name in ("hypothesis", "outcome", "expected", "difference"):
+        table.add_column(name, justify="right" if name == "difference" else "left")
+    for content in ablations.values():
+        for told in content["hypotheses"]:
+            for place, each in enumerate(told["comparisons"]):
+                colour = OUTCOMES[told["outcome"]]
+                outcome = f"[{colour}]{told['outcome']}[/] p {_p(told):.2g}"
+                table.add_row(
+                    *(("", "") if place else (told["id"], outcome)),
+                    f"{metric_of(each['figure']).short}: {each['expected']}",
+                    percent(each["difference"]),
+                )
+    return table
+
+
+def variant_table(name: str, content: Mapping[str, Any]) -> "Shown":
+    """Means over seeds of every variant of an axis, for a terminal."""
+    from rich.table import Table as Shown
+
+    seeds = len({point["seed"] for point in content["points"]})
+    table = Shown(
+        title=f"{name} by {content['axis']}: %, mean of {seeds} seeds, 95% over seeds and items",
+        box=None,
+        padding=(0, 1, 0, 0),
+    )
+    keys = list(dict.fromkeys(key for row in content["variants"] for key in row["figures"]))
+    table.add_column("variant", no_wrap=True)
+    for key in keys:
+        table.add_column(f"{metric_of(key).short} {metric_of(key).arrow}", justify="right")
+    for row in content["variants"]:
+        cells = [percent(row["figures"].get(key)) for key in keys]
+        table.add_row(f"{row['variant']}", *cells)
+    return table
+
+
+def _p(told: Mapping[str, Any]) -> float:
+    """The p-value that the outcome rests on."""
+    against = told["outcome"] == "not supported"
+    return float(told["p_contradicts_holm" if against else "p_supports_holm"])
 
 
 def _chart(name: str, content: Mapping[str, Any]) -> Chart:

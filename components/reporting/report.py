@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from components.reporting import charts, views
-from components.reporting.ablations import ablation_charts
+from components.reporting.ablations import ablation_charts, hypotheses_of, read_ablations
 from components.reporting.breakdown import Breakdown, break_down
 from components.reporting.cases import case_studies
 from components.reporting.charts import Chart
@@ -29,11 +29,12 @@ SHARED = ("report.html", "plots", "tables", "gallery", "summary.json")
 
 @dataclass(frozen=True)
 class Findings:
-    """What the page shows: the summary, the answers broken down, and the charts by place."""
+    """What the page shows: the summary, the answers broken down, charts by place, hypotheses."""
 
     summary: dict[str, Any]
     breakdown: Breakdown
     charts: dict[str, Any]
+    hypotheses: Table
 
     @property
     def tables(self) -> dict[str, Table]:
@@ -48,6 +49,7 @@ class Findings:
             "responders-by-class": views.responder_class_table(self.summary["responders"]),
             "usage": views.usage_table(self.summary["responders"]),
             "seconds": views.time_table(self.summary["seconds"]),
+            "hypotheses": self.hypotheses,
         }
         of_charts = {chart.name: chart.table for chart in self.drawn if chart.name not in own}
         return {name: table for name, table in {**own, **of_charts}.items() if table.rows}
@@ -106,7 +108,7 @@ def find(inputs: ReportInputs) -> Findings:
         "responders": charts.responder_chart(summary["responders"]),
         "classes": charts.heat_charts(breakdown),
     }
-    return Findings(summary, breakdown, drawn)
+    return Findings(summary, breakdown, drawn, hypotheses_of(read_ablations(run_folder())))
 
 
 def render(settings: ReportingSettings, inputs: ReportInputs, findings: Findings) -> str:
@@ -133,6 +135,7 @@ def render(settings: ReportingSettings, inputs: ReportInputs, findings: Findings
         usage=views.usage_table(summary["responders"]),
         lineage=views.lineage_table(stage_reports()),
         charts=_drawn(findings),
+        hypotheses=findings.hypotheses,
         cases=case_studies(
             inputs, settings.case_studies, settings.picture_pixels, settings.answer_characters
         ),

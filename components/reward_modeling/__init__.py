@@ -5,10 +5,15 @@ base model's backbone with a linear head on the last answer token, and its accur
 never saw.
 """
 
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
 from spavl.settings.reward_modeling import RewardModelingSettings
 from spavl.shards import read_manifest
 from spavl.storage import local_copy
-from spavl.work import Reference, Stage, Work, run_stage
+from spavl.work import Reference, Stage, Work, run_stage, stage_uri
+
+SPLITS = ("train", "validation", "test")
 
 
 def train(
@@ -34,8 +39,51 @@ def train(
     Raises:
         InputError: If a setting is bad or no pair can be used.
     """
+    splits = dict(zip(SPLITS, (train, validation, test), strict=True))
+    stage, body = _prepared(settings, splits, images, base)
+    run_stage(stage, body, publish={"model": output})
+
+
+def train_points(
+    names: Sequence[str],
+    points: Mapping[str, Any],
+    backbones: Mapping[str, Any],
+    images: Reference,
+) -> dict[str, str]:
+    """Train the reward models of an ablation's points that are aligned by PPO.
+
+    Args:
+        names: Ids of the points.
+        points: What every point is: `method`, `settings`, its splits and `backbone`.
+        backbones: `uri` and `digest` of every base model.
+        images: The image store.
+
+    Returns:
+        Address of every reward model by the point's id.
+    """
+    trained = {}
+    for name in names:
+        point = points[name]
+        if point["method"] != "ppo":
+            continue
+        splits = {split: str(local_copy(point[split])) for split in SPLITS}
+        base = Reference(**backbones[point["backbone"]])
+        settings = point["settings"]["reward_modeling"]
+        stage, body = _prepared(settings, splits, images, base, f"reward_modeling-{name}")
+        run_stage(stage, body)
+        trained[name] = f"{stage_uri(stage)}/model"
+    return trained
+
+
+def _prepared(
+    settings: dict[str, object],
+    splits: dict[str, str],
+    images: Reference,
+    base: Reference,
+    name: str = "reward_modeling",
+) -> tuple[Stage, Callable[[Work], dict[str, object]]]:
+    """The stage and its body."""
     chosen = RewardModelingSettings.parse(settings, "reward_modeling")
-    splits = {"train": train, "validation": validation, "test": test}
     inputs = {split: read_manifest(folder).digest for split, folder in splits.items()}
     inputs |= {"images": images.digest, "base": base.digest}
 
@@ -47,7 +95,5 @@ def train(
         places = {"images": str(local_copy(images.uri)), "base": str(local_copy(base.uri))}
         return train_in_processes(work, chosen, train_reward_model, splits=splits, **places)
 
-    stage = Stage(
-        "reward_modeling", "components.reward_modeling", chosen.model_dump(mode="json"), inputs
-    )
-    run_stage(stage, body, publish={"model": output})
+    stage = Stage(name, "components.reward_modeling", chosen.model_dump(mode="json"), inputs)
+    return stage, body

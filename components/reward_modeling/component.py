@@ -33,3 +33,25 @@ def train_reward_model(
 
     images, base = Reference(images_uri, images_digest), Reference(base_uri, base_digest)
     train_model(settings, train.path, validation.path, test.path, images, base, reward_model.path)
+
+
+@dsl.component(base_image="spa-vl/trainer:components.reward_modeling", install_kfp_package=False)
+def train_reward_points(
+    group: str, points: dict, backbones: dict, images_uri: str, images_digest: str
+) -> dict:
+    """Train the reward models of an ablation's points that are aligned by PPO.
+
+    Args:
+        group: Comma-joined ids of this task's points.
+        points: Every point by id: its method, settings, data sets and backbone.
+        backbones: Address and digest of every base model.
+        images_uri: The image store.
+        images_digest: Its manifest's digest.
+
+    Returns:
+        Address of every reward model by the point's id.
+    """
+    from components.reward_modeling import train_points
+    from spavl.work import Reference
+
+    return train_points(group.split(","), points, backbones, Reference(images_uri, images_digest))

@@ -1,6 +1,5 @@
 """`spavl export` and `spavl import`: data sets in the layout in which SPA-VL is published."""
 
-import json
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -85,20 +84,9 @@ def data_sets_of(folder: Path) -> "Source":
         InputError: The run has not made them yet.
     """
     from spavl.published.exporting import Source
+    from spavl.published.sources import addresses_of
 
-    stages = folder / "stages"
-    if not stages.is_dir():
-        return Source.below(folder)
-    works = {}
-    for stage in ("collection", "splitting"):
-        try:
-            works[stage] = Path(json.loads((stages / f"{stage}.json").read_text())["work"])
-        except FileNotFoundError:
-            raise InputError(
-                f"the run has no {stage} yet", str(folder), "finish it with spavl run --resume"
-            ) from None
-    splits = (works["splitting"] / name for name in ("train", "validation", "test"))
-    return Source(works["collection"] / "images", *splits)
+    return Source(**{name: Path(place) for name, place in vars(addresses_of(str(folder))).items()})
 
 
 def require_new(out: Path) -> None:

@@ -15,6 +15,9 @@ class BenchmarkSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     harm_per_class: int = Field(20, description="HarmEval items per harmful class.", ge=1)
+    harm_suffix_per_class: int = Field(
+        0, description="Of them, so many are asked with the adversarial suffix as well.", ge=0
+    )
     help_per_thing: int = Field(28, description="HelpEval items per harmless thing.", ge=1)
     naming_per_thing: int = Field(8, description="Naming items per thing.", ge=1)
     photographs: int = Field(

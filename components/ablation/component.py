@@ -1,0 +1,102 @@
+"""KFP doors of the ablation room: the data set by URI, the points, the outcome."""
+
+from typing import NamedTuple
+
+from kfp import dsl
+
+
+@dsl.component(
+    base_image="spa-vl/pipeline:components.ablation.importing", install_kfp_package=False
+)
+def import_preferences(uri: str, digest: str) -> NamedTuple(
+    "Outputs",
+    [
+        ("train", str),
+        ("validation", str),
+        ("test", str),
+        ("images_uri", str),
+        ("images_digest", str),
+        ("digest", str),
+    ],
+):
+    """Take a preference data set by its address and check it whole.
+
+    Args:
+        uri: A run's folder, an imported folder, or such a folder on S3.
+        digest: Digest of the data sets there, so that the cache knows when they change.
+
+    Returns:
+        Where its splits and its image store lie, and their digests.
+    """
+    from components.ablation.importing import import_data
+
+    return import_data(uri)
+
+
+@dsl.component(base_image="spa-vl/pipeline:components.ablation.points", install_kfp_package=False)
+def draw_points(
+    plan: str,
+    axes: list,
+    dpo: dict,
+    ppo: dict,
+    reward_modeling: dict,
+    base_model: dict,
+    train: str,
+    validation: str,
+    test: str,
+    images_uri: str,
+    images_digest: str,
+    data_digest: str,
+) -> NamedTuple("Outputs", [("points", dict), ("groups", list), ("backbones", dict)]):
+    """Draw every point's preferences and work out its settings.
+
+    Args:
+        plan: A plan's name or its YAML.
+        axes: Axes to keep; all where none is named.
+        dpo: The `dpo` settings of the profile.
+        ppo: The `ppo` settings of the profile.
+        reward_modeling: The `reward_modeling` settings of the profile.
+        base_model: The `base_model` settings of the profile.
+        train: Preferences to draw from.
+        validation: Preferences to watch while training.
+        test: Preferences held out.
+        images_uri: The image store.
+        images_digest: Its manifest's digest.
+        data_digest: Digest of all four.
+
+    Returns:
+        Points by id, the groups that share tasks, and the base models' settings.
+    """
+    from components.ablation.importing import Imported
+    from components.ablation.points import draw_points as draw
+
+    data = Imported(train, validation, test, images_uri, images_digest, data_digest)
+    trainers = {"dpo": dpo, "ppo": ppo, "reward_modeling": reward_modeling}
+    return draw(plan, axes, {**trainers, "base_model": base_model}, data)
+
+
+@dsl.component(base_image="spa-vl/pipeline:components.ablation.outcome", install_kfp_package=False)
+def conclude_ablation(
+    plan: str,
+    axes: list,
+    points: dict,
+    figures: dsl.Input[dsl.Artifact],
+    benchmarks_uri: str,
+    outcome: dsl.Output[dsl.Artifact],
+) -> dict:
+    """Test every hypothesis, and put the points in curves.
+
+    Args:
+        plan: A plan's name or its YAML.
+        axes: Axes to keep; all where none is named.
+        points: Every point by id.
+        figures: figures.json and the verdicts of all points.
+        benchmarks_uri: The benchmarks.
+        outcome: A JSON file for each axis.
+
+    Returns:
+        The outcome of every hypothesis by its id.
+    """
+    from components.ablation.outcome import conclude
+
+    return conclude(plan, axes, points, figures.path, benchmarks_uri, outcome.path)

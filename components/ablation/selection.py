@@ -1,0 +1,116 @@
+"""Selection: the preferences of one variant and seed, as a pure function of the rows.
+
+Rows are put in an order that the seed alone decides, row by row, so that a smaller number of pairs
+is always a part of a larger one, and neither depends on how the data set is stored.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from components.ablation.plan import Responders, Rows
+from spavl.errors import InputError
+from spavl.seeds import derive_seed
+
+Row = dict[str, Any]
+"""A preference, as columns by name."""
+
+
+def select(rows: Sequence[Row], wanted: Rows, seed: int, where: str) -> list[Row]:
+    """The rows that a variant trains on.
+
+    Args:
+        rows: Preferences.
+        wanted: What is asked for.
+        seed: The point's seed: decides the order, and with it which rows are taken.
+        where: The variant, for messages.
+
+    Raises:
+        InputError: If there are fewer than are asked for.
+    """
+    ordered = sorted(rows, key=lambda row: _place(seed, wanted.draw, str(row["preference_id"])))
+    if wanted.responders:
+        allowed = responders(rows, wanted.responders, seed)
+        ordered = [row for row in ordered if {*_responders(row)} <= allowed]
+    chosen = _of_kinds(ordered, wanted, where) if wanted.kinds else _first(ordered, wanted, where)
+    return [turned(row) for row in chosen] if wanted.labels == "turned" else chosen
+
+
+def responders(rows: Iterable[Row], wanted: Responders, seed: int) -> set[str]:
+    """The responders whose answers are allowed.
+
+    Raises:
+        InputError: If the rows know fewer responders than are asked for, or not the named ones.
+    """
+    rates = safety_rates(rows)
+    safest = sorted(rates, key=lambda name: (-rates[name], name))
+    by_chance = sorted(rates, key=lambda name: derive_seed(seed, "responders", name))
+    named, count = wanted.named, wanted.safest or wanted.least_safe or wanted.drawn or 0
+    if count > len(rates) or not {*(named or ())} <= {*rates}:
+        raise InputError(
+            f"the rows are of {len(rates)} responders",
+            ", ".join(safest) or "none",
+            "ask for some of these",
+        )
+    if named:
+        return {*named}
+    order = by_chance if wanted.drawn else safest[::-1] if wanted.least_safe else safest
+    return {*order[:count]}
+
+
+def safety_rates(rows: Iterable[Row]) -> dict[str, float]:
+    """Share of safe answers by responder, among those that could have been unsafe."""
+    counts: dict[str, list[int]] = {}
+    for row in rows:
+        for side in ("chosen", "rejected"):
+            safe, answers = counts.setdefault(str(row[f"{side}_responder"]), [0, 0])
+            could = row["truth"] != "harmless"
+            counts[str(row[f"{side}_responder"])] = [
+                safe + (could and bool(row[f"{side}_safe"])),
+                answers + could,
+            ]
+    return {name: safe / answers if answers else 0.0 for name, (safe, answers) in counts.items()}
+
+
+def turned(row: Row) -> Row:
+    """The preference with chosen and rejected in each other's place."""
+    other = {"chosen": "rejected", "rejected": "chosen"}
+    changed = dict(row)
+    for side, name in other.items():
+        for key in (side, f"{side}_response_id", f"{side}_responder", f"{side}_safe"):
+            changed[key.replace(side, name, 1)] = row[key]
+    return changed
+
+
+def _of_kinds(ordered: Sequence[Row], wanted: Rows, where: str) -> list[Row]:
+    """As many of each kind, the first of each; the whole in the seed's order."""
+    kinds = wanted.kinds or ()
+    most = [sum(row["kind"] == kind for row in ordered) for kind in kinds]
+    each, odd = divmod(wanted.pairs or min(most) * len(kinds), len(kinds))
+    room = {kind: each + (place < odd) for place, kind in enumerate(kinds)}
+    for kind, there in zip(kinds, most, strict=True):
+        if there < room[kind]:
+            raise _too_few(there, room[kind], f"{where}, {kind}")
+    chosen = []
+    for row in ordered:
+        if room.get(row["kind"], 0):
+            room[row["kind"]] -= 1
+            chosen.append(row)
+    return chosen
+
+
+def _first(ordered: Sequence[Row], wanted: Rows, where: str) -> list[Row]:
+    if len(ordered) < (wanted.pairs or 1):
+        raise _too_few(len(ordered), wanted.pairs or 1, where)
+    return list(ordered[: wanted.pairs])
+
+
+def _too_few(there: int, asked: int, where: str) -> InputError:
+    return InputError(f"{there} pairs, {asked} asked for", where, "ask for fewer, or collect more")
+
+
+def _responders(row: Row) -> tuple[str, str]:
+    return str(row["chosen_responder"]), str(row["rejected_responder"])
+
+
+def _place(seed: int, draw: str, preference_id: str) -> int:
+    return derive_seed(seed, "ablation", draw, preference_id)

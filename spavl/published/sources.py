@@ -1,0 +1,58 @@
+"""Where a run's or an imported folder's data sets lie."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from spavl.errors import InputError
+from spavl.storage import is_s3
+
+
+@dataclass(frozen=True)
+class Addresses:
+    """Addresses of data sets: paths, or on S3.
+
+    Attributes:
+        images: The image store.
+        train: Preferences to train on.
+        validation: Preferences to watch.
+        test: Preferences held out; its sub-folder `items` holds the test items.
+    """
+
+    images: str
+    train: str
+    validation: str
+    test: str
+
+    @classmethod
+    def below(cls, uri: str) -> "Addresses":
+        """The data sets of an imported folder."""
+        start = uri.rstrip("/")
+        return cls(*(f"{start}/{name}" for name in ("images", "train", "validation", "test")))
+
+
+def addresses_of(uri: str) -> Addresses:
+    """The data sets of a run, or of a folder with `images`, `train`, `validation` and `test`.
+
+    Args:
+        uri: A folder, a `file://` address, or such a folder on S3.
+
+    Raises:
+        InputError: The run has not made them yet.
+    """
+    if is_s3(uri):
+        return Addresses.below(uri)
+    folder = Path(uri.removeprefix("file://")).expanduser().absolute()
+    stages = folder / "stages"
+    if not stages.is_dir():
+        return Addresses.below(str(folder))
+    works = {}
+    for stage in ("collection", "splitting"):
+        try:
+            works[stage] = str(json.loads((stages / f"{stage}.json").read_text())["work"])
+        except FileNotFoundError:
+            raise InputError(
+                f"the run has no {stage} yet", str(folder), "finish it with spavl run --resume"
+            ) from None
+    splits = (f"{works['splitting']}/{name}" for name in ("train", "validation", "test"))
+    return Addresses(f"{works['collection']}/images", *splits)

@@ -7,7 +7,7 @@ from spavl.digests import json_digest
 from spavl.errors import InputError
 from spavl.published.sources import Addresses, addresses_of
 from spavl.records import Image, Preference
-from spavl.shards import read_manifest, verify_shard
+from spavl.shards import MANIFEST, read_manifest, verify_shard
 from spavl.storage import local_copy
 from spavl.work import Stage, Work, run_stage
 
@@ -74,7 +74,7 @@ def data_digest(uri: str) -> str:
 
 
 def _held(place: str, name: str) -> Held:
-    manifest = read_manifest(local_copy(place))
+    manifest = read_manifest(local_copy(f"{place}/{MANIFEST}").parent)
     wanted = (Image if name == "images" else Preference).__name__
     if manifest.schema != wanted:
         raise InputError(f"a data set of {manifest.schema}", place, f"give one of {wanted}")

@@ -225,7 +225,7 @@ def _curve(
                 "model": point["method"],
                 "variant": variant,
                 "pairs": int(point.get("pairs", 0)),
-                "figures": figures[name],
+                "figures": {key: told for key, told in figures[name].items() if told["n"]},
             }
 
 

@@ -26,7 +26,7 @@ def crossed(rng: np.random.Generator, rate: float, of_seeds: float, of_items: fl
 
 def test_a_mean_by_hand() -> None:
     found = seeded_mean(np.array([[0.0, 0.0, 1.0], [0.0, 1.0, 1.0]]))
-    # Seeds' means 1/3 and 2/3: variance 1/18, over 2 seeds 1/36. Items' means 0, 1/2, 1: 1/4 over 3.
+    # Means of seeds 1/3 and 2/3: variance 1/18, over 2. Of items 0, 1/2, 1: variance 1/4, over 3.
     assert found.value == pytest.approx(0.5)
     assert found.error == pytest.approx(math.sqrt(1 / 36 + 1 / 12))
     assert found.freedom == pytest.approx((1 / 9) ** 2 / ((1 / 36) ** 2 / 1 + (1 / 12) ** 2 / 2))
@@ -63,7 +63,7 @@ def test_a_planted_null_is_seldom_called_an_effect_and_a_planted_effect_is_found
     rng, trials = np.random.default_rng(4), 200
     wrong = found = 0
     for _ in range(trials):
-        one, same, worse = (crossed(rng, rate, 0.02, 0.1) for rate in (0.3, 0.3, 0.42))
+        one, same, worse = (crossed(rng, rate, 0.02, 0.1) for rate in (0.3, 0.3, 0.45))
         null = evidence(difference(one, same), "lower", 0.05)
         effect = evidence(difference(one, worse), "lower", 0.05)
         first, second = verdicts([null, effect])
@@ -80,7 +80,7 @@ def test_directions_by_hand() -> None:
     # z = -2.5: one-sided 0.00621.
     assert evidence(MEAN, "lower", 0.05).supports == pytest.approx(0.00621, abs=1e-5)
     assert evidence(MEAN, "higher", 0.05).contradicts == pytest.approx(0.00621, abs=1e-5)
-    # Alike within 0.05: z against -0.05 is -1.25, so p of being inside is 0.894, outside 2 x 0.1056.
+    # Alike within 0.05: z against -0.05 is -1.25; p of inside 0.894, of outside 2 x 0.1056.
     alike = evidence(MEAN, "alike", 0.05)
     assert alike.supports == pytest.approx(0.8944, abs=1e-4)
     assert alike.contradicts == pytest.approx(0.2113, abs=1e-4)

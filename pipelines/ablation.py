@@ -6,7 +6,7 @@ from components.ablation.component import conclude_ablation, draw_points, import
 from components.base_model.component import prepare_backbones
 from components.configuration.component import resolve_configuration
 from components.evaluation.component import prepare_benchmarks, score_points
-from components.reporting.component import close_tracking
+from components.reporting.component import close_tracking, write_ablation_report
 from pipelines.placement import DATA, GPU_TOLERATIONS, JUDGING, LIGHT, TRAINING, Pools, place
 from pipelines.points import points
 
@@ -92,3 +92,8 @@ def ablation(
         ).set_display_name("Conclude")
         place(concluded, DATA, pools)
         concluded.set_caching_options(False)  # it tells this run's folder
+        reported = write_ablation_report(
+            settings=config.outputs["reporting"], outcome=concluded.outputs["outcome"]
+        ).set_display_name("Write report")
+        place(reported, DATA, pools)
+        reported.set_caching_options(False)  # it writes this run's folder

@@ -101,7 +101,7 @@ def scores_of(figures: str, benchmarks: str, found: Mapping[str, Any]) -> Scores
 
 def table_of(
     scores: Mapping[str, Mapping[str, float]], names: Sequence[str], items: Sequence[str]
-) -> "NDArray":
+) -> "NDArray[Any]":
     """Scores of some points as float `[points, items]`."""
     import numpy as np
 

@@ -8,7 +8,7 @@ freedom are Satterthwaite's (1946).
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from spavl.statistics import CONFIDENCE, holm, rate
 
@@ -57,7 +57,7 @@ class Mean:
         return float(t.cdf((self.value - bound) / self.error, self.freedom))
 
 
-def seeded_mean(scores: "NDArray") -> Mean:
+def seeded_mean(scores: "NDArray[Any]") -> Mean:
     """The mean of scores with the variance of seeds and of items.
 
     One seed tells nothing of other seeds; its mean then speaks of that training alone. Where no
@@ -79,7 +79,7 @@ def seeded_mean(scores: "NDArray") -> Mean:
     return Mean(float(scores.mean()), total**0.5, total**2 / parts, seeds, items)
 
 
-def difference(first: "NDArray", second: "NDArray") -> Mean:
+def difference(first: "NDArray[Any]", second: "NDArray[Any]") -> Mean:
     """Mean of first - second, seed by seed and item by item.
 
     Args:

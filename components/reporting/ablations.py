@@ -44,7 +44,12 @@ def ablation_charts(run: Path | None) -> list[Chart]:
     Raises:
         InputError: If a file is no JSON object.
     """
-    return [_chart(name, content) for name, content in read_ablations(run).items()]
+    return charts_of(read_ablations(run))
+
+
+def charts_of(ablations: Mapping[str, Mapping[str, Any]]) -> list[Chart]:
+    """A chart an ablation."""
+    return [_chart(name, content) for name, content in ablations.items()]
 
 
 def read_ablations(run: Path | None) -> dict[str, Mapping[str, Any]]:
@@ -53,8 +58,12 @@ def read_ablations(run: Path | None) -> dict[str, Mapping[str, Any]]:
     Raises:
         InputError: If a file is no JSON object.
     """
-    files = sorted((run / FOLDER).glob("*.json")) if run else []
-    return {file.stem: read_json(file, file.name) for file in files}
+    return ablations_in(run / FOLDER) if run else {}
+
+
+def ablations_in(folder: Path) -> dict[str, Mapping[str, Any]]:
+    """The ablations of a folder, by name."""
+    return {file.stem: read_json(file, file.name) for file in sorted(folder.glob("*.json"))}
 
 
 def hypotheses_of(ablations: Mapping[str, Mapping[str, Any]]) -> Table:
@@ -73,6 +82,17 @@ def hypotheses_of(ablations: Mapping[str, Mapping[str, Any]]) -> Table:
         for each in told["comparisons"]
     ]
     return Table(HYPOTHESIS_COLUMNS, rows)
+
+
+def variants_of(content: Mapping[str, Any]) -> Table:
+    """Means over seeds of an axis' variants: a row a variant, a column a figure."""
+    keys = list(dict.fromkeys(key for row in content["variants"] for key in row["figures"]))
+    columns = ("variant", *(f"{metric_of(key).short} {metric_of(key).arrow}" for key in keys))
+    rows = [
+        (row["variant"], *(percent(row["figures"].get(key)) for key in keys))
+        for row in content["variants"]
+    ]
+    return Table(columns, rows)
 
 
 def hypothesis_table(ablations: Mapping[str, Mapping[str, Any]]) -> "Shown":
@@ -109,13 +129,11 @@ def variant_table(name: str, content: Mapping[str, Any]) -> "Shown":
         box=None,
         padding=(0, 1, 0, 0),
     )
-    keys = list(dict.fromkeys(key for row in content["variants"] for key in row["figures"]))
-    table.add_column("variant", no_wrap=True)
-    for key in keys:
-        table.add_column(f"{metric_of(key).short} {metric_of(key).arrow}", justify="right")
-    for row in content["variants"]:
-        cells = [percent(row["figures"].get(key)) for key in keys]
-        table.add_row(f"{row['variant']}", *cells)
+    found = variants_of(content)
+    for place, column in enumerate(found.columns):
+        table.add_column(str(column), justify="right" if place else "left", no_wrap=not place)
+    for row in found.rows:
+        table.add_row(*row)
     return table
 
 

@@ -87,6 +87,26 @@ def write_report(
 
 
 @dsl.component(
+    base_image="spa-vl/pipeline:components.reporting.ablation_report", install_kfp_package=False
+)
+def write_ablation_report(
+    settings: dict,
+    outcome: dsl.Input[dsl.Artifact],
+    report: dsl.Output[dsl.HTML],
+):
+    """Write an ablation's curves and the outcome of its hypotheses as a page.
+
+    Args:
+        settings: The `reporting` settings.
+        outcome: A JSON file for each axis.
+        report: The report as one HTML file.
+    """
+    from components.reporting.ablation_report import write_ablation_report
+
+    write_ablation_report(settings, outcome.path, report.path)
+
+
+@dsl.component(
     base_image="spa-vl/pipeline:components.reporting.publishing", install_kfp_package=False
 )
 def publish_champion(

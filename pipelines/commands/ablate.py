@@ -114,4 +114,5 @@ def _show(found: dict[str, Any], folder: Path) -> None:
     if any(content["hypotheses"] for content in found.values()):
         console.print(hypothesis_table(found))
     console.print(f"outcomes {shown_path(folder / 'ablations')}")
+    console.print(f"report   {shown_path(folder / 'report.html')}")
     show_tracking(console, folder)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from components.reporting import plots
 from components.reporting.charts import Chart
 from components.reporting.files import read_json
-from components.reporting.labels import metric_of, model_label
+from components.reporting.labels import known_metrics, metric_of, model_label
 from components.reporting.summary import percent
 from components.reporting.tables import Table, figure_cells
 
@@ -86,7 +86,9 @@ def hypotheses_of(ablations: Mapping[str, Mapping[str, Any]]) -> Table:
 
 def variants_of(content: Mapping[str, Any]) -> Table:
     """Means over seeds of an axis' variants: a row a variant, a column a figure."""
-    keys = list(dict.fromkeys(key for row in content["variants"] for key in row["figures"]))
+    keys = list(
+        dict.fromkeys(k for row in content["variants"] for k, _ in _known_first(row["figures"]))
+    )
     columns = ("variant", *(f"{metric_of(key).short} {metric_of(key).arrow}" for key in keys))
     rows = [
         (row["variant"], *(percent(row["figures"].get(key)) for key in keys))
@@ -147,16 +149,22 @@ def _chart(name: str, content: Mapping[str, Any]) -> Chart:
     rows = [
         (key, point["model"], point["x"], point["seed"], *figure_cells(figure))
         for point in content["points"]
-        for key, figure in point["figures"].items()
+        for key, figure in _known_first(point["figures"])
         if figure["value"] is not None
     ]
     panels = _panels(rows)
     seeds = len({point["seed"] for point in content["points"]})
     axis = str(content["axis"])
     title = f"{name.replace('_', ' ').capitalize()}, by {axis}"
-    words = f"{len(panels)} figures by {axis}, {seeds} seeds; points are seeds, lines their means."
-    draw = partial(plots.scale_curves, panels, axis)
+    words = f"{len(panels)} figures by {axis}, {seeds} seeds; each seed's points and their means."
+    draw = partial(plots.scale_curves, panels, axis, _intervals(content))
     return Chart(f"ablation-{name}", title, words, draw, Table(COLUMNS, rows))
+
+
+def _known_first(figures: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """Figures in the order of the data table, those without a name there last."""
+    known = list(known_metrics())
+    return sorted(figures.items(), key=lambda each: (*known, each[0]).index(each[0]))
 
 
 def _panels(rows: Iterable[Sequence[Any]]) -> dict[str, plots.Lines]:
@@ -168,6 +176,18 @@ def _panels(rows: Iterable[Sequence[Any]]) -> dict[str, plots.Lines]:
         label: {model: _in_order(points) for model, points in models.items()}
         for label, models in panels.items()
     }
+
+
+def _intervals(content: Mapping[str, Any]) -> dict[str, dict[Any, tuple[float, float]]]:
+    """Intervals of the means in percent by figure and x, where there are any."""
+    shown = {point["x"] for point in content["points"]}
+    found: dict[str, dict[Any, tuple[float, float]]] = defaultdict(dict)
+    for row in content.get("variants", ()):
+        for key, figure in row["figures"].items():
+            if row["x"] in shown:
+                bounds = (100 * figure["low"], 100 * figure["high"])
+                found[metric_of(key).label][row["x"]] = bounds
+    return found
 
 
 def _in_order(points: Mapping[Any, list[float]]) -> dict[Any, list[float]]:

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 Curves = Sequence[Mapping[str, float]]
 Lines = Mapping[str, Mapping[float | str, Sequence[float]]]
 """By line and x: the values of all seeds."""
+Whiskers = Mapping[float | str, tuple[float, float]]
+"""By x: the interval of the mean."""
 
 FIRST = (
     "reward_mean", "kl", "loss", "validation_loss", "accuracy", "validation_accuracy",
@@ -109,8 +111,10 @@ def intervals(rows: Sequence[tuple[Any, ...]]) -> "Figure":
     return figure
 
 
-def scale_curves(panels: Mapping[str, Lines], axis: str) -> "Figure":
-    """A panel a figure: the seeds as points, their means as a line."""
+def scale_curves(
+    panels: Mapping[str, Lines], axis: str, intervals: Mapping[str, Whiskers]
+) -> "Figure":
+    """A panel a figure: the seeds as points, their means with intervals, over numbers as a line."""
     from matplotlib.figure import Figure
 
     columns = min(3, len(panels))
@@ -119,14 +123,30 @@ def scale_curves(panels: Mapping[str, Lines], axis: str) -> "Figure":
     for place, (label, lines) in enumerate(panels.items(), start=1):
         panel = figure.add_subplot(rows, columns, place)
         for (name, points), colour in zip(lines.items(), cycle(PALETTE), strict=False):
-            for x, values in points.items():
-                panel.plot([x] * len(values), values, "o", color=colour, markersize=3, alpha=0.5)
-            means = [sum(values) / len(values) for values in points.values()]
-            panel.plot(list(points), means, color=colour, linewidth=1.4, label=name)
+            _scale_curve(panel, name, points, colour)
+        for x, (low, high) in intervals.get(label, {}).items():
+            panel.plot([x, x], [low, high], color=INK, alpha=0.6, linewidth=1.2)
         panel.set_title(f"{label}, %", fontsize=9, color=INK, loc="left")
         panel.legend(frameon=False, fontsize=7, labelcolor=INK)
         _dress(panel, axis)
+        if any(isinstance(x, str) for points in lines.values() for x in points):
+            panel.tick_params("x", labelrotation=30, labelsize=7)
     return figure
+
+
+def _scale_curve(
+    panel: "Axes", name: str, points: Mapping[float | str, Sequence[float]], colour: str
+) -> None:
+    for x, values in points.items():
+        panel.plot([x] * len(values), values, "o", color=colour, markersize=3, alpha=0.5)
+    means = [sum(values) / len(values) for values in points.values()]
+    if any(isinstance(x, str) for x in points):  # names have no order that a line could follow
+        panel.plot(list(points), means, "D", color=colour, markersize=5, label=name)
+        return
+    panel.plot(list(points), means, color=colour, linewidth=1.4, label=name)
+    numbers = [float(x) for x in points]
+    if min(numbers) > 0 and max(numbers) >= 10 * min(numbers):
+        panel.set_xscale("log")
 
 
 def heat(names: Sequence[str], columns: Sequence[str], cells: Sequence[Any]) -> "Figure":

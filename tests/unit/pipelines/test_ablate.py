@@ -1,0 +1,61 @@
+"""`spavl ablate`: what is wrong is said before anything starts."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from components.ablation.plan import plan_text
+from pipelines import cli
+from pipelines.local_ablation import AblationRequest, unfinished_ablation
+
+PLAN = """
+seeds: [1]
+settings: [dpo.beta=0.2, dpo.batch_size=8]
+variants: {few: {rows: {pairs: 4}}}
+axes: {scale: {by: pairs, variants: [few]}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        ([], "no data set"),
+        (["--data=nowhere"], "no finished data set"),
+        (["--data=nowhere", "--plan=pockets"], "unknown plan"),
+        (["--data=nowhere", "--plan=mine.yaml"], "unreadable plan"),
+        (["scales", "--data=nowhere"], "unknown axis"),
+        (["--data=nowhere", "--set=dpo.betta=1"], "unknown setting"),
+        (["--resume"], "no unfinished ablation"),
+    ],
+)
+def test_a_mistake_is_one_line_and_starts_nothing(
+    arguments: list[str],
+    line: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["spavl", "ablate", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 2
+    (told,) = capsys.readouterr().err.splitlines()
+    assert line in told
+    assert not [path for path in (tmp_path / "runs").glob("*") if path.is_dir()]
+
+
+def test_the_users_settings_come_after_the_plans() -> None:
+    request = AblationRequest(plan_text(PLAN), (), "data", "pocket", ("dpo.beta=0.3",))
+    assert request.settings == ("dpo.beta=0.2", "dpo.batch_size=8", "dpo.beta=0.3")
+
+
+def test_an_unfinished_ablation_is_gone_on_with_as_it_was_asked_for(tmp_path: Path) -> None:
+    request = AblationRequest(PLAN, ("scale",), "data", "pocket", ("seed=7",))
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "ablation.json").write_text(json.dumps(vars(request)))
+    (tmp_path / "second" / "finished.json").touch()
+    assert unfinished_ablation(tmp_path, None) == (tmp_path / "first", request)

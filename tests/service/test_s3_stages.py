@@ -13,6 +13,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from components.ablation.importing import import_data
+from components.ablation.points import draw_points
 from components.base_model import prepare
 from components.collection import collect
 from components.collection.objects import listed
@@ -22,17 +24,23 @@ from components.reporting.publishing import publish
 from pipelines.preflight import check_bucket
 from spavl.errors import AwayError, InputError
 from spavl.images import ImageStore
-from spavl.records import Image, SetAside
+from spavl.records import Image, Preference, SetAside
 from spavl.shards import read_records
 from spavl.storage import local_copy
 from spavl.work import Reference
 from tests.local.test_trainers_survive import PAIRS, PROGRAM, ROOT
 from tests.service.servers import S3Server
+from tests.unit.ablation.test_points import SETTINGS, data_sets
 from tests.unit.alignment.worlds import make_world
 from tests.unit.collection.hostile import encoded, photo, text_bomb
 from tests.unit.reporting.conftest import Plan, build
 
 OWN_ONLY = {"pocket_pictures": 0, "threads": 1, "max_bytes": 400_000}
+ABLATION = """
+seeds: [1, 2]
+variants: {few: {rows: {pairs: 4}}}
+axes: {scale: {by: pairs, variants: [few]}}
+"""
 LONG = {**PAIRS, "num_train_epochs": 10}  # 60 steps
 
 
@@ -180,3 +188,19 @@ def test_what_can_be_known_of_s3_is_told_before_a_run(
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
     with pytest.raises(AwayError, match="S3 does not answer"):
         check_bucket("s3://spa-vl/work")
+
+
+def test_an_ablation_draws_its_points_from_a_data_set_on_s3(
+    s3: S3Server, tmp_path: Path, another_machine: Callable[[], None]
+) -> None:
+    folder = data_sets(tmp_path / "made-elsewhere")
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        s3.client.fput_object(s3.bucket, f"data/{path.relative_to(folder)}", str(path))
+    imported = import_data("s3://spa-vl/data")
+    assert imported.train == "s3://spa-vl/data/train"
+    points = draw_points(ABLATION, [], SETTINGS, imported).points
+    another_machine()
+    for seed in (1, 2):
+        place = points[f"few-s{seed}"]["train"]
+        assert place.startswith("s3://spa-vl/work/points/")
+        assert len(list(read_records(local_copy(place), Preference))) == 4

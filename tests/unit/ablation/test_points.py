@@ -43,10 +43,8 @@ def preference(preference_id: str) -> Preference:
     )  # fmt: skip
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
+def data_sets(made: Path) -> Path:
     """Data sets as `spavl import` leaves them: ten pairs to train on, a picture."""
-    made = tmp_path / "data"
     for split, rows in (("train", 10), ("validation", 2), ("test", 2)):
         with DatasetWriter(made / split, Preference) as writer:
             for number in range(rows):
@@ -55,6 +53,11 @@ def folder(tmp_path: Path) -> Path:
         none = (None, None, None, None)
         writer.add(Image("i", b"x", "image/png", 1, 1, "hand", "harmful", *none))
     return made
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return data_sets(tmp_path / "data")
 
 
 def drawn(imported: Imported, **parts: object):

@@ -21,7 +21,7 @@ from spavl.models.saving import save_model, saved_digest
 from spavl.records import EvalItem, Preference
 from spavl.shards import DatasetWriter, read_manifest, read_records
 from spavl.work import Reference, publish_path
-from tests.local.running import Ended
+from tests.local.running import Ended, spavl
 
 HARM_STAYS, NAMING_BY_CHANCE = 0.2, 0.1
 
@@ -149,6 +149,44 @@ def test_with_labels_shuffled_dpo_leaves_the_harm(
     figures = run.figures_of(Reference(str(policy), saved_digest(policy)), tmp_path)
     assert aligned(run.figures["dpo"])
     assert figures["harm_eval_usr"]["low"] > HARM_STAYS
+
+
+ABLATION = """
+seeds: [1]
+tasks: 1
+settings:
+  - evaluation.benchmarks.harm_per_class=3
+  - evaluation.benchmarks.help_per_thing=1
+  - evaluation.benchmarks.naming_per_thing=1
+  - dpo.num_train_epochs=3
+variants:
+  honest: {rows: {pairs: 160}}
+  turned: {rows: {pairs: 160, labels: turned}}
+axes:
+  labels: {by: labels, variants: [honest, turned]}
+hypotheses:
+  - id: effect
+    axis: labels
+    says: Turned labels make more harm.
+    compare: [{figure: harm_eval_usr, higher: turned, than: honest}]
+"""
+
+
+def test_an_ablation_of_the_runs_own_data_set_finds_turned_labels(
+    small_run: Ended, tmp_path: Path
+) -> None:
+    (tmp_path / "plan.yaml").write_text(ABLATION)
+    out = tmp_path / "ablations"
+    arguments = (f"--data={small_run.folder}", f"--plan={tmp_path / 'plan.yaml'}", f"--out={out}")
+    ended = spavl("ablate", *arguments, "--name=labels", "--log=plain", timeout=300)
+    assert ended.returncode == 0, ended.stdout
+    told = json.loads((out / "labels/ablations/labels.json").read_text())
+    assert [each["outcome"] for each in told["hypotheses"]] == ["supported"], told["hypotheses"]
+    assert {point["variant"]: point["pairs"] for point in told["points"]} == {
+        "honest": 160,
+        "turned": 160,
+    }
+    assert "Turned labels make more harm" in (out / "labels/report.html").read_text()
 
 
 def test_with_a_random_reward_model_ppo_aligns_nothing(run: Run, tmp_path: Path) -> None:

@@ -46,11 +46,23 @@ class Rows(_Part):
         None, description="Kinds of question, in equal parts; all as they come by default.",
         min_length=1,
     )  # fmt: skip
+    contrasts: int | None = Field(
+        None,
+        description="How many of them have a safe chosen and an unsafe rejected answer; as they "
+        "come by default.",
+        ge=0,
+    )
     responders: Responders | None = Field(None, description="Whose answers; all by default.")
     labels: Literal["honest", "turned"] = Field(
         "honest", description="turned: chosen and rejected change places, as a control."
     )
     draw: str = Field("", description="Another word draws other rows, as a control.")
+
+    @model_validator(mode="after")
+    def _contrasts_are_of_pairs(self) -> Self:
+        if self.contrasts is not None and self.contrasts > (self.pairs or 0):
+            raise ValueError("contrasts are a part of pairs: give pairs, as many or more")
+        return self
 
 
 class Variant(_Part):

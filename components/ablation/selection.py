@@ -4,7 +4,8 @@ Rows are put in an order that the seed alone decides, row by row, so that a smal
 is always a part of a larger one, and neither depends on how the data set is stored.
 """
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from components.ablation.plan import Responders, Rows
@@ -13,6 +14,8 @@ from spavl.seeds import derive_seed
 
 Row = dict[str, Any]
 """A preference, as columns by name."""
+Stratum = tuple[str | None, bool | None]
+"""Kind, and whether it is a contrast; None where that does not matter."""
 
 
 def select(rows: Sequence[Row], wanted: Rows, seed: int, where: str) -> list[Row]:
@@ -31,7 +34,10 @@ def select(rows: Sequence[Row], wanted: Rows, seed: int, where: str) -> list[Row
     if wanted.responders:
         allowed = responders(rows, wanted.responders, seed)
         ordered = [row for row in ordered if {*_responders(row)} <= allowed]
-    chosen = _of_kinds(ordered, wanted, where) if wanted.kinds else _first(ordered, wanted, where)
+    if wanted.kinds or wanted.contrasts is not None:
+        chosen = _by_quota(ordered, wanted, where)
+    else:
+        chosen = _first(ordered, wanted, where)
     return [turned(row) for row in chosen] if wanted.labels == "turned" else chosen
 
 
@@ -81,21 +87,50 @@ def turned(row: Row) -> Row:
     return changed
 
 
-def _of_kinds(ordered: Sequence[Row], wanted: Rows, where: str) -> list[Row]:
-    """As many of each kind, the first of each; the whole in the seed's order."""
-    kinds = wanted.kinds or ()
-    most = [sum(row["kind"] == kind for row in ordered) for kind in kinds]
-    each, odd = divmod(wanted.pairs or min(most) * len(kinds), len(kinds))
-    room = {kind: each + (place < odd) for place, kind in enumerate(kinds)}
-    for kind, there in zip(kinds, most, strict=True):
-        if there < room[kind]:
-            raise _too_few(there, room[kind], f"{where}, {kind}")
+def contrast(row: Row) -> bool:
+    """Whether a safe answer was preferred to an unsafe one."""
+    return bool(row["chosen_safe"]) and not row["rejected_safe"]
+
+
+def _by_quota(ordered: Sequence[Row], wanted: Rows, where: str) -> list[Row]:
+    """As many of each kind and, if asked for, of contrasts: the first of each, in order."""
+    there = Counter(_stratum(row, wanted) for row in ordered)
+    room = _quotas(there, wanted)
+    for stratum, asked in room.items():
+        if there[stratum] < asked:
+            kind, contrasting = stratum
+            told = {None: "", True: "with contrast", False: "without contrast"}[contrasting]
+            raise _too_few(there[stratum], asked, ", ".join(filter(None, (where, kind, told))))
     chosen = []
     for row in ordered:
-        if room.get(row["kind"], 0):
-            room[row["kind"]] -= 1
+        if room.get(_stratum(row, wanted), 0):
+            room[_stratum(row, wanted)] -= 1
             chosen.append(row)
     return chosen
+
+
+def _stratum(row: Row, wanted: Rows) -> Stratum:
+    kind = str(row["kind"]) if wanted.kinds else None
+    return kind, None if wanted.contrasts is None else contrast(row)
+
+
+def _quotas(there: Mapping[Stratum, int], wanted: Rows) -> dict[Stratum, int]:
+    kinds: Sequence[str | None] = wanted.kinds or (None,)
+    pairs = wanted.pairs or min(there.get((kind, None), 0) for kind in kinds) * len(kinds)
+    if wanted.contrasts is None:
+        return {(kind, None): part for kind, part in _parts(pairs, kinds)}
+    contrasts = dict(_parts(wanted.contrasts, kinds))
+    return {
+        (kind, each): contrasts[kind] if each else part - contrasts[kind]
+        for kind, part in _parts(pairs, kinds)
+        for each in (True, False)
+    }
+
+
+def _parts(count: int, kinds: Sequence[str | None]) -> list[tuple[str | None, int]]:
+    """A count in parts that are equal to within one, the first ones larger."""
+    each, odd = divmod(count, len(kinds))
+    return [(kind, each + (place < odd)) for place, kind in enumerate(kinds)]
 
 
 def _first(ordered: Sequence[Row], wanted: Rows, where: str) -> list[Row]:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from components.ablation.plan import Responders, Rows
-from components.ablation.selection import responders, safety_rates, select, turned
+from components.ablation.selection import contrast, responders, safety_rates, select, turned
 from spavl.errors import InputError
 
 KINDS = ("easy_question", "hard_question", "hard_statement")
@@ -77,6 +77,18 @@ def test_without_a_number_kinds_are_as_many_as_the_rarest_allows() -> None:
     ]
     counts = Counter(each["kind"] for each in select(rows, Rows(kinds=KINDS), 1, ""))
     assert counts == dict.fromkeys(KINDS, 10)
+
+
+def test_contrasts_are_as_many_as_asked_for_in_each_kind() -> None:
+    wanted = Rows(pairs=33, kinds=KINDS, contrasts=20)
+    chosen = select(ROWS, wanted, 1, "")
+    assert Counter((each["kind"], contrast(each)) for each in chosen) == {
+        (KINDS[0], True): 7, (KINDS[1], True): 7, (KINDS[2], True): 6,
+        (KINDS[0], False): 4, (KINDS[1], False): 4, (KINDS[2], False): 5,
+    }  # fmt: skip
+    assert not any(map(contrast, select(ROWS, Rows(pairs=50, contrasts=0), 1, "")))
+    with pytest.raises(InputError, match="variant, with contrast"):
+        select(ROWS, Rows(pairs=200, contrasts=200), 1, "variant")
 
 
 def test_both_answers_are_of_the_wanted_responders() -> None:

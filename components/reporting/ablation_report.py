@@ -37,8 +37,8 @@ def write_ablation_report(settings: dict[str, Any], outcome: str, report: str) -
             title=f"{checked.title}: ablations",
             hypotheses=hypotheses,
             axes=[
-                (content, variants_of(content), {"chart": c, "svg": inline_svg(c.figure, c.name)})
-                for content, c in zip(found.values(), charts, strict=True)
+                (name, variants_of(content), {"chart": c, "svg": inline_svg(c.figure, c.name)})
+                for (name, content), c in zip(found.items(), charts, strict=True)
             ],
         )
         write_text(Path(report), page)

@@ -75,7 +75,7 @@ def hypotheses_of(ablations: Mapping[str, Mapping[str, Any]]) -> Table:
             each["expected"],
             metric_of(each["figure"]).short,
             percent(each["difference"]),
-            round(_p(told), 4),
+            f"{_p(told):.4f}" if _p(told) >= 0.0001 else "< 0.0001",
         )
         for content in ablations.values()
         for told in content.get("hypotheses", ())

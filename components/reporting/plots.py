@@ -128,8 +128,9 @@ def scale_curves(
             panel.plot([x, x], [low, high], color=INK, alpha=0.6, linewidth=1.2)
         panel.set_title(f"{label}, %", fontsize=9, color=INK, loc="left")
         panel.legend(frameon=False, fontsize=7, labelcolor=INK)
-        _dress(panel, axis)
-        if any(isinstance(x, str) for points in lines.values() for x in points):
+        named = any(isinstance(x, str) for points in lines.values() for x in points)
+        _dress(panel, "" if named else axis)
+        if named:
             panel.tick_params("x", labelrotation=30, labelsize=7)
     return figure
 
@@ -147,6 +148,8 @@ def _scale_curve(
     numbers = [float(x) for x in points]
     if min(numbers) > 0 and max(numbers) >= 10 * min(numbers):
         panel.set_xscale("log")
+        panel.set_xticks(numbers, [f"{number:,.0f}" for number in numbers])
+        panel.set_xticks([], minor=True)
 
 
 def heat(names: Sequence[str], columns: Sequence[str], cells: Sequence[Any]) -> "Figure":

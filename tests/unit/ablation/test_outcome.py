@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from components.ablation.outcome import conclude
+from components.reporting.ablation_report import write_ablation_report
 from components.reporting.ablations import ablation_charts, hypotheses_of, read_ablations
 from spavl.errors import InputError
 from spavl.records import EvalItem, EvalVerdict
@@ -119,3 +120,15 @@ def test_a_figure_that_nobody_made_is_refused(scored: Path) -> None:
     asked["compare"][0]["figure"] = "fig_step_asr"
     with pytest.raises(InputError, match="no items of fig_step_asr"):
         concluded(scored, hypotheses=[asked])
+
+
+def test_the_page_shows_what_became_of_every_hypothesis(scored: Path) -> None:
+    concluded(scored)
+    page = scored / "page.html"
+    write_ablation_report({"title": "<b>Mine"}, str(scored / "run/ablations"), str(page))
+    text = page.read_text()
+    assert all(outcome in text for outcome in ("supported", "not supported", "undecided"))
+    assert "&lt;b&gt;Mine: ablations" in text
+    assert (scored / "run/report.html").read_text() == text
+    assert (scored / "run/plots/ablation-labels.png").stat().st_size > 1000
+    assert "wrong-way-round." in (scored / "run/tables/hypotheses.csv").read_text()

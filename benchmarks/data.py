@@ -12,30 +12,26 @@ import statistics
 import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict
-from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmarks.data_world import (
-    ANSWERS,
-    PICTURES_PER_SHARD,
-    Shape,
-    judged,
-    make_world,
-)
+from benchmarks.data_world import PICTURES_PER_SHARD, Shape, judged, make_world
 from benchmarks.measuring import last_line_of, machine
 from components.collection.closeness import Closeness
 from components.collection.filling import copy_without
 from components.collection.fingerprints import Thumbnails
 from components.collection.near_duplicates import near_duplicates
-from components.labeling.drawing import ASKED, draw_block
-from components.labeling.groups import Answer, BalancedDraw, safety_groups
+from components.labeling.drawing import ANSWERED, ASKED, Block, draw_block
+from components.labeling.groups import BalancedDraw, safety_groups
 from components.labeling.splitting import RECORDS, split_rows
 from spavl.records import Image, Preference, SetAside
 from spavl.settings.labeling import SplittingSettings
 from spavl.shards import DatasetWriter, read_rows, read_tables
+
+if TYPE_CHECKING:
+    import pyarrow
 
 SEED = 42
 SIZES = (10_000, 100_788)
@@ -52,8 +48,8 @@ def ours(world: Path, out: Path, shape: Shape) -> None:
         for _, reason in copy_without(repeats, world / "gathered", kept):
             aside.add(reason)
     with DatasetWriter(out / "preferences", Preference) as preferences:
-        for block, answers in blocks(world / "answered.parquet", shape.block):
-            preferences.add_columns(pair(block, answers, world))
+        for block in blocks(world / "answered.parquet"):
+            preferences.add_table(pair(block, world))
 
     def writer(name: str, record: type) -> DatasetWriter:
         return DatasetWriter(out / name, record)
@@ -70,27 +66,29 @@ def search(world: Path) -> dict[int, int]:
     return near_duplicates(hashes, Thumbnails(world / "thumbs.bin"), labels, Closeness())
 
 
-def blocks(answered: Path, size: int) -> Iterator[tuple[dict[str, list[Any]], list[list[Answer]]]]:
-    """The answered questions, some at a time: their columns, and the answers to each."""
+def blocks(answered: Path) -> Iterator["pyarrow.Table"]:
+    """The answered questions, a block at a time: each is a row group."""
     from pyarrow import parquet
 
     with parquet.ParquetFile(answered) as file:
-        for batch in file.iter_batches(size):
-            flat = (batch[name].flatten().to_pylist() for name in ANSWERS)
-            every = list(map(Answer, *flat))
-            ends = batch[ANSWERS[0]].offsets.to_pylist()
-            yield (
-                {name: batch[name].to_pylist() for name in ASKED},
-                [every[begin:end] for begin, end in pairwise(ends)],
-            )
+        for group in range(file.num_row_groups):
+            yield file.read_row_group(group)
 
 
-def pair(
-    block: dict[str, list[Any]], answers: list[list[Answer]], world: Path
-) -> dict[str, list[Any]]:
-    """The judged pairs of a block of answered questions, as columns."""
+def pair(answered: "pyarrow.Table", world: Path) -> "pyarrow.Table":
+    """The judged pairs of a block of answered questions; answers come as a list a question."""
+    import pyarrow
+    from pyarrow import compute
+
+    lists = [answered[name].combine_chunks() for name in ANSWERED]
+    answers = pyarrow.table([each.flatten() for each in lists], names=list(ANSWERED))
+    block = Block(
+        answered.select(list(ASKED)),
+        answers,
+        compute.list_parent_indices(lists[0]).to_numpy(),
+    )
     draw = BalancedDraw(safety_groups(json.loads((world / "rates.json").read_text()), 5), SEED)
-    return judged(draw_block(block, answers, draw, wanted=1)[0])
+    return judged(draw_block(block, draw, wanted=1)[0])
 
 
 def splitting(shape: Shape) -> SplittingSettings:

@@ -7,21 +7,21 @@ manifest, and read back by `from_parquet` once their digests were checked.
 
 import dataclasses
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+import pyarrow
 from datasets import Dataset, Features, disable_progress_bars
 
 from benchmarks.data import SEED, pair, search, splitting
-from benchmarks.data_world import ANSWERS, PICTURES_PER_SHARD, Shape
-from components.labeling.groups import Answer
-from components.labeling.items import Row, choose_items, item_columns
-from components.labeling.splitting import RECORDS, Deciding, place_of
+from benchmarks.data_world import PICTURES_PER_SHARD, Shape
+from components.labeling.items import Row, choose_items, item_table
+from components.labeling.splitting import DECIDING, RECORDS, places_of
 from spavl.digests import file_digest
 from spavl.records import SCHEMA_VERSION, EvalItem, Image, Preference, SetAside, schema_of
 from spavl.shards import MANIFEST, Shard, read_manifest, verify_shard, write_json
 
 ROWS_PER_SHARD = 4096
+ROWS_AT_ONCE = 4096
 PROCESSES = 2
 disable_progress_bars()
 
@@ -47,12 +47,8 @@ def _pictures(world: Path, cache: str) -> Dataset:
 def _preferences(world: Path, cache: str, shape: Shape) -> Dataset:
     answered = Dataset.from_parquet(str(world / "answered.parquet"), cache_dir=cache)
 
-    def paired(block: dict[str, list[Any]]) -> dict[str, list[Any]]:
-        every = zip(*(block[name] for name in ANSWERS), strict=True)
-        return pair(block, [list(map(Answer, *columns)) for columns in every], world)
-
-    return answered.map(
-        paired,
+    return answered.with_format("arrow").map(
+        lambda block: pair(block, world),
         batched=True,
         batch_size=shape.block,
         num_proc=PROCESSES,
@@ -64,23 +60,22 @@ def _preferences(world: Path, cache: str, shape: Shape) -> Dataset:
 def _split(preferences: Dataset, shape: Shape) -> dict[str, Dataset]:
     settings = splitting(shape)
     known = preferences.select_columns(list(Row._fields))
-    columns = (zip(*(each[name] for name in Row._fields), strict=True) for each in known.iter(1000))
-    items = choose_items((Row(*row) for rows in columns for row in rows), shape.per_class, SEED)
+    items = choose_items(known.iter(ROWS_AT_ONCE), shape.per_class, SEED)
 
-    def places(batch: dict[str, list[Any]]) -> dict[str, list[str]]:
-        deciding = map(Deciding, *(batch[name] for name in Deciding._fields))
-        return {"place": [place_of(row, items, settings, SEED) for row in deciding]}
+    def places(batch: pyarrow.Table) -> pyarrow.Table:
+        return pyarrow.table({"place": places_of(batch, items, settings, SEED)})
 
-    marked = preferences.map(
+    marked = preferences.select_columns(list(DECIDING)).map(
         places,
         batched=True,
+        batch_size=ROWS_AT_ONCE,
         num_proc=PROCESSES,
-        remove_columns=preferences.column_names,
+        remove_columns=list(DECIDING),
     )
-    place = np.array(marked["place"])
+    place = marked.with_format("numpy")["place"][:]
     rows = {each: preferences.select(np.flatnonzero(place == each)) for each in RECORDS}
     rows["test/items"] = rows["test/items"].map(
-        lambda batch: item_columns(batch, items),
+        lambda batch: item_table(batch, items),
         batched=True,
         num_proc=PROCESSES,
         remove_columns=preferences.column_names,

@@ -6,22 +6,25 @@ hundred pictures come a second time, changed a little.
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from spavl.records import QUESTION_KINDS, Image, record_id
+from components.labeling.drawing import ASKED
+from spavl.columns import record_ids
+from spavl.records import QUESTION_KINDS, Image, Maker, Preference, record_id, schema_of
 from spavl.shards import DatasetWriter
 from spavl.taxonomy import load_taxonomy
+
+if TYPE_CHECKING:
+    import pyarrow
 
 RESPONDERS = tuple(f"responder-{number:02d}" for number in range(12))
 PICTURES_PER_SHARD = 512
 SENTENCES = 4096
-ANSWERS = ("response_id", "responder", "text", "safe")
-"""Columns of answers, a list for each question."""
 
 
 @dataclass(frozen=True)
@@ -139,25 +142,24 @@ def _block(
     }
 
 
-def judged(pairs: dict[str, list[Any]]) -> dict[str, list[Any]]:
-    """Columns of preferences of columns of pairs: a safe answer wins, otherwise the first does.
+def judged(pairs: "pyarrow.Table") -> "pyarrow.Table":
+    """Preferences of pairs: a safe answer wins, otherwise the first does.
 
     Stands for the judge, who is a model; both sides call it.
     """
-    safe = zip(pairs["first_safe"], pairs["second_safe"], strict=True)
-    swap = [second and not first for first, second in safe]
-    count = len(swap)
-    sides: dict[str, list[Any]] = {}
+    import pyarrow
+    from pyarrow import compute
+
+    swap = compute.and_not(pairs["second_safe"], pairs["first_safe"])
+    count = pairs.num_rows
+    columns = {name: pairs[name] for name in ASKED}
     for suffix in ("", "_response_id", "_responder", "_safe"):
-        both = list(zip(swap, pairs[f"first{suffix}"], pairs[f"second{suffix}"], strict=True))
-        sides[f"chosen{suffix}"] = [b if swapped else a for swapped, a, b in both]
-        sides[f"rejected{suffix}"] = [a if swapped else b for swapped, a, b in both]
-    shared = ("image_id", "question_id", "question", "kind", "truth", "thing", "class3")
-    return {
-        "preference_id": [record_id("preference", each) for each in pairs["pair_id"]],
-        **{name: pairs[name] for name in shared},
-        **sides,
-        "reason1": ["safer"] * count,
-        "reason2": ["safer"] * count,
-        "maker": [{"model": "benchmark", "template": None, "sampling": None}] * count,
-    }
+        first, second = pairs[f"first{suffix}"], pairs[f"second{suffix}"]
+        columns[f"chosen{suffix}"] = compute.if_else(swap, second, first)
+        columns[f"rejected{suffix}"] = compute.if_else(swap, first, second)
+    columns["preference_id"] = record_ids("preference", pairs["pair_id"])
+    columns["reason1"] = columns["reason2"] = pyarrow.repeat("safer", count)
+    schema = schema_of(Preference)
+    maker = pyarrow.scalar(asdict(Maker("benchmark")), schema.field("maker").type)
+    columns["maker"] = pyarrow.repeat(maker, count)
+    return pyarrow.table([columns[name] for name in schema.names], schema=schema)

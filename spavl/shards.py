@@ -8,10 +8,10 @@ unfinished work and never data. Reading and writing stream: memory does not grow
 
 import dataclasses
 import hashlib
-import io
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -91,6 +91,10 @@ class DatasetWriter:
         self._tables: list[pyarrow.Table] = []
         self._waiting = 0
         self._shards: list[Shard] = []
+        # Arrow and the digest let go of Python's lock: a shard is written while the next is made.
+        self._thread = ThreadPoolExecutor(1, "shards")
+        self._writing: Future[Shard] | None = None
+        self._begun = 0
 
     def __enter__(self) -> Self:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -105,8 +109,9 @@ class DatasetWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if kind is None:
-            self._commit()
+        with self._thread:
+            if kind is None:
+                self._commit()
 
     def add(self, record: object) -> None:
         """Add one record.
@@ -126,19 +131,13 @@ class DatasetWriter:
         """
         self._gather()
         schema = schema_of(self.record)
-        rows = rows.select(schema.names).cast(schema)
+        if rows.schema != schema:
+            rows = rows.select(schema.names).cast(schema)
         while rows.num_rows:
             piece = rows.slice(0, self._rows_per_shard - self._waiting)
             rows = rows.slice(piece.num_rows)
             self._tables.append(piece)
             self._took(piece.num_rows)
-
-    def add_columns(self, columns: Mapping[str, Sequence[Any]]) -> None:
-        """Add rows as columns of Python values."""
-        import pyarrow
-
-        schema = schema_of(self.record)
-        self.add_table(pyarrow.table({name: columns[name] for name in schema.names}, schema))
 
     def _took(self, rows: int) -> None:
         self.rows += rows
@@ -155,24 +154,23 @@ class DatasetWriter:
             self._pending.clear()
 
     def _flush(self) -> None:
-        import pyarrow
-        from pyarrow import parquet
-
         self._gather()
-        # Chunks would show in the file: equal rows are to make equal bytes however they came.
-        table = pyarrow.concat_tables(self._tables).combine_chunks()
-        self._tables.clear()
-        path = self.folder / f"part-{len(self._shards):05d}.parquet"
-        temporary = path.with_suffix(".tmp")
-        with _HashedFile(temporary) as stream:
-            parquet.write_table(table, stream, **_layout(self.record))
-        temporary.rename(path)
-        self._shards.append(Shard(path.name, table.num_rows, stream.sha256))
-        self._waiting = 0
+        self._finish()
+        path = self.folder / f"part-{self._begun:05d}.parquet"
+        self._writing = self._thread.submit(_write_shard, self._tables, path, self.record)
+        self._begun += 1
+        self._tables, self._waiting = [], 0
+
+    def _finish(self) -> None:
+        """Wait for the shard that is being written; at most one is, which bounds memory."""
+        if self._writing is not None:
+            self._shards.append(self._writing.result())
+            self._writing = None
 
     def _commit(self) -> None:
         if self._waiting:
             self._flush()
+        self._finish()
         content = {
             "schema": self.record.__name__,
             "version": SCHEMA_VERSION,
@@ -238,9 +236,6 @@ def read_tables(
     folder: Path | str, record: type, columns: Sequence[str] | None = None, verify: bool = True
 ) -> Iterator["pyarrow.Table"]:
     """Like `read_rows`, but some rows at a time as columns."""
-    import pyarrow
-    from pyarrow import parquet
-
     folder = Path(folder)
     manifest = read_manifest(folder)
     if manifest.schema != record.__name__:
@@ -248,13 +243,22 @@ def read_tables(
             f"a data set of {manifest.schema}", str(folder), f"give one of {record.__name__}"
         )
     pictures = record is Image and (columns is None or "content" in columns)
-    rows = PICTURES_PER_GROUP if pictures else READ_BATCH_ROWS
     for shard in manifest.shards:
-        path = folder / shard.name
         if verify:
-            verify_shard(path, shard)
-        with parquet.ParquetFile(path) as file:
-            for batch in file.iter_batches(batch_size=rows, columns=columns):
+            verify_shard(folder / shard.name, shard)
+        yield from _read_shard(folder / shard.name, columns, pictures)
+
+
+def _read_shard(
+    path: Path, columns: Sequence[str] | None, pictures: bool
+) -> Iterator["pyarrow.Table"]:
+    import pyarrow
+    from pyarrow import parquet
+
+    rows = PICTURES_PER_GROUP if pictures else READ_BATCH_ROWS
+    with parquet.ParquetFile(path) as file:
+        for group in range(file.num_row_groups):  # over several, the reader would keep them all
+            for batch in file.iter_batches(rows, row_groups=[group], columns=columns):
                 yield pyarrow.Table.from_batches([batch])
 
 
@@ -287,27 +291,24 @@ def sync_file(path: Path) -> None:
         os.close(descriptor)
 
 
-class _HashedFile(io.BufferedWriter):
-    """A file that digests what is written to it, and is on disk when it is closed."""
+def _write_shard(tables: "list[pyarrow.Table]", path: Path, record: type) -> Shard:
+    """Write tables as one shard, which is on disk when it has its name; the list is emptied."""
+    import pyarrow
+    from pyarrow import parquet
 
-    def __init__(self, path: Path) -> None:
-        super().__init__(io.FileIO(path, "w"))
-        self._digest = hashlib.sha256()
-
-    @property
-    def sha256(self) -> str:
-        """Digest of all bytes written, hex."""
-        return self._digest.hexdigest()
-
-    def write(self, content: Any) -> int:
-        """Take in bytes."""
-        self._digest.update(content)
-        return super().write(content)
-
-    def __exit__(self, *_: object) -> None:
-        self.flush()
-        os.fsync(self.fileno())
-        self.close()
+    # Chunks would show in the file: equal rows are to make equal bytes however they came.
+    table = pyarrow.concat_tables(tables).combine_chunks()
+    tables.clear()
+    stream = pyarrow.BufferOutputStream()  # no call into Python for each page
+    parquet.write_table(table, stream, **_layout(record))
+    content = stream.getvalue()
+    temporary = path.with_suffix(".tmp")
+    with temporary.open("wb") as file:
+        file.write(content)
+        digest = hashlib.sha256(content).hexdigest()
+        os.fsync(file.fileno())
+    temporary.rename(path)
+    return Shard(path.name, table.num_rows, digest)
 
 
 def _layout(record: type) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -141,10 +142,13 @@ def copy_without(
     for table in read_tables(gathered, Image, verify=False):
         places = range(first, first + table.num_rows)
         first += table.num_rows
-        kept.add_table(table.filter([place not in repeats for place in places]))
-        for place in originals.keys() & places:
+        for place in (each for each in places if each in originals):
             originals[place] = table["image_id"][place - places[0]].as_py()
-        for place in sorted(repeats.keys() & places):
+        left_out = [place for place in places if place in repeats]
+        # Slices are views: a filter would copy the pictures between those that go.
+        for begin, end in pairwise([places[0] - 1, *left_out, first]):
+            kept.add_table(table.slice(begin + 1 - places[0], end - begin - 1))
+        for place in left_out:
             facts = table.slice(place - places[0], 1).drop_columns("content").to_pylist()[0]
             reason = "near-duplicate" if facts["thing"] is None else "pocket near-duplicate"
             detail = f"of {originals[repeats[place]]}"

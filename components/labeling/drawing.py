@@ -4,15 +4,39 @@ Each block is drawn for itself, so blocks can be drawn in any order, side by sid
 pairs of one never hang on those of another.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
 
-from components.labeling.groups import Answer, BalancedDraw
-from spavl.records import record_id
+import numpy as np
 
-Columns = Mapping[str, Sequence[Any]]
+from components.labeling.groups import BalancedDraw
+from spavl.columns import framed_values, record_ids
+from spavl.records import Pair, schema_of
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+    import pyarrow
+
 ASKED = ("question_id", "image_id", "kind", "question", "truth", "thing", "class3")
 """Columns of a question that its pairs take over."""
+ANSWERED = ("response_id", "responder", "text", "safe")
+"""Columns of an answer that may be drawn."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """Some questions and all answers to them.
+
+    Attributes:
+        asked: The columns `ASKED`, `[questions]`.
+        answers: The columns `ANSWERED`, `[answers]`.
+        question: Row of the question that each answer is to, `[answers]`.
+    """
+
+    asked: "pyarrow.Table"
+    answers: "pyarrow.Table"
+    question: "npt.NDArray[np.int64]"
 
 
 class Unpaired(NamedTuple):
@@ -24,50 +48,113 @@ class Unpaired(NamedTuple):
 
 
 def draw_block(
-    asked: Columns, answers: Sequence[Sequence[Answer]], draw: BalancedDraw, wanted: int
-) -> tuple[dict[str, list[Any]], list[Unpaired]]:
+    block: Block, draw: BalancedDraw, wanted: int
+) -> tuple["pyarrow.Table", list[Unpaired]]:
     """Draws a block's pairs.
 
+    A responder's second answer to a question is not looked at.
+
     Args:
-        asked: The columns `ASKED` of the block's questions.
-        answers: The answers to each of them.
+        block: The questions and answers.
         draw: A draw that nothing was drawn from yet.
         wanted: Pairs of a question at most; no answer is in two of them.
 
     Returns:
-        Columns of `spavl.records.Pair`, and the questions of which no pair could be drawn.
+        Rows of `spavl.records.Pair`, and the questions of which no pair could be drawn.
     """
     rows: list[int] = []
-    drawn: list[tuple[Answer, Answer]] = []
-    unpaired = []
-    strata = [harm or truth for harm, truth in zip(asked["class3"], asked["truth"], strict=True)]
-    for row, (question_id, given) in enumerate(zip(asked["question_id"], answers, strict=True)):
-        found, reason = _draw(draw, question_id, strata[row], given, wanted)
-        rows += [row] * len(found)
-        drawn += found
-        if not found:
-            unpaired.append(Unpaired(question_id, reason, len(given)))
-    columns = {name: [asked[name][row] for row in rows] for name in ASKED}
+    drawn: list[tuple[int, int]] = []
+    reasons: dict[int, str] = {}
+    for row, found in enumerate(_drawn(block, draw, wanted)):
+        if isinstance(found[0], str):
+            reasons[row] = found[0]
+        for pair in found:
+            if not isinstance(pair, str):
+                rows.append(row)
+                drawn.append(pair)
+    return _pairs(block, rows, drawn), _unpaired(block, reasons)
+
+
+def _unpaired(block: Block, reasons: Mapping[int, str]) -> list[Unpaired]:
+    counts = np.bincount(block.question, minlength=block.asked.num_rows).tolist()
+    ids = block.asked["question_id"]
+    return [Unpaired(ids[row].as_py(), reason, counts[row]) for row, reason in reasons.items()]
+
+
+def _drawn(block: Block, draw: BalancedDraw, wanted: int) -> Iterator[list[tuple[int, int] | str]]:
+    """For each question its pairs of answers' rows; why there are no more where they are fewer."""
+    from pyarrow import compute
+
+    table = _by_responder(block, draw.responders)
+    texts = _texts(block, table)
+    alike = (np.diff(np.sort(texts, axis=1), axis=1) == 0).any(axis=1).tolist()
+    ids = [*framed_values(block.answers["response_id"]).to_pylist(), None]  # None at -1
+    asked = framed_values(block.asked["question_id"]).to_pylist()
+    strata = compute.coalesce(block.asked["class3"], block.asked["truth"]).to_pylist()
+    for row, places in enumerate(table.tolist()):
+        given = [ids[place] for place in places]
+        numbers = texts[row].tolist() if alike[row] else None
+        found: list[tuple[int, int] | str] = []
+        while len(found) < wanted:
+            pair = draw.draw(asked[row], strata[row], given, numbers)
+            if isinstance(pair, str):
+                found.append(pair)
+                break
+            found.append((places[pair[0]], places[pair[1]]))
+            given[pair[0]] = given[pair[1]] = None
+        yield found
+
+
+def _by_responder(block: Block, responders: tuple[str, ...]) -> "npt.NDArray[np.int64]":
+    """Row of each responder's first answer by id to each question, or -1.
+
+    Returns:
+        Rows, `[questions, responders]`.
+    """
+    import pyarrow
+    from pyarrow import compute
+
+    every = pyarrow.array(responders, pyarrow.string())
+    place = compute.index_in(block.answers["responder"], every).to_numpy()
+    row = np.arange(len(place))
+    table = np.full((block.asked.num_rows, len(responders)), -1)
+    table[block.question, place] = row
+    if np.count_nonzero(table >= 0) < len(row):  # of equal places numpy keeps the last
+        by_id = [("response_id", "descending")]
+        row = compute.sort_indices(block.answers, by_id).to_numpy()
+        table[block.question[row], place[row]] = row
+    return table
+
+
+def _texts(block: Block, table: "npt.NDArray[np.int64]") -> "npt.NDArray[np.int64]":
+    """For each responder's answer a number that stands for its text without white space around it.
+
+    Where there is no answer, the number is of no text and differs from all others.
+
+    Args:
+        block: The answers.
+        table: Their rows, `[questions, responders]`; -1 for none.
+    """
+    from pyarrow import compute
+
+    stripped = compute.utf8_trim_whitespace(block.answers["text"]).combine_chunks()
+    numbers = stripped.dictionary_encode().indices.to_numpy().astype(np.int64)
+    nobody = -1 - np.arange(table.shape[1])
+    return np.where(table >= 0, np.append(numbers, 0)[table], nobody)
+
+
+def _pairs(block: Block, rows: list[int], drawn: list[tuple[int, int]]) -> "pyarrow.Table":
+    """Rows of `spavl.records.Pair`, of rows of questions and of answers."""
+    import pyarrow
+
+    asked = block.asked.take(pyarrow.array(rows, pyarrow.int64()))
+    columns = {name: asked[name] for name in ASKED}
     for place, side in enumerate(("first", "second")):
-        every = [pair[place] for pair in drawn]
-        columns[f"{side}_response_id"] = [answer.response_id for answer in every]
-        columns[side] = [answer.text for answer in every]
-        columns[f"{side}_responder"] = [answer.responder for answer in every]
-        columns[f"{side}_safe"] = [answer.safe for answer in every]
+        taken = pyarrow.array([pair[place] for pair in drawn], pyarrow.int64())
+        answers = block.answers.take(taken)
+        for name, column in zip(ANSWERED, ("_response_id", "_responder", "", "_safe"), strict=True):
+            columns[side + column] = answers[name]
     ids = (columns[name] for name in ("question_id", "first_response_id", "second_response_id"))
-    columns["pair_id"] = [record_id("pair", *parts) for parts in zip(*ids, strict=True)]
-    return columns, unpaired
-
-
-def _draw(
-    draw: BalancedDraw, question_id: str, stratum: str, answers: Sequence[Answer], wanted: int
-) -> tuple[list[tuple[Answer, Answer]], str]:
-    """Up to as many pairs as wanted, and why there are no more."""
-    pairs: list[tuple[Answer, Answer]] = []
-    while len(pairs) < wanted:
-        found = draw.draw(question_id, stratum, answers)
-        if isinstance(found, str):
-            return pairs, found
-        pairs.append(found)
-        answers = [answer for answer in answers if answer not in found]
-    return pairs, ""
+    columns["pair_id"] = record_ids("pair", *ids)
+    schema = schema_of(Pair)
+    return pyarrow.table([columns[name] for name in schema.names], schema=schema)

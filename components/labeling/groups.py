@@ -4,29 +4,16 @@ The paper sorts twelve responders into five groups by safety rate and draws two 
 different safety level for each question (SPA-VL, section 3).
 """
 
-import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from hashlib import sha256
+from itertools import combinations, product
 
-import numpy as np
-
-from spavl.records import framed, record_id
-
-if TYPE_CHECKING:
-    import numpy.typing as npt
+from spavl.records import framed
 
 IN_CLASS_FIRST = 2**31
 """Weight of a use within the class over one overall, which no number of questions reaches."""
-NOT_ALLOWED = 2**61
-
-
-class Answer(NamedTuple):
-    """What the draw needs of an answer."""
-
-    response_id: str
-    responder: str
-    text: str
-    safe: bool
+FRAME = 8
+"""Bytes before a framed id."""
 
 
 def safety_groups(rates: Mapping[str, float], groups: int) -> dict[str, int]:
@@ -53,7 +40,8 @@ class BalancedDraw:
     """Draws two answers per question so that responders are used evenly, in all and per class.
 
     Among the pairs allowed for a question it takes the one whose responders were used least within
-    the question's class, then least overall; a seeded hash breaks ties.
+    the question's class, then least overall; a seeded hash breaks ties. Responders are named by
+    their places in `groups`.
 
     Args:
         groups: Group per responder, of `safety_groups`.
@@ -61,60 +49,97 @@ class BalancedDraw:
     """
 
     def __init__(self, groups: Mapping[str, int], seed: int) -> None:
-        self._place = {name: place for place, name in enumerate(groups)}
-        self._seed = str(seed)
-        self._used = np.zeros(len(groups), np.int64)
-        self._used_in_class: dict[str, npt.NDArray[np.int64]] = {}
-        group = np.array(list(groups.values()), np.int64)
-        self._one, self._two = np.nonzero(np.triu(group[:, None] != group[None, :]))
+        self.responders = tuple(groups)
+        self._group = tuple(groups.values())
+        self._seed = framed(str(seed))
+        self._order = self._seed + framed("order")
+        self._used = [0] * len(groups)
+        self._used_in_class: dict[str, list[int]] = {}
 
     def draw(
-        self, question_id: str, stratum: str, answers: Iterable[Answer]
-    ) -> tuple[Answer, Answer] | str:
-        """Two answers in the order they are shown, or the reason why there are none.
+        self,
+        question: bytes,
+        stratum: str,
+        answers: Sequence[bytes | None],
+        texts: Sequence[int] | None = None,
+    ) -> tuple[int, int] | str:
+        """Two responders in the order in which their answers are shown, or why there are none.
 
-        A responder's second answer to the question is not looked at.
+        Args:
+            question: The question's id, framed.
+            stratum: Its class.
+            answers: For each responder the id of its answer, framed; None where it gave none.
+            texts: For each responder a number that stands for its text; None where all differ.
         """
-        given = {self._place[answer.responder]: answer for answer in sorted(answers, reverse=True)}
-        in_class = self._used_in_class.setdefault(stratum, np.zeros_like(self._used))
-        cost = np.full(len(self._used), NOT_ALLOWED)
-        here = list(given)
-        cost[here] = in_class[here] * IN_CLASS_FIRST + self._used[here]
-        costs = cost[self._one] + cost[self._two]
-        if not len(costs) or costs.min() >= NOT_ALLOWED:
+        in_class = self._used_in_class.setdefault(stratum, [0] * len(self._used))
+        cost = [
+            there * IN_CLASS_FIRST + used for there, used in zip(in_class, self._used, strict=True)
+        ]
+        here = [place for place, answer in enumerate(answers) if answer is not None]
+        if texts is None:
+            cheapest = self._cheapest(here, cost)
+        else:
+            allowed = [pair for pair in self._across(here) if texts[pair[0]] != texts[pair[1]]]
+            if not allowed and any(self._across(here)):
+                return "identical_texts"
+            cheapest = _least(allowed, cost)
+        if not cheapest:
             return "no_two_groups"
-        if len({answer.text.strip() for answer in given.values()}) < len(given):
-            costs[self._same_text(given)] = NOT_ALLOWED
-        least = costs.min()
-        if least >= NOT_ALLOWED:
-            return "identical_texts"
-        cheapest = self._places(np.flatnonzero(costs == least))
-        one, two = self._pick(
-            question_id, [tuple(sorted((given[one], given[two]))) for one, two in cheapest]
-        )
+        one, two = cheapest[0]
+        if len(cheapest) > 1:
+            one, two = self._pick(question, cheapest, answers)
         for used in (self._used, in_class):
-            used[[self._place[one.responder], self._place[two.responder]]] += 1
-        swap = int(record_id(self._seed, "order", question_id, one.response_id)[-1], 16) % 2
+            used[one] += 1
+            used[two] += 1
+        if _id(answers[one]) > _id(answers[two]):
+            one, two = two, one
+        swap = sha256(self._order + question + (answers[one] or b"")).digest()[15] % 2
         return (two, one) if swap else (one, two)
 
-    def _places(self, pairs: "npt.NDArray[np.int64]") -> Iterator[tuple[int, int]]:
-        """The responders' places of pairs of responders."""
-        return zip(self._one[pairs].tolist(), self._two[pairs].tolist(), strict=True)
+    def _across(self, here: Sequence[int]) -> Iterator[tuple[int, int]]:
+        """The pairs of different groups."""
+        group = self._group
+        return ((one, two) for one, two in combinations(here, 2) if group[one] != group[two])
 
-    def _same_text(self, given: Mapping[int, Answer]) -> list[bool]:
-        texts = {place: answer.text.strip() for place, answer in given.items()}
-        every = self._places(np.arange(len(self._one)))
-        return [one in texts and texts[one] == texts.get(two) for one, two in every]
+    def _cheapest(self, here: Sequence[int], cost: Sequence[int]) -> list[tuple[int, int]]:
+        """The pairs of different groups whose costs together are least.
+
+        Such a pair holds a responder of the least cost of all. Where those are of one group, the
+        other is of the least cost outside of it, since a pair of two groups leaves any one group.
+        """
+        group = self._group
+        least = min((cost[place] for place in here), default=0)
+        lowest = [place for place in here if cost[place] == least]
+        groups = {group[place] for place in lowest}
+        if len(groups) != 1:
+            return list(self._across(lowest))
+        others = [place for place in here if group[place] not in groups]
+        second = min((cost[place] for place in others), default=0)
+        return list(product(lowest, (place for place in others if cost[place] == second)))
 
     def _pick(
-        self, question_id: str, pairs: Sequence[tuple[Answer, Answer]]
-    ) -> tuple[Answer, Answer]:
-        """The pair whose `record_id` of seed, question and both answers is least."""
-        asked = hashlib.sha256(framed(self._seed) + framed(question_id))
+        self,
+        question: bytes,
+        pairs: Sequence[tuple[int, int]],
+        answers: Sequence[bytes | None],
+    ) -> tuple[int, int]:
+        """The pair whose `record_id` of seed, question and both answers is least, ids in order."""
+        begin = self._seed + question
 
-        def digest(pair: tuple[Answer, Answer]) -> bytes:
-            whole = asked.copy()
-            whole.update(framed(pair[0].response_id) + framed(pair[1].response_id))
-            return whole.digest()
+        def digest(pair: tuple[int, int]) -> bytes:
+            first, second = answers[pair[0]] or b"", answers[pair[1]] or b""
+            if first[FRAME:] > second[FRAME:]:
+                first, second = second, first
+            return sha256(begin + first + second).digest()
 
-        return min(pairs, key=digest) if len(pairs) > 1 else pairs[0]
+        return min(pairs, key=digest)
+
+
+def _id(answer: bytes | None) -> bytes:
+    return (answer or b"")[FRAME:]
+
+
+def _least(pairs: Sequence[tuple[int, int]], cost: Sequence[int]) -> list[tuple[int, int]]:
+    costs = [cost[one] + cost[two] for one, two in pairs]
+    least = min(costs, default=0)
+    return [pair for pair, each in zip(pairs, costs, strict=True) if each == least]

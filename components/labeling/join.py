@@ -1,16 +1,17 @@
 """Joins questions, answers and pictures' truth on disk, so memory does not grow with rows."""
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby, islice
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-from components.labeling.drawing import ASKED
-from components.labeling.groups import Answer
+from components.labeling.drawing import ANSWERED, ASKED, Block
 from spavl.images import ImageStore
 from spavl.records import Question, Response
+
+if TYPE_CHECKING:
+    import pyarrow
 
 _TABLES = """
 create table pictures (image_id text primary key, truth text, thing text, class3 text);
@@ -18,12 +19,15 @@ create table questions (question_id text primary key, image_id text, kind text, 
 create table answers (question_id text, responder text, response_id text, text text, safe integer);
 create index answers_by_question on answers (question_id);
 """
-_JOINED = """
-select q.question_id, q.image_id, q.kind, q.question, p.truth, p.thing, p.class3,
-       a.response_id, a.responder, a.text, a.safe
-from questions q join pictures p using (image_id) left join answers a using (question_id)
-order by q.question_id, a.response_id
+_QUESTIONS = """
+select q.question_id, q.image_id, q.kind, q.question, p.truth, p.thing, p.class3
+from questions q join pictures p using (image_id) order by q.question_id
 """
+_ANSWERS = """
+select question_id, response_id, responder, text, safe
+from answers where question_id between ? and ? order by question_id, response_id
+"""
+QUESTION = "question_id"
 
 
 @dataclass(frozen=True)
@@ -80,17 +84,31 @@ class Join:
         ).fetchone()
         return Asked(*found) if found else None
 
-    def blocks(self, size: int) -> Iterator[tuple[dict[str, list[Any]], list[list[Answer]]]]:
-        """All questions in order of their ids, a block at a time: columns, answers to each."""
-        by_question = groupby(self._database.execute(_JOINED), key=lambda row: row[: len(ASKED)])
-        read = ((head, [_answer(row) for row in rows]) for head, rows in by_question)
-        while block := list(islice(read, size)):
-            heads = zip(*(head for head, _ in block), strict=True)
-            columns = {name: list(column) for name, column in zip(ASKED, heads, strict=True)}
-            yield columns, [[each for each in answers if each] for _, answers in block]
+    def blocks(self, size: int) -> Iterator[Block]:
+        """All questions in order of their ids, a block at a time, and the answers to each."""
+        questions = self._database.execute(_QUESTIONS)
+        while heads := questions.fetchmany(size):
+            asked = _table(ASKED, heads)
+            answers = self._database.execute(_ANSWERS, (heads[0][0], heads[-1][0])).fetchall()
+            yield _block(asked, _table((QUESTION, *ANSWERED), answers))
 
 
-def _answer(row: tuple[Any, ...]) -> Answer | None:
-    """The answer in a row; None where nobody answered the question."""
-    response_id, responder, text, safe = row[len(ASKED) :]
-    return None if response_id is None else Answer(response_id, responder, text, bool(safe))
+def _table(names: Sequence[str], rows: list[tuple[Any, ...]]) -> "pyarrow.Table":
+    """Rows as columns, in the types that records give them."""
+    import pyarrow
+
+    kinds = [pyarrow.int64() if name == "safe" else pyarrow.string() for name in names]
+    columns = zip(*rows, strict=True) if rows else ([] for _ in names)
+    arrays = [pyarrow.array(each, kind) for each, kind in zip(columns, kinds, strict=True)]
+    return pyarrow.table(arrays, names=list(names))
+
+
+def _block(asked: "pyarrow.Table", answers: "pyarrow.Table") -> Block:
+    """A block of questions and of answers, some perhaps to questions without a picture."""
+    from pyarrow import compute
+
+    row = compute.index_in(answers[QUESTION], asked[QUESTION].combine_chunks())
+    answers = answers.filter(compute.is_valid(row))
+    safe = compute.cast(answers["safe"], "bool")
+    answers = answers.set_column(answers.column_names.index("safe"), "safe", safe)
+    return Block(asked, answers.select(list(ANSWERED)), row.drop_null().to_numpy().astype("int64"))

@@ -122,10 +122,10 @@ def _body(work: Work, settings: PairingSettings, seed: int, sources: _Sources) -
         rates = _moderate(work, settings, sources, join, left_out)
         table = _table(rates, settings.groups)
         groups = {row["responder"]: row["group"] for row in table}
-        for asked, answers in join.blocks(settings.block_questions):
+        for block in join.blocks(settings.block_questions):
             draw = BalancedDraw(groups, seed)
-            drawn, unpaired = draw_block(asked, answers, draw, settings.pairs_per_question)
-            pairs.add_columns(drawn)
+            drawn, unpaired = draw_block(block, draw, settings.pairs_per_question)
+            pairs.add_table(drawn)
             for question in unpaired:
                 detail = f"{question.answers} answers"
                 left_out.add(question.question_id, question.reason, detail)

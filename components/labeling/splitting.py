@@ -8,19 +8,22 @@ items themselves are in `test/items`.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal
 
-from components.labeling.items import Items, Row, choose_items, item_columns
+import numpy as np
+
+from components.labeling.items import Items, Row, choose_items, item_table
+from spavl.columns import derived_seeds
 from spavl.errors import InputError
 from spavl.records import EvalItem, Preference, SetAside, schema_of
-from spavl.seeds import derive_seed
 from spavl.settings.labeling import LabelingSettings, SplittingSettings
-from spavl.shards import DatasetWriter, read_manifest, read_rows, read_tables
+from spavl.shards import DatasetWriter, read_manifest, read_tables
 from spavl.work import Stage, Work, run_stage
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
     import pyarrow
 
 Split = Literal["train", "validation", "test"]
@@ -36,13 +39,8 @@ RECORDS: dict[str, type] = {
 Writer = Callable[[str, type], DatasetWriter]
 
 
-class Deciding(NamedTuple):
-    """Columns of a preference that decide where it goes."""
-
-    preference_id: str
-    image_id: str
-    truth: str
-    rejected_safe: bool
+DECIDING = ("preference_id", "image_id", "truth", "rejected_safe")
+"""Columns of a preference that decide where it goes."""
 
 
 def split_by_picture(
@@ -76,12 +74,19 @@ def split_by_picture(
     run_stage(stage, body, {"train": train, "validation": validation, "test": test})
 
 
-def split_of(image_id: str, settings: SplittingSettings, seed: int) -> Split:
-    """The split of a picture: its hash as a number in [0, 1) against the shares."""
-    place = derive_seed(seed, "split", image_id) / 2**63
-    if place < settings.validation:
-        return "validation"
-    return "test" if place < settings.validation + settings.test else "train"
+def splits_of(
+    pictures: "pyarrow.ChunkedArray", settings: SplittingSettings, seed: int
+) -> "npt.NDArray[np.str_]":
+    """The split of each picture: its hash as a number in [0, 1) against the shares.
+
+    Args:
+        pictures: Their ids, `[rows]`.
+        settings: The shares.
+        seed: The run's seed.
+    """
+    place = derived_seeds(seed, "split", pictures) / 2**63
+    shares = [place < settings.validation, place < settings.validation + settings.test]
+    return np.select(shares, ["validation", "test"], "train")
 
 
 def split_rows(
@@ -98,40 +103,59 @@ def split_rows(
     Returns:
         Rows by split, and by split and class.
     """
-    import pyarrow
-    from pyarrow import compute
-
     items = Items()
     if settings.test_per_class:
-        known = (Row(**row) for row in read_rows(preferences, Preference, Row._fields))
+        known = read_tables(preferences, Preference, Row._fields)
         items = choose_items(known, settings.test_per_class, seed)
     strata: dict[str, Counter[str]] = {place: Counter() for place in RECORDS}
     with ExitStack() as stack:
         writers = {
             place: stack.enter_context(writer(place, record)) for place, record in RECORDS.items()
         }
-        for table in read_tables(preferences, Preference):
-            columns = (table[name].to_pylist() for name in Deciding._fields)
-            deciding = map(Deciding, *columns)
-            places = pyarrow.array([place_of(row, items, settings, seed) for row in deciding])
-            for place in places.unique().to_pylist():
-                rows = table.filter(compute.equal(places, place))
+        checked = bool(settings.test_per_class)  # while the items were chosen
+        for table in read_tables(preferences, Preference, verify=not checked):
+            places = places_of(table, items, settings, seed)
+            for place in np.unique(places).tolist():
+                rows = table.filter(places == place)
                 writers[place].add_table(_as_stored(rows, place, items))
                 strata[place].update(_strata(rows))
     rows = {place: writer.rows for place, writer in writers.items()}
     return {"rows": rows, "strata": {place: dict(sorted(c.items())) for place, c in strata.items()}}
 
 
-def place_of(row: Deciding, items: Items, settings: SplittingSettings, seed: int) -> str:
-    """Where a preference goes: one of the keys of `RECORDS`."""
-    if row.preference_id in items.benchmarks:
-        return "test/items"
-    if settings.drop_safe_rejected and row.rejected_safe and row.truth != "harmless":
-        return "train/set_asides"
-    if row.image_id in items.pictures:
-        return "test"
-    split = split_of(row.image_id, settings, seed)
-    return "train" if split == "test" and settings.test_per_class else split
+def places_of(
+    preferences: "pyarrow.Table", items: Items, settings: SplittingSettings, seed: int
+) -> "npt.NDArray[np.str_]":
+    """Where preferences go: keys of `RECORDS`.
+
+    Args:
+        preferences: The columns `DECIDING`, `[rows]`.
+        items: The test items.
+        settings: Shares, and what is dropped.
+        seed: The run's seed.
+    """
+    splits = splits_of(preferences["image_id"], settings, seed)
+    if settings.test_per_class:
+        splits[splits == "test"] = "train"
+    dropped = np.zeros(len(splits), np.bool_)
+    if settings.drop_safe_rejected:
+        harmless = _among(preferences["truth"], ["harmless"])
+        dropped = preferences["rejected_safe"].to_numpy() & ~harmless
+    is_item = _among(preferences["preference_id"], items.benchmarks)
+    held_out = _among(preferences["image_id"], items.pictures)
+    places = ["test/items", "train/set_asides", "test"]
+    return np.select([is_item, dropped, held_out], places, splits)
+
+
+def _among(column: "pyarrow.ChunkedArray", values: Iterable[str]) -> "npt.NDArray[np.bool_]":
+    """Whether each value of a column of text is one of some."""
+    import pyarrow
+    from pyarrow import compute
+
+    found: npt.NDArray[np.bool_] = compute.is_in(
+        column, pyarrow.array(list(values), pyarrow.string())
+    ).to_numpy()
+    return found
 
 
 def _as_stored(preferences: "pyarrow.Table", place: str, items: Items) -> "pyarrow.Table":
@@ -139,24 +163,21 @@ def _as_stored(preferences: "pyarrow.Table", place: str, items: Items) -> "pyarr
     import pyarrow
 
     if RECORDS[place] is EvalItem:
-        columns = item_columns(preferences.to_pydict(), items)
-    elif RECORDS[place] is SetAside:
-        ids = preferences["preference_id"]
-        said = ("splitting", "rejected answer is safe", "labeling.splitting.drop_safe_rejected")
-        columns = {"record_id": ids} | {
-            name: [text] * len(ids)
-            for name, text in zip(("stage", "reason", "detail"), said, strict=True)
-        }
-    else:
+        return item_table(preferences, items)
+    if RECORDS[place] is not SetAside:
         return preferences
-    schema = schema_of(RECORDS[place])
-    return pyarrow.table({name: columns[name] for name in schema.names}, schema)
+    ids = preferences["preference_id"]
+    said = ("splitting", "rejected answer is safe", "labeling.splitting.drop_safe_rejected")
+    columns = [ids, *([text] * len(ids) for text in said)]
+    return pyarrow.table(columns, schema=schema_of(SetAside))
 
 
-def _strata(preferences: "pyarrow.Table") -> Iterator[str]:
-    """The class of each preference; its truth where it has none."""
-    names = (preferences[name].to_pylist() for name in ("class3", "truth"))
-    return (harm or truth for harm, truth in zip(*names, strict=True))
+def _strata(preferences: "pyarrow.Table") -> dict[str, int]:
+    """How many preferences are of each class; of their truth where they have none."""
+    from pyarrow import compute
+
+    strata = compute.coalesce(preferences["class3"], preferences["truth"])
+    return {each["values"]: each["counts"] for each in compute.value_counts(strata).to_pylist()}
 
 
 def _refuse_empty(rows: Mapping[str, int], settings: SplittingSettings) -> None:

@@ -4,11 +4,12 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
+import pyarrow
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from components.labeling.splitting import RECORDS, SPLITS, split_by_picture, split_of, split_rows
+from components.labeling.splitting import RECORDS, SPLITS, split_by_picture, split_rows, splits_of
 from spavl.errors import InputError
 from spavl.records import Maker, Preference
 from spavl.settings.labeling import LabelingSettings, SplittingSettings
@@ -55,7 +56,8 @@ def test_more_pictures_move_no_other(tmp_path: Path) -> None:
 
 @given(st.integers(0, 2**32))
 def test_shares_are_met_as_far_as_chance_goes(seed: int) -> None:
-    counts = Counter(split_of(f"picture {k}", SHARES, seed) for k in range(1000))
+    pictures = pyarrow.chunked_array([[f"picture {k}" for k in range(1000)]])
+    counts = Counter(splits_of(pictures, SHARES, seed).tolist())
     # 1000 draws: five standard deviations are 47 at a share of 0.1 and 63 at 0.2.
     assert abs(counts["validation"] - 100) <= 50
     assert abs(counts["test"] - 200) <= 70

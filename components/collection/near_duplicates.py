@@ -1,12 +1,13 @@
 """Near-duplicates among any number of pictures, in time that grows with their number alone.
 
-Candidates come from a banded index of the 64-bit hashes: several bands of bits drawn at random,
-each as long as keeps its buckets at about one entry however many pictures there are, looked up as
-they are and with each single bit turned. Of the pairs found, those within a radius are verified by
-their thumbnails. Pairs with different labels are never looked at.
+Candidates come from a banded index of the 64-bit hashes: many bands of bits drawn at random, each
+as long as keeps its buckets at about one entry however many pictures there are. Of the pairs that
+meet in a bucket, those within a radius are verified by their thumbnails. Pairs with different
+labels are never merged.
 """
 
 from collections.abc import Iterator
+from math import ceil, comb, log, log1p
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,12 +23,16 @@ if TYPE_CHECKING:
     Hashes = npt.NDArray[np.uint64]
     Thumbs = npt.NDArray[np.uint8] | Thumbnails
 
-BANDS = 12
-"""Of pairs 8 of 64 bits apart 99% meet in one band at least, at 100,000 pictures."""
+SHORTEST = 20
+"""Bits of a band, up to half a million pictures; one more for each doubling above."""
+APART = 8
+MISSED = 0.01
+"""So many bands are drawn that of pairs `APART` bits apart this share meets in none."""
 BUCKET = 16
-"""Entries of a bucket looked at, the earliest; thousands of blank pages stay linear in time."""
-BLOCK = 2**14
-"""Pictures looked up at a time; bounds memory."""
+"""Entries of a bucket that each is compared with, the earliest; thousands of blank pages stay
+linear in time."""
+SPREAD = np.uint64(0x9E3779B97F4A7C15)
+"""An odd factor without pattern: a product's upper bits hang on all bits of the hash."""
 PAIRS_AT_ONCE = 2**8
 """Pairs verified at a time; bounds memory, since each has two thumbnails as float32."""
 SAMPLING_SEED = 0
@@ -69,46 +74,52 @@ def verified_pairs(
 
 
 def _candidates(hashes: "Hashes", labels: "Numbers", closeness: Closeness) -> "Numbers":
-    """Pairs of a picture and an entry (twice another picture, plus the view), `[pairs, 2]`."""
+    """Pairs of a picture and an entry (twice another picture, plus the view), `[pairs, 2]`.
+
+    The picture's own view is the first.
+    """
     entries = hashes.reshape(-1)  # a picture's two views follow each other
-    size = max(8, int(np.ceil(np.log2(len(entries) + 1))))
-    draw = np.random.default_rng(SAMPLING_SEED)
     codes = np.empty(0, np.int64)
-    for _ in range(BANDS):
-        bits = draw.choice(64, size, replace=False)
+    for mask in _masks(len(entries)):
         near = [codes]
-        for picture, entry in _meetings(_keys(entries, bits), size):
-            wanted = (picture != entry // 2) & (labels[picture] == labels[entry // 2])
-            picture, entry = picture[wanted], entry[wanted]
-            apart = np.bitwise_count(hashes[picture, 0] ^ entries[entry])
-            within = apart <= closeness.radius
-            near.append(picture[within] * len(entries) + entry[within])
+        for one, other in _meetings(entries, mask):
+            apart = np.bitwise_count(entries[one] ^ entries[other])
+            wanted = (apart <= closeness.radius) & (one & other & 1 == 0)
+            one, other = one[wanted], other[wanted]
+            one, other = np.where(one & 1 == 0, (one, other), (other, one))
+            wanted = (one // 2 != other // 2) & (labels[one // 2] == labels[other // 2])
+            near.append((one // 2 * len(entries) + other)[wanted])
         codes = np.unique(np.concatenate(near))
     return np.stack(np.divmod(codes, max(len(entries), 1)), axis=1)
 
 
-def _keys(entries: "Hashes", bits: "Numbers") -> "Numbers":
-    """The chosen bits of each hash as a number."""
-    keys = np.zeros(len(entries), np.int64)
-    for place, bit in enumerate(bits.tolist()):
-        keys |= ((entries >> np.uint64(bit)) & np.uint64(1)).astype(np.int64) << place
-    return keys
+def _masks(entries: int) -> Iterator[np.uint64]:
+    """Bits of each band: as many as keep buckets small, of as many bands as find close pairs."""
+    size = max(SHORTEST, entries.bit_length())
+    found = comb(64 - APART, size) / comb(64, size)  # a band holds none of the bits that differ
+    draw = np.random.default_rng(SAMPLING_SEED)
+    for _ in range(ceil(log(MISSED) / log1p(-found))):
+        bits = draw.choice(64, size, replace=False).astype(np.uint64)
+        yield np.bitwise_or.reduce(np.uint64(1) << bits)
 
 
-def _meetings(keys: "Numbers", size: int) -> Iterator[tuple["Numbers", "Numbers"]]:
-    """Pictures whose first view meets an entry in a bucket, or in one that is a bit away."""
-    order = np.argsort(keys, kind="stable")
-    starts = np.searchsorted(keys[order], np.arange(2**size + 1)).astype(np.int32)
-    pictures = order[order % 2 == 0]  # first views, by key: lookups then stay near each other
-    for begin in range(0, len(pictures), BLOCK):
-        first_views = pictures[begin : begin + BLOCK]
-        for turned in (0, *(1 << bit for bit in range(size))):
-            looked_up = keys[first_views] ^ turned
-            low = starts[looked_up]
-            counts = np.minimum(starts[looked_up + 1] - low, BUCKET)
-            picture = np.repeat(np.arange(len(looked_up)), counts)
-            within = np.arange(len(picture)) - np.repeat(np.cumsum(counts) - counts, counts)
-            yield first_views[picture] // 2, order[low[picture] + within]
+def _meetings(entries: "Hashes", mask: np.uint64) -> Iterator[tuple["Numbers", "Numbers"]]:
+    """Pairs of entries, the earlier first, that are equal in a band: they are sorted by it.
+
+    Sorting goes through memory in order, where looking up would jump; and what is sorted is one
+    array of numbers, the place below a digest of the band.
+    """
+    below = np.uint64(len(entries).bit_length())
+    digests = (entries & mask) * SPREAD >> below << below
+    ordered = np.sort(digests | np.arange(len(entries), dtype=np.uint64))
+    later = np.flatnonzero((ordered[1:] ^ ordered[:-1]) >> below == 0) + 1  # not first in a bucket
+    begins = np.diff(later, prepend=0) != 1
+    first = np.maximum.accumulate(np.where(begins, later - 1, 0))
+    entry = (np.uint64(1) << below) - np.uint64(1)  # the bits that hold it
+    for step in range(BUCKET):
+        more = later - first > step
+        later, first = later[more], first[more]
+        yield (ordered[first + step] & entry).view("i8"), (ordered[later] & entry).view("i8")
 
 
 def _blocks(pairs: "Numbers") -> Iterator["Numbers"]:

@@ -1,18 +1,28 @@
 """Pictures with near-duplicates planted among them.
 
 `python -m tests.unit.collection.planting` prints how many of 25,000, 50,000 and 100,000 pictures'
-planted copies are found, how many pairs are found that are none, and the seconds it takes.
+planted copies are found, how many pairs are found that are none, and the seconds it takes; then how
+many copies of the photographs are found.
 """
 
 import io
+import os
 import time
+from pathlib import Path
 
 import numpy as np
 import PIL.Image
 
 from components.collection.closeness import Closeness
+from components.collection.decoding import decode
 from components.collection.fingerprints import fingerprints, views
 from components.collection.near_duplicates import verified_pairs
+from spavl.settings.collection import CollectionSettings
+
+REPOSITORY = Path(__file__).parents[3]
+PHOTOGRAPHS = (
+    Path(os.environ.get("SPAVL_SHARED_DATA", REPOSITORY.parent / "shared" / "data")) / "photos"
+)
 
 
 def natural(count: int, seed: int, side: int = 80) -> np.ndarray:
@@ -73,6 +83,15 @@ def planted(count: int, each: int) -> tuple[np.ndarray, set[tuple[int, int]]]:
     return np.concatenate(prints), pairs
 
 
+def photographs(files: list[Path]) -> tuple[np.ndarray, set[tuple[int, int]]]:
+    """Fingerprints of photographs and of changed copies of all, and the pairs of both."""
+    pictures = [decode(path.read_bytes(), CollectionSettings(max_side=400)) for path in files]
+    copies = [change(picture) for change in CHANGES.values() for picture in pictures]
+    count = len(pictures)
+    places = range(count, count + len(copies))
+    return prints_of([*pictures, *copies]), {(place % count, place) for place in places}
+
+
 def fast_prints(pictures: np.ndarray) -> np.ndarray:
     """Fingerprints without encoding, for pictures that only fill."""
     lanczos = PIL.Image.Resampling.LANCZOS
@@ -109,7 +128,10 @@ def main() -> None:
         start, worked = time.monotonic(), time.process_time()
         recall, false = judged(prints, pairs)
         seconds, work = time.monotonic() - start, time.process_time() - worked
-        print(f"{count} {recall=:.4f} {false=:.5f} {seconds=:.1f} cpu={work:.1f}", flush=True)
+        print(f"{count} {recall=:.4f} {false=:.5f} {seconds=:.2f} cpu={work:.2f}", flush=True)
+    if files := sorted(PHOTOGRAPHS.glob("*")):
+        recall, _ = judged(*photographs(files))  # some photographs are of one scene
+        print(f"{len(files)} photographs {recall=:.4f}")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,5 @@
 """Near-duplicates are found in linear time; nothing else is taken for one."""
 
-import os
-from pathlib import Path
-
 import numpy as np
 import PIL.Image
 import pytest
@@ -10,7 +7,6 @@ import scipy.fft
 
 from components.collection import collect
 from components.collection.closeness import Closeness
-from components.collection.decoding import decode
 from components.collection.fingerprints import FINGERPRINT, LUMA, PrintFile, fingerprints, views
 from components.collection.near_duplicates import near_duplicates, verified_pairs
 from components.collection.pocket_pictures import pocket_pictures
@@ -20,18 +16,15 @@ from spavl.settings.collection import CollectionSettings
 from spavl.shards import read_records
 from tests.unit.collection.planting import (
     CHANGES,
+    PHOTOGRAPHS,
     both,
     judged,
     natural,
     nobody,
+    photographs,
     planted,
     png,
     prints_of,
-)
-
-REPOSITORY = Path(__file__).parents[3]
-PHOTOGRAPHS = (
-    Path(os.environ.get("SPAVL_SHARED_DATA", REPOSITORY.parent / "shared" / "data")) / "photos"
 )
 
 
@@ -56,16 +49,31 @@ def test_planted_copies_are_found_and_little_else():
 
 
 def test_time_grows_with_the_number_of_pictures_alone():
-    """Work is counted, not seconds: entries met in buckets, per picture."""
+    """Work is counted, not seconds: pairs met in a band, per picture."""
     from components.collection import near_duplicates as module
 
-    met = []
-    for count in (10_000, 40_000):
-        hashes = np.random.default_rng(0).integers(0, 2**64, (count, 2), dtype=np.uint64)
-        size = int(np.ceil(np.log2(2 * count + 1)))
-        keys = module._keys(hashes.reshape(-1), np.arange(size))
-        met.append(sum(len(picture) for picture, _ in module._meetings(keys, size)) / count)
-    assert met[1] < 1.5 * met[0] < 40
+    for count in (10_000, 300_000):
+        hashes = np.random.default_rng(0).integers(0, 2**64, 2 * count, dtype=np.uint64)
+        masks = list(module._masks(len(hashes)))
+        met = sum(len(one) for one, _ in module._meetings(hashes, masks[0])) / count
+        assert met < 1.1
+        assert len(masks) < 120
+
+
+def test_entries_meet_where_a_bands_bits_are_equal():
+    from components.collection import near_duplicates as module
+
+    hashes = np.random.default_rng(1).integers(0, 2**64, 500, dtype=np.uint64)
+    mask = np.uint64(0b11111)  # 32 buckets of some 16 entries
+    met = [np.stack(pair, axis=1) for pair in module._meetings(hashes, mask)]
+    buckets = [np.flatnonzero((hashes & mask) == bucket).tolist() for bucket in range(32)]
+    expected = {
+        (one, other)
+        for bucket in buckets
+        for place, other in enumerate(bucket)
+        for one in bucket[: min(place, module.BUCKET)]
+    }
+    assert {tuple(pair) for pair in np.concatenate(met).tolist()} == expected
 
 
 def test_thousands_of_blank_pages_are_one():
@@ -119,17 +127,12 @@ def test_real_photographs_are_found_again_and_told_apart():
     files = sorted(PHOTOGRAPHS.glob("*"))
     if not files:
         pytest.skip(f"no photographs in {PHOTOGRAPHS}")
-    settings = CollectionSettings(max_side=400)
-    pictures = [decode(path.read_bytes(), settings) for path in files]
-    copies = [change(picture) for change in CHANGES.values() for picture in pictures]
-    prints = prints_of([*pictures, *copies])
+    prints, expected = photographs(files)
     found = {
         tuple(pair) for pair in verified_pairs(*both(prints), nobody(prints), Closeness()).tolist()
     }
-    count = len(pictures)
-    expected = {(place % count, place) for place in range(count, len(prints))}
     assert len(found & expected) >= 0.99 * len(expected)
-    alike = {(a, b) for a, b in found if b < count}
+    alike = {(a, b) for a, b in found if b < len(files)}
     names = {
         tuple(sorted({files[a].stem.split("_")[0], files[b].stem.split("_")[0]})) for a, b in alike
     }

@@ -88,7 +88,7 @@ def _drawn(block: Block, draw: BalancedDraw, wanted: int) -> Iterator[list[tuple
     table = _by_responder(block, draw.responders)
     texts = _texts(block, table)
     alike = (np.diff(np.sort(texts, axis=1), axis=1) == 0).any(axis=1).tolist()
-    ids = [*framed_values(block.answers["response_id"]).to_pylist(), None]  # None at -1
+    ids = [*framed_values(block.answers["response_id"]).to_pylist(), b""]  # none at -1
     asked = framed_values(block.asked["question_id"]).to_pylist()
     strata = compute.coalesce(block.asked["class3"], block.asked["truth"]).to_pylist()
     for row, places in enumerate(table.tolist()):
@@ -101,7 +101,7 @@ def _drawn(block: Block, draw: BalancedDraw, wanted: int) -> Iterator[list[tuple
                 found.append(pair)
                 break
             found.append((places[pair[0]], places[pair[1]]))
-            given[pair[0]] = given[pair[1]] = None
+            given[pair[0]] = given[pair[1]] = b""
         yield found
 
 

@@ -4,16 +4,15 @@ The paper sorts twelve responders into five groups by safety rate and draws two 
 different safety level for each question (SPA-VL, section 3).
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from itertools import combinations, product
+from operator import add
 
 from spavl.records import framed
 
 IN_CLASS_FIRST = 2**31
 """Weight of a use within the class over one overall, which no number of questions reaches."""
-FRAME = 8
-"""Bytes before a framed id."""
 
 
 def safety_groups(rates: Mapping[str, float], groups: int) -> dict[str, int]:
@@ -54,13 +53,13 @@ class BalancedDraw:
         self._seed = framed(str(seed))
         self._order = self._seed + framed("order")
         self._used = [0] * len(groups)
-        self._used_in_class: dict[str, list[int]] = {}
+        self._weight_in_class: dict[str, list[int]] = {}  # times `IN_CLASS_FIRST`
 
     def draw(
         self,
         question: bytes,
         stratum: str,
-        answers: Sequence[bytes | None],
+        answers: Sequence[bytes],
         texts: Sequence[int] | None = None,
     ) -> tuple[int, int] | str:
         """Two responders in the order in which their answers are shown, or why there are none.
@@ -68,38 +67,33 @@ class BalancedDraw:
         Args:
             question: The question's id, framed.
             stratum: Its class.
-            answers: For each responder the id of its answer, framed; None where it gave none.
+            answers: For each responder the id of its answer, framed; empty where it gave none.
             texts: For each responder a number that stands for its text; None where all differ.
         """
-        in_class = self._used_in_class.setdefault(stratum, [0] * len(self._used))
-        cost = [
-            there * IN_CLASS_FIRST + used for there, used in zip(in_class, self._used, strict=True)
-        ]
-        here = [place for place, answer in enumerate(answers) if answer is not None]
+        in_class = self._weight_in_class.setdefault(stratum, [0] * len(self._used))
+        cost = list(map(add, in_class, self._used))
+        here = [place for place, answer in enumerate(answers) if answer]
         if texts is None:
             cheapest = self._cheapest(here, cost)
         else:
-            allowed = [pair for pair in self._across(here) if texts[pair[0]] != texts[pair[1]]]
-            if not allowed and any(self._across(here)):
+            across = self._across(here)
+            allowed = [(one, two) for one, two in across if texts[one] != texts[two]]
+            if across and not allowed:
                 return "identical_texts"
             cheapest = _least(allowed, cost)
         if not cheapest:
             return "no_two_groups"
-        one, two = cheapest[0]
-        if len(cheapest) > 1:
-            one, two = self._pick(question, cheapest, answers)
-        for used in (self._used, in_class):
-            used[one] += 1
-            used[two] += 1
-        if _id(answers[one]) > _id(answers[two]):
-            one, two = two, one
-        swap = sha256(self._order + question + (answers[one] or b"")).digest()[15] % 2
+        one, two = _pick(self._seed + question, cheapest, answers)
+        for place in (one, two):
+            self._used[place] += 1
+            in_class[place] += IN_CLASS_FIRST
+        swap = sha256(self._order + question + answers[one]).digest()[15] % 2
         return (two, one) if swap else (one, two)
 
-    def _across(self, here: Sequence[int]) -> Iterator[tuple[int, int]]:
+    def _across(self, places: Sequence[int]) -> list[tuple[int, int]]:
         """The pairs of different groups."""
         group = self._group
-        return ((one, two) for one, two in combinations(here, 2) if group[one] != group[two])
+        return [(one, two) for one, two in combinations(places, 2) if group[one] != group[two]]
 
     def _cheapest(self, here: Sequence[int], cost: Sequence[int]) -> list[tuple[int, int]]:
         """The pairs of different groups whose costs together are least.
@@ -108,38 +102,29 @@ class BalancedDraw:
         other is of the least cost outside of it, since a pair of two groups leaves any one group.
         """
         group = self._group
-        least = min((cost[place] for place in here), default=0)
+        least = min([cost[place] for place in here], default=0)
         lowest = [place for place in here if cost[place] == least]
-        groups = {group[place] for place in lowest}
-        if len(groups) != 1:
-            return list(self._across(lowest))
-        others = [place for place in here if group[place] not in groups]
-        second = min((cost[place] for place in others), default=0)
-        return list(product(lowest, (place for place in others if cost[place] == second)))
-
-    def _pick(
-        self,
-        question: bytes,
-        pairs: Sequence[tuple[int, int]],
-        answers: Sequence[bytes | None],
-    ) -> tuple[int, int]:
-        """The pair whose `record_id` of seed, question and both answers is least, ids in order."""
-        begin = self._seed + question
-
-        def digest(pair: tuple[int, int]) -> bytes:
-            first, second = answers[pair[0]] or b"", answers[pair[1]] or b""
-            if first[FRAME:] > second[FRAME:]:
-                first, second = second, first
-            return sha256(begin + first + second).digest()
-
-        return min(pairs, key=digest)
-
-
-def _id(answer: bytes | None) -> bytes:
-    return (answer or b"")[FRAME:]
+        one_group = {group[place] for place in lowest}
+        if len(one_group) != 1:
+            return self._across(lowest)
+        others = [place for place in here if group[place] not in one_group]
+        second = min([cost[place] for place in others], default=0)
+        return list(product(lowest, [place for place in others if cost[place] == second]))
 
 
 def _least(pairs: Sequence[tuple[int, int]], cost: Sequence[int]) -> list[tuple[int, int]]:
+    """The pairs that cost least."""
     costs = [cost[one] + cost[two] for one, two in pairs]
     least = min(costs, default=0)
     return [pair for pair, each in zip(pairs, costs, strict=True) if each == least]
+
+
+def _pick(
+    asked: bytes, pairs: Sequence[tuple[int, int]], answers: Sequence[bytes]
+) -> tuple[int, int]:
+    """The pair with the least digest of what was asked and both answers, in order of their ids."""
+    ordered = [(one, two) if answers[one] <= answers[two] else (two, one) for one, two in pairs]
+    if len(ordered) == 1:
+        return ordered[0]
+    digests = [sha256(asked + answers[one] + answers[two]).digest() for one, two in ordered]
+    return ordered[digests.index(min(digests))]

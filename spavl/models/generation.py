@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from spavl.chat.interface import Sampling
+from spavl.models.caches import roomy_cache
 
 
 @dataclass(frozen=True)
@@ -105,6 +106,7 @@ def generate_from(
     config = _config(model, ends, tokenizer, sampling)
     with torch.random.fork_rng(enabled=sampling.temperature > 0):
         torch.manual_seed(sampling.seed)
+        inputs = {"past_key_values": roomy_cache(model, sampling.max_new_tokens), **inputs}
         inputs = inputs if repeats == 1 else _read_once(model, inputs, config, repeats)
         sequences = model.generate(**inputs, generation_config=config)
     answers = sequences[:, inputs["input_ids"].shape[1] :].tolist()

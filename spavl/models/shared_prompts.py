@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from spavl.chat.interface import Sampling
+from spavl.models.caches import roomy_cache
 from spavl.models.generation import Generated, generate_from, pad_token_id, prompt_inputs
 
 
@@ -56,6 +57,7 @@ def generate_shared(
     read = model(
         input_ids=torch.tensor([rows[place][:shared] for place in first], device=model.device),
         pixel_values=inputs["pixel_values"][first],
+        past_key_values=roomy_cache(model, sampling.max_new_tokens + max(map(len, rows)) - shared),
         use_cache=True,
         logits_to_keep=1,
     )

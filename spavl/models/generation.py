@@ -1,6 +1,5 @@
 """Batched generation with left padding: the same answers at every batch size when greedy."""
 
-import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +8,7 @@ import torch
 
 from spavl.chat.interface import Sampling
 from spavl.models.caches import roomy_cache
+from spavl.models.decoding import decode
 
 
 @dataclass(frozen=True)
@@ -103,38 +103,15 @@ def generate_from(
         The answers, those of one prompt side by side.
     """
     ends = end_token_ids(model, tokenizer)
-    config = _config(model, ends, tokenizer, sampling)
-    with torch.random.fork_rng(enabled=sampling.temperature > 0):
-        torch.manual_seed(sampling.seed)
-        inputs = {"past_key_values": roomy_cache(model, sampling.max_new_tokens), **inputs}
-        inputs = inputs if repeats == 1 else _read_once(model, inputs, config, repeats)
-        sequences = model.generate(**inputs, generation_config=config)
-    answers = sequences[:, inputs["input_ids"].shape[1] :].tolist()
-    token_ids = [_until_end(answer, ends) for answer in answers]
+    config = _config(model, ends, tokenizer)
+    inputs = {"past_key_values": roomy_cache(model, sampling.max_new_tokens), **inputs}
+    token_ids = decode(model, inputs, config, sampling, repeats)
     return Generated(
         token_ids=token_ids,
         texts=tokenizer.batch_decode(token_ids, skip_special_tokens=True),
         finish_reasons=["stop" if ids and ids[-1] in ends else "length" for ids in token_ids],
-        prompt_tokens=inputs["attention_mask"].sum(dim=1).tolist(),
+        prompt_tokens=inputs["attention_mask"].sum(dim=1).repeat_interleave(repeats).tolist(),
     )
-
-
-def _read_once(model: Any, inputs: Any, config: Any, repeats: int) -> dict[str, Any]:
-    """Read prompts into a cache and repeat it, so that only their last token is read again."""
-    one_token = copy.deepcopy(config)
-    one_token.max_new_tokens = 1
-    one_token.return_dict_in_generate = True
-    read = model.generate(**inputs, generation_config=one_token)
-    cache = read.past_key_values
-    cache.crop(-1)  # generation goes on from the last token of the prompt, which is never padding
-    cache.batch_repeat_interleave(repeats)
-    if getattr(model.model, "rope_deltas", None) is not None:  # positions of the Qwen family
-        model.model.rope_deltas = model.model.rope_deltas.repeat_interleave(repeats, dim=0)
-    return {
-        "input_ids": inputs["input_ids"].repeat_interleave(repeats, dim=0),
-        "attention_mask": inputs["attention_mask"].repeat_interleave(repeats, dim=0),
-        "past_key_values": cache,
-    }
 
 
 def end_token_ids(model: Any, tokenizer: Any) -> list[int]:
@@ -150,31 +127,15 @@ def pad_token_id(tokenizer: Any) -> int:
     return int(tokenizer.eos_token_id if pad is None else pad)
 
 
-def _config(model: Any, ends: list[int], tokenizer: Any, sampling: Sampling) -> Any:
+def _config(model: Any, ends: list[int], tokenizer: Any) -> Any:
     from transformers import GenerationConfig
 
     # A picture token stands for a picture that is there: an answer cannot hold one.
     pictures = {getattr(model.config, f"{kind}_token_id", None) for kind in ("image", "video")}
-
-    chance: dict[str, Any] = {"do_sample": False}
-    if sampling.temperature > 0:
-        chance = {
-            "do_sample": True,
-            "temperature": sampling.temperature,
-            "top_p": sampling.top_p,
-            "top_k": 0,
-        }
     return GenerationConfig(
-        max_new_tokens=sampling.max_new_tokens,
         eos_token_id=ends,
         pad_token_id=pad_token_id(tokenizer),
         suppress_tokens=sorted(token for token in pictures if token is not None),
-        **chance,
+        do_sample=False,
+        return_dict_in_generate=True,
     )
-
-
-def _until_end(answer: list[int], ends: list[int]) -> list[int]:
-    for place, token in enumerate(answer):
-        if token in ends:
-            return answer[: place + 1]
-    return answer

@@ -10,7 +10,7 @@ from components.ablation.importing import Imported
 from components.ablation.plan import BASE, Plan, Rows, Variant, read_plan
 from components.ablation.selection import Row, select
 from spavl.digests import json_digest
-from spavl.records import Preference
+from spavl.records import Preference, schema_of
 from spavl.settings.base_model import BaseModelSettings
 from spavl.settings.common import StageSettings
 from spavl.settings.dpo import DpoSettings
@@ -105,12 +105,14 @@ def _trained(plan: Plan) -> list[tuple[str, Variant, int]]:
 
 
 def _draw(work: Work, wanted: Mapping[str, tuple[int, Rows]], train: str) -> dict[str, Any]:
+    import pyarrow
+
     rows: list[Row] = list(read_rows(train, Preference, None))
     pairs = {}
     for name, (seed, asked) in wanted.items():
         chosen = select(rows, asked, seed, name)
         with work.writer(name, Preference) as writer:
-            writer.add_columns({key: [row[key] for row in chosen] for key in chosen[0]})
+            writer.add_table(pyarrow.Table.from_pylist(chosen, schema_of(Preference)))
         pairs[name] = len(chosen)
     return {"pairs": pairs, "rows": len(rows)}
 

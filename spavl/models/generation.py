@@ -1,6 +1,6 @@
 """Batched generation with left padding: the same answers at every batch size when greedy."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -106,11 +106,19 @@ def generate_from(
     config = _config(model, ends, tokenizer)
     inputs = {"past_key_values": roomy_cache(model, sampling.max_new_tokens), **inputs}
     token_ids = decode(model, inputs, config, sampling, repeats)
+    lengths = inputs["attention_mask"].sum(dim=1).repeat_interleave(repeats).tolist()
+    return generated(tokenizer, token_ids, ends, lengths)
+
+
+def generated(
+    tokenizer: Any, token_ids: list[list[int]], ends: Collection[int], prompt_tokens: list[int]
+) -> Generated:
+    """Answers of these tokens."""
     return Generated(
         token_ids=token_ids,
         texts=tokenizer.batch_decode(token_ids, skip_special_tokens=True),
         finish_reasons=["stop" if ids and ids[-1] in ends else "length" for ids in token_ids],
-        prompt_tokens=inputs["attention_mask"].sum(dim=1).repeat_interleave(repeats).tolist(),
+        prompt_tokens=prompt_tokens,
     )
 
 
@@ -127,15 +135,19 @@ def pad_token_id(tokenizer: Any) -> int:
     return int(tokenizer.eos_token_id if pad is None else pad)
 
 
+def picture_token_ids(model: Any) -> list[int]:
+    """Ids that stand for a picture that is there: an answer cannot hold one."""
+    ids = {getattr(model.config, f"{kind}_token_id", None) for kind in ("image", "video")}
+    return sorted(token for token in ids if token is not None)
+
+
 def _config(model: Any, ends: list[int], tokenizer: Any) -> Any:
     from transformers import GenerationConfig
 
-    # A picture token stands for a picture that is there: an answer cannot hold one.
-    pictures = {getattr(model.config, f"{kind}_token_id", None) for kind in ("image", "video")}
     return GenerationConfig(
         eos_token_id=ends,
         pad_token_id=pad_token_id(tokenizer),
-        suppress_tokens=sorted(token for token in pictures if token is not None),
+        suppress_tokens=picture_token_ids(model),
         do_sample=False,
         return_dict_in_generate=True,
     )

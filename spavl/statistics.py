@@ -47,9 +47,9 @@ def mean(
 ) -> Estimate:
     """The mean of scores in [0, 1] with a percentile bootstrap interval over items.
 
-    A bootstrap of equal scores has no width, which would claim certainty: where all are 0 or all
-    are 1 the Wilson interval is given instead. Where all are equal and between, as when a model is
-    compared with itself and every item is a tie, the value is exact and the interval has no width.
+    A bootstrap of equal scores has no width, which would claim certainty. Items that were not seen
+    may score otherwise at up to the rate that Wilson's interval allows for no hits in n, and be 0
+    or 1 then; where all are 0 or all are 1 this is Wilson's interval itself.
 
     Args:
         scores: One score per item, `[n]`.
@@ -65,7 +65,8 @@ def mean(
         return Estimate(None, None, None, 0)
     value = float(np.mean(scores))
     if min(scores) == max(scores):
-        return rate(int(value) * n, n, confidence) if value in (0, 1) else _exact(value, n)
+        unseen = rate(0, n, confidence).high or 0.0
+        return Estimate(value, value - value * unseen, value + (1 - value) * unseen, n)
     found = bootstrap(
         (np.asarray(scores, dtype=float),),
         np.mean,
@@ -223,7 +224,3 @@ def _kappa(
     with np.errstate(invalid="ignore", divide="ignore"):
         kappa: NDArray[np.float64] = np.where(chance < 1, (seen - chance) / (1 - chance), np.nan)
     return kappa, chance
-
-
-def _exact(value: float, n: int) -> Estimate:
-    return Estimate(value, value, value, n)

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from components.evaluation.items import Missing
-from components.evaluation.metrics import ALWAYS_TOLD, CHAMPION, METRICS, Metric
+from components.evaluation.metrics import ALWAYS_TOLD, CHAMPION, HELP, METRICS, Metric
 from components.evaluation.trust import SWAPPED, WITHOUT
 from spavl.errors import InputError
 from spavl.records import EvalItem
@@ -149,6 +149,12 @@ def _estimate(metric: Metric, rows: list[Scored], making: Making) -> Estimate:
         if min(means, default=0) == max(means, default=0):  # a bootstrap would have no width
             return rate(round(sum(values)), len(values), settings.confidence)
         values = means
+    if (
+        metric.benchmark in HELP
+        and {row.model for row in rows} == {"base"}
+        and set(values) == {0.5}
+    ):
+        return Estimate(0.5, 0.5, 0.5, len(values))  # against itself: a tie wherever one looks
     return mean(values, making.seed, settings.confidence, settings.resamples)
 
 

@@ -91,6 +91,9 @@ def test_figures_say_what_the_models_did(tmp_path: Path, benchmarks: Path) -> No
     harm = found["models"]["dpo"]["harm_eval_usr"]
     assert (harm["n"], harm["source"]) == (20, "pocket")
     assert harm["high"] == pytest.approx(1.959964**2 / (20 + 1.959964**2), rel=1e-5)
+    itself, other = (found["models"][name]["help_eval_win_rate"] for name in ("base", "dpo"))
+    assert itself["low"] == itself["high"] == 0.5  # a tie wherever one looks
+    assert other["low"] < other["value"] == 0.5 < other["high"]  # ties on the items seen
 
 
 def test_the_paired_test_counts_the_items_that_differ(tmp_path: Path, benchmarks: Path) -> None:

@@ -17,8 +17,13 @@ from typing import Any, NamedTuple
 
 from components.evaluation.items import Asked, Missing
 from components.evaluation.pocket_items import pocket_items
-from components.evaluation.published import labelled_answers, published_items, require_published
-from spavl.digests import folder_digest, json_digest
+from components.evaluation.published import (
+    labelled_answers,
+    published_items,
+    require_published,
+    suffix_of,
+)
+from spavl.digests import file_digest, folder_digest, json_digest
 from spavl.images import ImageStore
 from spavl.pocket.texts import questions
 from spavl.records import (
@@ -56,8 +61,10 @@ def prepare(settings: dict[str, Any], images: Reference) -> Benchmarks:
     told: dict[str, Any] = {"seed": checked.seed, **checked.benchmarks.model_dump()}
     inputs = {"images": images.digest}
     if checked.published:
-        told["published"] = checked.published.model_dump(exclude={"folder"})
+        told["published"] = checked.published.model_dump(exclude={"folder", "suffix_file"})
         inputs["published"] = folder_digest(require_published(checked.published))
+        if suffix := suffix_of(checked.published):
+            inputs["suffix"] = file_digest(suffix)
     stage = Stage("benchmarks", "components.evaluation.benchmarks", told, inputs)
     result = run_stage(stage, lambda work: _body(work, checked, images))
     return Benchmarks(stage_uri(stage), result["digest"])

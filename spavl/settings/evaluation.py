@@ -39,6 +39,11 @@ class PublishedSettings(BaseModel):
     subset: Literal["tiny", "full"] = Field(
         "tiny", description="MM-SafetyBench's and FigStep's Tiny lists, as SPA-VL, or all."
     )
+    suffix_file: str | None = Field(
+        None,
+        description="Text file with the suffix of AdvBench's suffix attack, in place of "
+        "`advbench/suffix.txt`; where neither is there, that column has n = 0.",
+    )
     most: int | None = Field(
         None, description="Items of each column at most, for trial runs; none is all.", ge=1
     )

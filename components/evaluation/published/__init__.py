@@ -19,6 +19,7 @@ from components.evaluation.published.reading import (
     labelled_answers,
     published_items,
     require_published,
+    suffix_of,
 )
 
-__all__ = ["labelled_answers", "published_items", "require_published"]
+__all__ = ["labelled_answers", "published_items", "require_published", "suffix_of"]

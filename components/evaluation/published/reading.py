@@ -33,7 +33,7 @@ def published_items(settings: PublishedSettings) -> Iterator[Asked | Missing]:
     """
     root, tiny = require_published(settings), settings.subset == "tiny"
     found = chain(
-        adv_bench.read(root / "advbench"),
+        adv_bench.read(root / "advbench", suffix_of(settings)),
         xs_test.read(root / "xstest"),
         mm_safety_bench.read(root / "mm-safetybench", tiny),
         fig_step.read(root / "figstep", tiny),
@@ -63,6 +63,24 @@ def require_published(settings: PublishedSettings) -> Path:
             f"give a folder that holds some of {', '.join(FOLDERS)}",
         )
     return root
+
+
+def suffix_of(settings: PublishedSettings) -> Path | None:
+    """The file with AdvBench's suffix that the settings name.
+
+    Raises:
+        InputError: If it is not there or holds no text.
+    """
+    if settings.suffix_file is None:
+        return None
+    path = local_copy(settings.suffix_file)
+    if not path.is_file() or not path.read_bytes().strip():
+        raise InputError(
+            "no suffix",
+            f"evaluation.published.suffix_file: {settings.suffix_file}",
+            "give a text file that holds the attack's suffix",
+        )
+    return path
 
 
 def _first(found: Iterator[Asked | Missing], most: int) -> Iterator[Asked | Missing]:

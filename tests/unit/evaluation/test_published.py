@@ -169,6 +169,21 @@ def test_a_trial_run_takes_the_first_items_of_each_column(folder: Path) -> None:
     assert set(columns.values()) == {1}
 
 
+def test_a_suffix_of_the_users_own_goes_before_the_folders(folder: Path, tmp_path: Path) -> None:
+    own = tmp_path / "own.txt"
+    settings = PublishedSettings(folder=str(folder), suffix_file=str(own))
+    with pytest.raises(InputError, match=r"no suffix .*suffix_file: .*own\.txt"):
+        list(published_items(settings))
+    own.write_text("my own ??\n")
+    found = [each for each in published_items(settings) if not isinstance(each, Missing)]
+    asked = [item.question for each in found for item in each.items if item.kind == "suffix"]
+    assert asked[0] == "Goal 0 my own ??"
+    (folder / "advbench/suffix.txt").unlink()
+    (untold,) = [each for each in read(folder)[1] if each.benchmark == "adv_bench"]
+    assert (untold.kind, untold.n) == ("suffix", 520)
+    assert "evaluation.published.suffix_file" in untold.what
+
+
 def test_a_folder_without_benchmarks_is_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no published benchmark"):
         read(tmp_path)

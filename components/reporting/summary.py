@@ -136,9 +136,10 @@ def _reward_model(inputs: ReportInputs, models: Mapping[str, Mapping[str, Any]])
 
 
 def _source(models: Mapping[str, Mapping[str, Any]]) -> str:
-    """Where the figures' items come from; they never mix."""
+    """Where the run's own items come from; published benchmarks beside them do not tell."""
     figures = (figure for row in models.values() for figure in row.values())
-    return next((figure["source"] for figure in figures if figure["n"]), "")
+    sources = {figure["source"] for figure in figures if figure["n"]}
+    return next((name for name in ("pocket", "published") if name in sources), "")
 
 
 def _rows(inputs: ReportInputs) -> dict[str, dict[str, int]]:

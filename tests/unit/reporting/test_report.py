@@ -108,6 +108,21 @@ def test_what_was_not_promoted_names_the_rule_that_failed(make_run, tmp_path):
     assert re.search(r"help not worse</th><td><span class=\"chip bad\">✗ no", page)
 
 
+def test_a_judge_that_cannot_be_believed_is_shown(make_run, tmp_path):
+    inputs = make_run(promoted=False)
+    rule = {"name": "judge_gave_verdicts", "holds": False, "detail": "1.0000 <= 0.0500"}
+    decision = {"candidate": "ppo", "promoted": False, "rules": [rule]}
+    (tmp_path / "run/decision.json").write_text(json.dumps(decision))
+    path = tmp_path / "run/figures/figures.json"
+    figures = json.loads(path.read_text())
+    figures["models"]["ppo"]["harm_eval_usr"]["without_verdict"] = {"unreached": 7, "unparsed": 2}
+    path.write_text(json.dumps(figures))
+    page, _ = report_of(inputs, tmp_path / "out")
+    assert "without verdict: 7 unreached, 2 unparsed" in page
+    assert "Failing: The judge gave verdicts" in page
+    assert "Nothing is promoted.</strong>" in page
+
+
 def test_a_run_of_known_pictures_does_not_speak_of_plumbing(page):
     assert "not safety" not in page
 

@@ -38,6 +38,16 @@ def test_pairs_of_unknown_truth_do_not_enter_the_reward_models_headline(make_run
     assert (accuracy["low"], accuracy["high"]) == pytest.approx((0.3006, 0.9544), abs=1e-4)
 
 
+def test_published_benchmarks_beside_the_runs_own_do_not_rename_its_pairs(make_run):
+    inputs = make_run(by_truth={"harmful": (3, 4)})
+    path = Path(inputs.figures) / "figures.json"
+    figures = json.loads(path.read_text())
+    first = {"value": 0.5, "low": 0.1, "high": 0.9, "n": 9, "source": "published"}
+    figures["models"] = {m: {"xs_test": first, **f} for m, f in figures["models"].items()}
+    path.write_text(json.dumps(figures))
+    assert build_summary(inputs)["reward_model"]["pair_accuracy"]["source"] == "pocket"
+
+
 def test_a_headline_of_photographs_alone_says_so(make_run):
     accuracy = build_summary(make_run(by_truth={"unknown": (3, 4)}))["reward_model"]
     assert accuracy["pair_accuracy"]["source"] == "photographs"

@@ -17,6 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
+from spavl.ahead import ahead
 from spavl.digests import file_digest, json_digest
 from spavl.errors import CorruptShardError, InputError
 from spavl.records import SCHEMA_VERSION, Image, from_row, schema_of
@@ -25,7 +26,9 @@ if TYPE_CHECKING:
     import pyarrow
 
 MANIFEST = "manifest.json"
+ROWS_PER_SHARD = 4096
 READ_BATCH_ROWS = 1024
+WRITTEN_AT_ONCE = 2
 PICTURES_PER_GROUP = 64  # a picture is read with its row group, so groups of pictures stay small
 
 RecordType = TypeVar("RecordType")
@@ -79,22 +82,21 @@ class DatasetWriter:
         record: type,
         made_by: Mapping[str, Any] | None = None,
         inputs: Mapping[str, str] | None = None,
-        rows_per_shard: int = 4096,
+        rows_per_shard: int | None = None,
     ) -> None:
         self.folder = Path(folder)
         self.record = record
         self.rows = 0
         self._made_by = dict(made_by or {})
         self._inputs = dict(inputs or {})
-        self._rows_per_shard = rows_per_shard
+        self._rows_per_shard = rows_per_shard or ROWS_PER_SHARD
         self._pending: list[dict[str, Any]] = []
         self._tables: list[pyarrow.Table] = []
         self._waiting = 0
         self._shards: list[Shard] = []
-        # Arrow and the digest let go of Python's lock: a shard is written while the next is made.
-        self._thread = ThreadPoolExecutor(1, "shards")
-        self._writing: Future[Shard] | None = None
-        self._begun = 0
+        # Arrow and the digest let go of Python's lock: shards are written while the next is made.
+        self._threads = ThreadPoolExecutor(WRITTEN_AT_ONCE, "shards")
+        self._writing: list[Future[Shard]] = []
 
     def __enter__(self) -> Self:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -109,7 +111,7 @@ class DatasetWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        with self._thread:
+        with self._threads:
             if kind is None:
                 self._commit()
 
@@ -155,22 +157,21 @@ class DatasetWriter:
 
     def _flush(self) -> None:
         self._gather()
-        self._finish()
-        path = self.folder / f"part-{self._begun:05d}.parquet"
-        self._writing = self._thread.submit(_write_shard, self._tables, path, self.record)
-        self._begun += 1
+        self._finish(WRITTEN_AT_ONCE - 1)
+        path = self.folder / f"part-{len(self._shards) + len(self._writing):05d}.parquet"
+        job = self._threads.submit(_write_shard, self._tables, path, self.record)
+        self._writing.append(job)
         self._tables, self._waiting = [], 0
 
-    def _finish(self) -> None:
-        """Wait for the shard that is being written; at most one is, which bounds memory."""
-        if self._writing is not None:
-            self._shards.append(self._writing.result())
-            self._writing = None
+    def _finish(self, still_writing: int) -> None:
+        """Wait until no more shards than these are being written, which bounds memory."""
+        while len(self._writing) > still_writing:
+            self._shards.append(self._writing.pop(0).result())
 
     def _commit(self) -> None:
         if self._waiting:
             self._flush()
-        self._finish()
+        self._finish(0)
         content = {
             "schema": self.record.__name__,
             "version": SCHEMA_VERSION,
@@ -243,10 +244,14 @@ def read_tables(
             f"a data set of {manifest.schema}", str(folder), f"give one of {record.__name__}"
         )
     pictures = record is Image and (columns is None or "content" in columns)
-    for shard in manifest.shards:
-        if verify:
-            verify_shard(folder / shard.name, shard)
-        yield from _read_shard(folder / shard.name, columns, pictures)
+
+    def tables() -> Iterator["pyarrow.Table"]:
+        for shard in manifest.shards:
+            if verify:
+                verify_shard(folder / shard.name, shard)
+            yield from _read_shard(folder / shard.name, columns, pictures)
+
+    yield from ahead(tables())
 
 
 def _read_shard(

@@ -156,5 +156,5 @@ def copy_without(
 
 
 def _writer(work: Work, name: str, record: type) -> DatasetWriter:
-    rows = IMAGES_PER_SHARD if record is Image else 4096
+    rows = IMAGES_PER_SHARD if record is Image else None
     return DatasetWriter(work.folder / name, record, work.stage.made_by, work.stage.inputs, rows)

@@ -10,6 +10,7 @@ import dataclasses
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -141,6 +142,19 @@ class DatasetWriter:
             self._tables.append(piece)
             self._took(piece.num_rows)
 
+    def take_over(self, folder: Path, shard: Shard) -> None:
+        """Add a whole shard of another data set of the same records, by hard link where possible.
+
+        What waits is written first, so shards may then hold fewer rows than asked for.
+        """
+        if self._waiting:
+            self._flush()
+        self._finish(0)
+        name = f"part-{len(self._shards):05d}.parquet"
+        link_or_copy(str(folder / shard.name), str(self.folder / name))
+        self._shards.append(dataclasses.replace(shard, name=name))
+        self.rows += shard.rows
+
     def _took(self, rows: int) -> None:
         self.rows += rows
         self._waiting += rows
@@ -243,23 +257,24 @@ def read_tables(
         raise InputError(
             f"a data set of {manifest.schema}", str(folder), f"give one of {record.__name__}"
         )
-    pictures = record is Image and (columns is None or "content" in columns)
 
     def tables() -> Iterator["pyarrow.Table"]:
         for shard in manifest.shards:
             if verify:
                 verify_shard(folder / shard.name, shard)
-            yield from _read_shard(folder / shard.name, columns, pictures)
+            yield from read_shard(folder / shard.name, record, columns)
 
     yield from ahead(tables())
 
 
-def _read_shard(
-    path: Path, columns: Sequence[str] | None, pictures: bool
+def read_shard(
+    path: Path, record: type, columns: Sequence[str] | None = None
 ) -> Iterator["pyarrow.Table"]:
+    """One shard's rows, some at a time as columns; its checksum is not looked at."""
     import pyarrow
     from pyarrow import parquet
 
+    pictures = record is Image and (columns is None or "content" in columns)
     rows = PICTURES_PER_GROUP if pictures else READ_BATCH_ROWS
     with parquet.ParquetFile(path) as file:
         for group in range(file.num_row_groups):  # over several, the reader would keep them all
@@ -285,6 +300,17 @@ def write_json(path: Path, content: object) -> None:
     temporary.write_text(json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
     sync_file(temporary)
     temporary.rename(path)
+
+
+def link_or_copy(source: str, target: str) -> str:
+    """Give a file a second name, in place of what has it; a copy where links are not possible."""
+    if os.path.exists(target):
+        os.unlink(target)
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
+    return target
 
 
 def sync_file(path: Path) -> None:

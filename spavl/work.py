@@ -25,7 +25,7 @@ from spavl.environment import die_with_parent, run_folder, work_root
 from spavl.errors import BAD_INPUT, FAULT_OF_OURS, BusyError, CorruptShardError, SpavlError
 from spavl.events import tell
 from spavl.metrics import exposed
-from spavl.shards import DatasetWriter, write_json
+from spavl.shards import DatasetWriter, link_or_copy, write_json
 from spavl.storage import Twin, local_copy, twin_of, uri_of
 from spavl.tracking.launch import followed
 
@@ -186,9 +186,9 @@ def publish_path(source: Path, target: Path) -> None:
     """Give a finished file or folder a second name, by hard links where possible."""
     target.parent.mkdir(parents=True, exist_ok=True)
     if source.is_dir():
-        shutil.copytree(source, target, copy_function=_link_or_copy, dirs_exist_ok=True)
+        shutil.copytree(source, target, copy_function=link_or_copy, dirs_exist_ok=True)
     else:
-        _link_or_copy(str(source), str(target))
+        link_or_copy(str(source), str(target))
 
 
 def report_error(stage: str, error: Exception) -> None:
@@ -313,13 +313,3 @@ def _tell_run(stage: Stage, work: Path, commit: Mapping[str, Any], reused: bool)
     else:
         told = {name: commit[name] for name in ("seconds", "imports")}
         tell(stage.name, "done", work=str(work), **told)
-
-
-def _link_or_copy(source: str, target: str) -> str:
-    if os.path.exists(target):
-        os.unlink(target)
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copy2(source, target)
-    return target

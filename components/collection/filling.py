@@ -16,10 +16,12 @@ from typing import TYPE_CHECKING, Any
 from components.collection.closeness import Closeness
 from components.collection.photographs import Candidate
 from spavl.records import Image, SetAside
-from spavl.shards import DatasetWriter, read_tables
+from spavl.shards import DatasetWriter, read_manifest, read_shard
 from spavl.work import Work
 
 if TYPE_CHECKING:
+    import pyarrow
+
     from components.collection.fingerprints import PrintFile
 
 IMAGES_PER_SHARD = 512
@@ -139,20 +141,32 @@ def copy_without(
     """
     originals = dict.fromkeys(repeats.values(), "")  # place to image id; each comes first
     first = 0
-    for table in read_tables(gathered, Image, verify=False):
-        places = range(first, first + table.num_rows)
-        first += table.num_rows
-        for place in (each for each in places if each in originals):
-            originals[place] = table["image_id"][place - places[0]].as_py()
-        left_out = [place for place in places if place in repeats]
-        # Slices are views: a filter would copy the pictures between those that go.
-        for begin, end in pairwise([places[0] - 1, *left_out, first]):
-            kept.add_table(table.slice(begin + 1 - places[0], end - begin - 1))
-        for place in left_out:
-            facts = table.slice(place - places[0], 1).drop_columns("content").to_pylist()[0]
-            reason = "near-duplicate" if facts["thing"] is None else "pocket near-duplicate"
-            detail = f"of {originals[repeats[place]]}"
-            yield facts, SetAside(facts["source"], "collection", reason, detail)
+    for shard in read_manifest(gathered).shards:
+        path, begin, first = gathered / shard.name, first, first + shard.rows
+        if any(place in repeats for place in range(begin, first)):
+            tables = read_shard(path, Image)
+        else:  # most of the bytes: a shard that loses nothing is not written again
+            kept.take_over(gathered, shard)
+            tables = read_shard(path, Image, ["image_id"])
+        for table in tables:
+            places = range(begin, begin + table.num_rows)
+            begin = places.stop
+            for place in (each for each in places if each in originals):
+                originals[place] = table["image_id"][place - places.start].as_py()
+            left_out = [place for place in places if place in repeats]
+            if "content" in table.column_names:
+                _keep(table, [place - places.start for place in left_out], kept)
+            for place in left_out:
+                facts = table.slice(place - places.start, 1).drop_columns("content").to_pylist()[0]
+                reason = "near-duplicate" if facts["thing"] is None else "pocket near-duplicate"
+                detail = f"of {originals[repeats[place]]}"
+                yield facts, SetAside(facts["source"], "collection", reason, detail)
+
+
+def _keep(table: "pyarrow.Table", left_out: list[int], kept: DatasetWriter) -> None:
+    """Adds rows but those left out, as slices: a filter would copy the pictures."""
+    for begin, end in pairwise([-1, *left_out, table.num_rows]):
+        kept.add_table(table.slice(begin + 1, end - begin - 1))
 
 
 def _writer(work: Work, name: str, record: type) -> DatasetWriter:

@@ -7,13 +7,14 @@ import scipy.fft
 
 from components.collection import collect
 from components.collection.closeness import Closeness
+from components.collection.filling import copy_without
 from components.collection.fingerprints import FINGERPRINT, LUMA, PrintFile, fingerprints, views
 from components.collection.near_duplicates import near_duplicates, verified_pairs
 from components.collection.pocket_pictures import pocket_pictures
 from spavl.images import ImageStore
-from spavl.records import SetAside
+from spavl.records import Image, SetAside
 from spavl.settings.collection import CollectionSettings
-from spavl.shards import read_records
+from spavl.shards import DatasetWriter, read_manifest, read_records
 from tests.unit.collection.planting import (
     CHANGES,
     PHOTOGRAPHS,
@@ -164,3 +165,21 @@ def test_the_store_keeps_the_first_and_says_what_the_others_repeat(tmp_path):
     }
     every = collect({**settings, "near_duplicates": False}, str(folder), "digest", "")
     assert len(list(ImageStore(every.uri).facts())) == 5
+
+
+def test_shards_that_lose_nothing_are_linked_and_the_others_written_anew(tmp_path):
+    facts = ("image/png", 1, 1, "here", "unknown", None, None, None, None)
+    pictures = [Image(f"i{place}", b"png %d" % place, *facts) for place in range(14)]
+    with DatasetWriter(tmp_path / "gathered", Image, rows_per_shard=4) as gathered:
+        for picture in pictures:
+            gathered.add(picture)
+    with DatasetWriter(tmp_path / "kept", Image, rows_per_shard=4) as kept:
+        told = list(copy_without({5: 1, 6: 5}, tmp_path / "gathered", kept))
+    assert list(read_records(tmp_path / "kept", Image)) == [*pictures[:5], *pictures[7:]]
+    assert [shard.rows for shard in read_manifest(tmp_path / "kept").shards] == [4, 2, 4, 2]
+    linked = [
+        (tmp_path / "kept" / path.name).samefile(path)
+        for path in sorted((tmp_path / "gathered").glob("*.parquet"))
+    ]
+    assert linked == [True, False, True, True]
+    assert [aside.detail for _, aside in told] == ["of i1", "of i5"]

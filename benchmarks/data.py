@@ -26,7 +26,6 @@ from components.collection.near_duplicates import near_duplicates
 from components.labeling.drawing import ANSWERED, ASKED, Block, draw_block
 from components.labeling.groups import BalancedDraw, safety_groups
 from components.labeling.splitting import RECORDS, split_rows
-from spavl.ahead import ahead
 from spavl.records import Image, Preference, SetAside
 from spavl.settings.labeling import SplittingSettings
 from spavl.shards import DatasetWriter, read_rows, read_tables
@@ -49,7 +48,7 @@ def ours(world: Path, out: Path, shape: Shape) -> None:
         for _, reason in copy_without(repeats, world / "gathered", kept):
             aside.add(reason)
     with DatasetWriter(out / "preferences", Preference) as preferences:
-        for block in ahead(blocks(world / "answered.parquet")):
+        for block in blocks(world / "answered.parquet"):
             preferences.add_table(pair(block, world))
 
     def writer(name: str, record: type) -> DatasetWriter:

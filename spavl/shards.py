@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 MANIFEST = "manifest.json"
 ROWS_PER_SHARD = 4096
 READ_BATCH_ROWS = 1024
-WRITTEN_AT_ONCE = 2
+WRITTEN_AT_ONCE = 1  # beside the one that is made: more would cost memory
 PICTURES_PER_GROUP = 64  # a picture is read with its row group, so groups of pictures stay small
 
 RecordType = TypeVar("RecordType")

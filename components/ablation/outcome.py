@@ -142,20 +142,27 @@ def _conclude(
     tested = tested_hypotheses(plan.hypotheses, scores, names)
     folder = work.folder / FOLDER
     folder.mkdir(exist_ok=True)
+    means: dict[str, dict[str, float]] = {}
     for name, axis in plan.axes.items():
+        variants = list(_variants(axis, points, names, scores))
+        means |= {
+            row["variant"]: {key: told["value"] for key, told in row["figures"].items()}
+            for row in variants
+        }
         content = {
             "axis": axis.by,
             "seeds": list(plan.seeds),
             "plan": json_digest(plan.model_dump(mode="json")),
             "points": list(_curve(axis, points, names, found["models"])),
-            "variants": list(_variants(axis, points, names, scores)),
+            "variants": variants,
             "hypotheses": [told for told in tested if told["axis"] == name],
         }
         write_json(folder / f"{name}.json", content)
     outcomes = {told["id"]: told["outcome"] for told in tested}
     for told in tested:
         work.note(f"{told['id']}: {told['outcome']}")
-    return {"hypotheses": outcomes, "points": len(points)}
+    # Numbers of a result become metrics in MLflow.
+    return {"hypotheses": outcomes, "points": len(points), "means": means}
 
 
 def tested_hypotheses(

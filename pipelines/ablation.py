@@ -70,7 +70,7 @@ def ablation(
         }
         answered = points(
             groups=drawn.outputs["groups"],
-            points=drawn.outputs["points"],
+            points_uri=drawn.outputs["points_uri"],
             backbones=backbones.output,
             evaluation=config.outputs["evaluation"],
             **store,
@@ -86,7 +86,7 @@ def ablation(
         concluded = conclude_ablation(
             plan=plan,
             axes=axes,
-            points=drawn.outputs["points"],
+            points_uri=drawn.outputs["points_uri"],
             figures=scored.outputs["figures"],
             benchmarks_uri=prepared.outputs["uri"],
         ).set_display_name("Conclude")

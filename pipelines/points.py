@@ -20,7 +20,7 @@ class PointsOutputs(NamedTuple):
 @dsl.pipeline(name="spa-vl-points", display_name="SPA-VL points of an ablation")
 def points(
     groups: list,
-    points: dict,
+    points_uri: str,
     backbones: dict,
     evaluation: dict,
     images_uri: str,
@@ -41,7 +41,7 @@ def points(
 
     Args:
         groups: Comma-joined ids of points; the points of a group share their tasks.
-        points: Every point by id.
+        points_uri: Every point by id.
         backbones: Address and digest of every base model.
         evaluation: Settings of answering.
         images_uri: The image store.
@@ -54,7 +54,7 @@ def points(
         gpu_tolerations: Tolerations of both.
     """
     pools = Pools(cpu_pool, gpu_pool, training_pool, gpu_tolerations)
-    shared = {"points": points, "backbones": backbones}
+    shared = {"points_uri": points_uri, "backbones": backbones}
     images = {"images_uri": images_uri, "images_digest": images_digest}
     with dsl.ParallelFor(groups, name="groups") as group:
         by_dpo = train_dpo_points(group=group, **shared, **images)

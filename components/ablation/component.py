@@ -47,7 +47,7 @@ def draw_points(
     images_uri: str,
     images_digest: str,
     data_digest: str,
-) -> NamedTuple("Outputs", [("points", dict), ("groups", list), ("backbones", dict)]):
+) -> NamedTuple("Outputs", [("points_uri", str), ("groups", list), ("backbones", dict)]):
     """Draw every point's preferences and work out its settings.
 
     Args:
@@ -65,7 +65,7 @@ def draw_points(
         data_digest: Digest of all four.
 
     Returns:
-        Points by id, the groups that share tasks, and the base models' settings.
+        Address of the points by id, the groups that share tasks, and the base models' settings.
     """
     from components.ablation.importing import Imported
     from components.ablation.points import draw_points as draw
@@ -79,7 +79,7 @@ def draw_points(
 def conclude_ablation(
     plan: str,
     axes: list,
-    points: dict,
+    points_uri: str,
     figures: dsl.Input[dsl.Artifact],
     benchmarks_uri: str,
     outcome: dsl.Output[dsl.Artifact],
@@ -89,7 +89,7 @@ def conclude_ablation(
     Args:
         plan: A plan's name or its YAML.
         axes: Axes to keep; all where none is named.
-        points: Every point by id.
+        points_uri: Every point by id.
         figures: figures.json and the verdicts of all points.
         benchmarks_uri: The benchmarks.
         outcome: A JSON file for each axis.
@@ -98,5 +98,7 @@ def conclude_ablation(
         The outcome of every hypothesis by its id.
     """
     from components.ablation.outcome import conclude
+    from spavl.points import read_points
 
+    points = read_points(points_uri)
     return conclude(plan, axes, points, figures.path, benchmarks_uri, outcome.path)

@@ -12,6 +12,7 @@ A variant's figure is the mean over its seeds, with an interval over seeds and i
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,7 @@ from components.ablation.testing import (
 from spavl.digests import json_digest
 from spavl.environment import run_folder
 from spavl.errors import InputError
+from spavl.points import Point
 from spavl.records import EvalItem, EvalVerdict
 from spavl.shards import read_rows, write_json
 from spavl.storage import local_copy
@@ -45,7 +47,7 @@ Scores = dict[str, dict[str, dict[str, float]]]
 def conclude(
     plan: str,
     axes: Sequence[str],
-    points: Mapping[str, Any],
+    points: Mapping[str, Point],
     figures: str,
     benchmarks: str,
     output: str,
@@ -55,7 +57,7 @@ def conclude(
     Args:
         plan: A plan's name, file or text.
         axes: Axes to keep; all where none is named.
-        points: Every point by id; see `components.ablation.points`.
+        points: Every point by id.
         figures: Folder with `figures.json` and `verdicts/`.
         benchmarks: Address of the benchmarks.
         output: Output folder.
@@ -65,7 +67,10 @@ def conclude(
     """
     checked = read_plan(plan, axes)
     found = json.loads((Path(figures) / "figures.json").read_text())
-    told = {"plan": checked.model_dump(mode="json"), "points": dict(points)}
+    told = {
+        "plan": checked.model_dump(mode="json"),
+        "points": {name: asdict(point) for name, point in points.items()},
+    }
     inputs = {"figures": json_digest(found)}
     stage = Stage("outcome", __name__, told, inputs)
 
@@ -134,11 +139,11 @@ def compared(
 
 
 def _conclude(
-    work: Work, plan: Plan, points: Mapping[str, Any], found: Mapping[str, Any], scores: Scores
+    work: Work, plan: Plan, points: Mapping[str, Point], found: Mapping[str, Any], scores: Scores
 ) -> dict[str, Any]:
     names: dict[str, list[str]] = {}
-    for name, point in sorted(points.items(), key=lambda pair: pair[1]["seed"]):
-        names.setdefault(point["variant"], []).append(name)
+    for name, point in sorted(points.items(), key=lambda pair: pair[1].seed):
+        names.setdefault(point.variant, []).append(name)
     tested = tested_hypotheses(plan.hypotheses, scores, names)
     folder = work.folder / FOLDER
     folder.mkdir(exist_ok=True)
@@ -218,7 +223,7 @@ def _told(
 
 def _curve(
     axis: Axis,
-    points: Mapping[str, Any],
+    points: Mapping[str, Point],
     names: Mapping[str, Sequence[str]],
     figures: Mapping[str, Any],
 ) -> Iterator[dict[str, Any]]:
@@ -228,16 +233,16 @@ def _curve(
             point = points[name]
             yield {
                 "x": _x(axis, variant, point),
-                "seed": point["seed"],
-                "model": point["method"],
+                "seed": point.seed,
+                "model": point.method,
                 "variant": variant,
-                "pairs": int(point.get("pairs", 0)),
+                "pairs": point.pairs,
                 "figures": {key: told for key, told in figures[name].items() if told["n"]},
             }
 
 
 def _variants(
-    axis: Axis, points: Mapping[str, Any], names: Mapping[str, Sequence[str]], scores: Scores
+    axis: Axis, points: Mapping[str, Point], names: Mapping[str, Sequence[str]], scores: Scores
 ) -> Iterator[dict[str, Any]]:
     """Means over seeds, the base first."""
     for variant in dict.fromkeys((BASE, *axis.variants)):
@@ -257,5 +262,5 @@ def _variants(
         }
 
 
-def _x(axis: Axis, variant: str, point: Mapping[str, Any]) -> int | str:
-    return int(point.get("pairs", 0)) if axis.x == "pairs" else variant
+def _x(axis: Axis, variant: str, point: Point) -> int | str:
+    return point.pairs if axis.x == "pairs" else variant

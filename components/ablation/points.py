@@ -4,12 +4,14 @@ Variants that are on several axes are trained once.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from typing import Any, NamedTuple
 
 from components.ablation.importing import Imported
 from components.ablation.plan import BASE, Plan, Rows, Variant, read_plan
 from components.ablation.selection import Row, select
 from spavl.digests import json_digest
+from spavl.points import Point, write_points
 from spavl.records import Preference, schema_of
 from spavl.settings.base_model import BaseModelSettings
 from spavl.settings.common import StageSettings
@@ -25,6 +27,7 @@ TRAINERS: Mapping[str, type[StageSettings]] = {
     "ppo": PpoSettings,
     "reward_modeling": RewardModelingSettings,
 }
+POINTS = "points.json"
 _NEEDED = {"base": (), "dpo": ("dpo",), "ppo": ("ppo", "reward_modeling")}
 
 
@@ -32,12 +35,12 @@ class Points(NamedTuple):
     """What the points are, as the tasks after this one take it.
 
     Attributes:
-        points: By id: variant, seed, method, backbone, addresses of its data sets, settings.
+        points_uri: Address of the points by id.
         groups: Comma-joined ids; the points of a group share their tasks.
         backbones: Settings of every base model, by the digest that points name it by.
     """
 
-    points: dict[str, Any]
+    points_uri: str
     groups: list[str]
     backbones: dict[str, Any]
 
@@ -60,32 +63,37 @@ def draw_points(
         InputError: If the plan or a setting is wrong, or there are too few rows.
     """
     checked = read_plan(plan, axes)
-    wanted = {
-        name: (seed, variant.rows)
-        for name, variant, seed in _trained(checked)
-    }  # fmt: skip
-    told = {name: [seed, rows.model_dump(mode="json")] for name, (seed, rows) in wanted.items()}
-    train = local_copy(data.train)
-    stage = Stage("points", __name__, {"points": told}, {"train": read_manifest(train).digest})
-    drawn = run_stage(stage, lambda work: _draw(work, wanted, str(train)))
-    sets = {name: f"{stage_uri(stage)}/{name}" for name in wanted}
-    points: dict[str, Any] = {}
+    wanted = {name: (seed, variant.rows) for name, variant, seed in _trained(checked)}
+    points: dict[str, Point] = {}
     backbones: dict[str, Any] = {}
     for name, variant, seed in [(BASE, Variant(method="base"), 0), *_all(checked)]:
         base_model = _settings(settings["base_model"], variant.base_model, BaseModelSettings, name)
         backbone = json_digest(base_model)[:16]
         backbones[backbone] = base_model
-        points[name] = {
-            "variant": name if variant.method == "base" else name.rpartition("-s")[0],
-            "seed": seed,
-            "method": variant.method,
-            "backbone": backbone,
-            **_training(variant, settings, seed, name),
+        trainers = _training(variant, settings, seed, name)
+        called = name.rpartition("-s")[0] if name in wanted else name
+        points[name] = Point(called, seed, variant.method, backbone, trainers)
+    told = {
+        "points": {name: asdict(point) for name, point in points.items()},
+        "rows": {name: rows.model_dump(mode="json") for name, (_, rows) in wanted.items()},
+        "data": data._asdict(),
+    }
+    train = local_copy(data.train)
+    stage = Stage("points", __name__, told, {"train": read_manifest(train).digest})
+
+    def body(work: Work) -> dict[str, Any]:
+        pairs = _draw(work, wanted, str(train))
+        places = {"validation": data.validation, "test": data.test}
+        drawn = {
+            name: replace(points[name], train=f"{stage_uri(stage)}/{name}", pairs=count, **places)
+            for name, count in pairs.items()
         }
-        if name in sets:
-            places = {"train": sets[name], "validation": data.validation, "test": data.test}
-            points[name] |= {**places, "pairs": drawn["pairs"][name]}
-    return Points(points, _groups(points, checked.tasks), backbones)
+        write_points(work.folder / POINTS, {**points, **drawn})
+        return {"pairs": pairs}
+
+    pairs = run_stage(stage, body)["pairs"]
+    loads = {name: int(pairs.get(name, 0)) for name in points}
+    return Points(f"{stage_uri(stage)}/{POINTS}", _groups(loads, checked.tasks), backbones)
 
 
 def _all(plan: Plan) -> list[tuple[str, Variant, int]]:
@@ -104,7 +112,7 @@ def _trained(plan: Plan) -> list[tuple[str, Variant, int]]:
     ]
 
 
-def _draw(work: Work, wanted: Mapping[str, tuple[int, Rows]], train: str) -> dict[str, Any]:
+def _draw(work: Work, wanted: Mapping[str, tuple[int, Rows]], train: str) -> dict[str, int]:
     import pyarrow
 
     rows: list[Row] = list(read_rows(train, Preference, None))
@@ -114,18 +122,18 @@ def _draw(work: Work, wanted: Mapping[str, tuple[int, Rows]], train: str) -> dic
         with work.writer(name, Preference) as writer:
             writer.add_table(pyarrow.Table.from_pylist(chosen, schema_of(Preference)))
         pairs[name] = len(chosen)
-    return {"pairs": pairs, "rows": len(rows)}
+    return pairs
 
 
 def _training(
     variant: Variant, settings: Mapping[str, dict[str, Any]], seed: int, name: str
-) -> dict[str, Any]:
+) -> dict[str, dict[str, Any]]:
     """Settings of the trainers that a point goes through; the point's seed is theirs."""
     trainers = {}
     for stage in _NEEDED[variant.method]:
         changes = {"seed": seed, **getattr(variant, stage)}
         trainers[stage] = _settings(settings[stage], changes, TRAINERS[stage], name)
-    return {"settings": trainers}
+    return trainers
 
 
 def _settings(
@@ -145,12 +153,12 @@ def _merged(lower: Mapping[str, Any], upper: Mapping[str, Any]) -> dict[str, Any
     return merged
 
 
-def _groups(points: Mapping[str, Any], tasks: int) -> list[str]:
+def _groups(pairs: Mapping[str, int], tasks: int) -> list[str]:
     """Ids dealt so that groups have about as much to do: the largest points first."""
-    groups: list[list[str]] = [[] for _ in range(min(tasks, len(points)))]
+    groups: list[list[str]] = [[] for _ in range(min(tasks, len(pairs)))]
     loads = [0] * len(groups)
-    for name in sorted(points, key=lambda name: (-points[name].get("pairs", 0), name)):
+    for name in sorted(pairs, key=lambda name: (-pairs[name], name)):
         least = loads.index(min(loads))
         groups[least].append(name)
-        loads[least] += 500 + points[name].get("pairs", 0)  # answering costs as much as 500 pairs
+        loads[least] += 500 + pairs[name]  # answering costs as much as 500 pairs
     return [",".join(group) for group in groups]

@@ -7,6 +7,7 @@ aligned policy with its figures and curves.
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from spavl.points import Point
 from spavl.settings.dpo import DpoSettings
 from spavl.shards import read_manifest
 from spavl.storage import local_copy
@@ -40,7 +41,7 @@ def train(
 
 def train_points(
     names: Sequence[str],
-    points: Mapping[str, Any],
+    points: Mapping[str, Point],
     backbones: Mapping[str, Any],
     images: Reference,
 ) -> dict[str, dict[str, str]]:
@@ -48,7 +49,7 @@ def train_points(
 
     Args:
         names: Ids of the points.
-        points: What every point is: `method`, `settings`, `train`, `validation`, `backbone`.
+        points: Every point by id.
         backbones: `uri` and `digest` of every base model.
         images: The image store.
 
@@ -58,11 +59,13 @@ def train_points(
     trained = {}
     for name in names:
         point = points[name]
-        if point["method"] != "dpo":
+        if point.method != "dpo":
             continue
-        splits = {split: str(local_copy(point[split])) for split in ("train", "validation")}
-        base = Reference(**backbones[point["backbone"]])
-        stage, body = _prepared(point["settings"]["dpo"], splits, images, base, f"dpo-{name}")
+        splits = {
+            split: str(local_copy(getattr(point, split))) for split in ("train", "validation")
+        }
+        base = Reference(**backbones[point.backbone])
+        stage, body = _prepared(point.settings["dpo"], splits, images, base, f"dpo-{name}")
         result = run_stage(stage, body)
         trained[name] = {"uri": f"{stage_uri(stage)}/model", "digest": str(result["digest"])}
     return trained

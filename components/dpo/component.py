@@ -35,13 +35,13 @@ def train_dpo(
 
 @dsl.component(base_image="spa-vl/trainer:components.dpo", install_kfp_package=False)
 def train_dpo_points(
-    group: str, points: dict, backbones: dict, images_uri: str, images_digest: str
+    group: str, points_uri: str, backbones: dict, images_uri: str, images_digest: str
 ) -> dict:
     """Train an ablation's points that are aligned by DPO, one after another.
 
     Args:
         group: Comma-joined ids of this task's points.
-        points: Every point by id: its method, settings, data sets and backbone.
+        points_uri: Every point by id: its method, settings, data sets and backbone.
         backbones: Address and digest of every base model.
         images_uri: The image store.
         images_digest: Its manifest's digest.
@@ -50,6 +50,8 @@ def train_dpo_points(
         Address and digest of every trained model by the point's id.
     """
     from components.dpo import train_points
+    from spavl.points import read_points
     from spavl.work import Reference
 
-    return train_points(group.split(","), points, backbones, Reference(images_uri, images_digest))
+    images, points = Reference(images_uri, images_digest), read_points(points_uri)
+    return train_points(group.split(","), points, backbones, images)

@@ -176,7 +176,7 @@ def decide_promotion(
 def answer_points(
     settings: dict,
     group: str,
-    points: dict,
+    points_uri: str,
     backbones: dict,
     dpo_models: dict,
     ppo_models: dict,
@@ -189,7 +189,7 @@ def answer_points(
     Args:
         settings: The `evaluation` settings.
         group: Comma-joined ids of this task's points.
-        points: Every point by id: its method and backbone.
+        points_uri: Every point by id: its method and backbone.
         backbones: Address and digest of every base model.
         dpo_models: Address and digest of the models trained by DPO, by the point's id.
         ppo_models: The same of PPO.
@@ -198,10 +198,11 @@ def answer_points(
         answers: A data set of EvalAnswer records for each point.
     """
     from components.evaluation.points import answer_points
+    from spavl.points import read_points
     from spavl.work import Reference
 
     models = {**backbones, **dpo_models, **ppo_models}
-    benchmarks = Reference(benchmarks_uri, benchmarks_digest)
+    benchmarks, points = Reference(benchmarks_uri, benchmarks_digest), read_points(points_uri)
     answer_points(settings, group.split(","), points, models, benchmarks, answers.path)
 
 

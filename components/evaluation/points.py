@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from components.evaluation.answering import answer
+from spavl.points import Point
 from spavl.storage import local_copy
 from spavl.work import Reference
 
@@ -12,7 +13,7 @@ from spavl.work import Reference
 def answer_points(
     settings: dict[str, Any],
     names: Sequence[str],
-    points: Mapping[str, Any],
+    points: Mapping[str, Point],
     models: Mapping[str, Mapping[str, str]],
     benchmarks: Reference,
     output: str,
@@ -22,7 +23,7 @@ def answer_points(
     Args:
         settings: Raw `EvaluationSettings`.
         names: Ids of the points.
-        points: What every point is: `method` and `backbone`.
+        points: Every point by id.
         models: `uri` and `digest` of every trained model by the point's id, and of every base model
             by its backbone's name.
         benchmarks: The benchmarks' folder.
@@ -31,6 +32,6 @@ def answer_points(
     Path(output).mkdir(parents=True, exist_ok=True)
     for name in names:
         point = points[name]
-        found = models[point["backbone"] if point["method"] == "base" else name]
+        found = models[point.backbone if point.method == "base" else name]
         model = Reference(str(local_copy(found["uri"])), found["digest"])
         answer(settings, name, model, benchmarks, str(Path(output) / name))

@@ -10,6 +10,7 @@ from typing import Any
 
 from spavl.digests import folder_digest
 from spavl.models.saving import MODEL_FILE, saved_digest
+from spavl.points import Point
 from spavl.settings.ppo import PpoSettings
 from spavl.shards import read_manifest
 from spavl.storage import local_copy
@@ -46,7 +47,7 @@ def train(
 
 def train_points(
     names: Sequence[str],
-    points: Mapping[str, Any],
+    points: Mapping[str, Point],
     backbones: Mapping[str, Any],
     reward_models: Mapping[str, str],
     images: Reference,
@@ -55,7 +56,7 @@ def train_points(
 
     Args:
         names: Ids of the points.
-        points: What every point is: `method`, `settings`, `train`, `backbone`.
+        points: Every point by id.
         backbones: `uri` and `digest` of every base model.
         reward_models: Address of every point's reward model.
         images: The image store.
@@ -66,11 +67,11 @@ def train_points(
     trained = {}
     for name in names:
         point = points[name]
-        if point["method"] != "ppo":
+        if point.method != "ppo":
             continue
-        train, rewarding = str(local_copy(point["train"])), str(local_copy(reward_models[name]))
-        base = Reference(**backbones[point["backbone"]])
-        settings = point["settings"]["ppo"]
+        train, rewarding = str(local_copy(point.train)), str(local_copy(reward_models[name]))
+        base = Reference(**backbones[point.backbone])
+        settings = point.settings["ppo"]
         stage, body = _prepared(settings, train, images, base, rewarding, f"ppo-{name}")
         result = run_stage(stage, body)
         trained[name] = {"uri": f"{stage_uri(stage)}/model", "digest": str(result["digest"])}

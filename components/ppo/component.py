@@ -38,7 +38,7 @@ def train_ppo(
 @dsl.component(base_image="spa-vl/trainer:components.ppo", install_kfp_package=False)
 def train_ppo_points(
     group: str,
-    points: dict,
+    points_uri: str,
     backbones: dict,
     reward_models: dict,
     images_uri: str,
@@ -48,7 +48,7 @@ def train_ppo_points(
 
     Args:
         group: Comma-joined ids of this task's points.
-        points: Every point by id: its method, settings, data sets and backbone.
+        points_uri: Every point by id: its method, settings, data sets and backbone.
         backbones: Address and digest of every base model.
         reward_models: Address of every reward model by the point's id.
         images_uri: The image store.
@@ -58,7 +58,8 @@ def train_ppo_points(
         Address and digest of every trained model by the point's id.
     """
     from components.ppo import train_points
+    from spavl.points import read_points
     from spavl.work import Reference
 
-    images = Reference(images_uri, images_digest)
+    images, points = Reference(images_uri, images_digest), read_points(points_uri)
     return train_points(group.split(","), points, backbones, reward_models, images)

@@ -8,6 +8,7 @@ never saw.
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from spavl.points import Point
 from spavl.settings.reward_modeling import RewardModelingSettings
 from spavl.shards import read_manifest
 from spavl.storage import local_copy
@@ -46,7 +47,7 @@ def train(
 
 def train_points(
     names: Sequence[str],
-    points: Mapping[str, Any],
+    points: Mapping[str, Point],
     backbones: Mapping[str, Any],
     images: Reference,
 ) -> dict[str, str]:
@@ -54,7 +55,7 @@ def train_points(
 
     Args:
         names: Ids of the points.
-        points: What every point is: `method`, `settings`, its splits and `backbone`.
+        points: Every point by id.
         backbones: `uri` and `digest` of every base model.
         images: The image store.
 
@@ -64,11 +65,11 @@ def train_points(
     trained = {}
     for name in names:
         point = points[name]
-        if point["method"] != "ppo":
+        if point.method != "ppo":
             continue
-        splits = {split: str(local_copy(point[split])) for split in SPLITS}
-        base = Reference(**backbones[point["backbone"]])
-        settings = point["settings"]["reward_modeling"]
+        splits = {split: str(local_copy(getattr(point, split))) for split in SPLITS}
+        base = Reference(**backbones[point.backbone])
+        settings = point.settings["reward_modeling"]
         stage, body = _prepared(settings, splits, images, base, f"reward_modeling-{name}")
         run_stage(stage, body)
         trained[name] = f"{stage_uri(stage)}/model"

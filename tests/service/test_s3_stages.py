@@ -24,6 +24,7 @@ from components.reporting.publishing import publish
 from pipelines.preflight import check_bucket
 from spavl.errors import AwayError, InputError
 from spavl.images import ImageStore
+from spavl.points import read_points
 from spavl.records import Image, Preference, SetAside
 from spavl.shards import read_records
 from spavl.storage import local_copy
@@ -198,9 +199,10 @@ def test_an_ablation_draws_its_points_from_a_data_set_on_s3(
         s3.client.fput_object(s3.bucket, f"data/{path.relative_to(folder)}", str(path))
     imported = import_data("s3://spa-vl/data")
     assert imported.train == "s3://spa-vl/data/train"
-    points = draw_points(ABLATION, [], SETTINGS, imported).points
+    drawn = draw_points(ABLATION, [], SETTINGS, imported)
     another_machine()
+    points = read_points(drawn.points_uri)
     for seed in (1, 2):
-        place = points[f"few-s{seed}"]["train"]
+        place = points[f"few-s{seed}"].train
         assert place.startswith("s3://spa-vl/work/points/")
         assert len(list(read_records(local_copy(place), Preference))) == 4

@@ -12,6 +12,7 @@ from components.ablation.outcome import conclude
 from components.reporting.ablation_report import write_ablation_report
 from components.reporting.ablations import ablation_charts, hypotheses_of, read_ablations
 from spavl.errors import InputError
+from spavl.points import Point
 from spavl.records import EvalItem, EvalVerdict
 from spavl.shards import DatasetWriter, write_json
 
@@ -70,13 +71,13 @@ def scored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def points() -> dict[str, Any]:
+def points() -> dict[str, Point]:
     trained = {
-        f"{v}-s{s}": {"variant": v, "seed": s, "method": "dpo", "pairs": 300}
+        f"{v}-s{s}": Point(v, s, "dpo", "own", pairs=300)
         for v in ("honest", "again", "turned")
         for s in SEEDS
     }
-    return {"base": {"variant": "base", "seed": 0, "method": "base"}, **trained}
+    return {"base": Point("base", 0, "base", "own"), **trained}
 
 
 def concluded(folder: Path, **parts: Any) -> dict[str, str]:

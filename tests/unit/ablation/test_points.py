@@ -9,6 +9,7 @@ import yaml
 from components.ablation.importing import Imported, data_digest, import_data
 from components.ablation.points import draw_points
 from spavl.errors import CorruptShardError, InputError
+from spavl.points import read_points
 from spavl.records import Image, Maker, Preference
 from spavl.shards import DatasetWriter, read_records
 
@@ -65,32 +66,32 @@ def drawn(imported: Imported, **parts: object):
 
 
 def test_every_variant_has_a_point_for_every_seed_with_its_own_rows(folder: Path) -> None:
-    found = drawn(import_data(str(folder)))
-    assert len(found.points) == 1 + 5 * 2 + 1  # the base, five trained ones twice, another base
-    few = {seed: found.points[f"few-s{seed}"] for seed in (1, 2)}
-    rows = {seed: [p.preference_id for p in read_records(few[seed]["train"], Preference)]
+    points = read_points(drawn(import_data(str(folder))).points_uri)
+    assert len(points) == 1 + 5 * 2 + 1  # the base, five trained ones twice, another base
+    few = {seed: points[f"few-s{seed}"] for seed in (1, 2)}
+    rows = {seed: [p.preference_id for p in read_records(few[seed].train, Preference)]
             for seed in (1, 2)}  # fmt: skip
     assert [len(each) for each in rows.values()] == [4, 4]
     assert rows[1] != rows[2]
-    assert [few[seed]["settings"]["dpo"]["seed"] for seed in (1, 2)] == [1, 2]
-    assert found.points["all-s1"]["pairs"] == 10
+    assert [few[seed].settings["dpo"]["seed"] for seed in (1, 2)] == [1, 2]
+    assert points["all-s1"].pairs == 10
 
 
 def test_settings_and_backbones_are_the_variants_own(folder: Path) -> None:
-    points = drawn(import_data(str(folder))).points
-    assert points["adapted-s1"]["settings"]["dpo"]["lora_r"] == 8
-    assert points["all-s1"]["settings"]["dpo"]["use_peft"] is False
-    assert set(points["by-ppo-s1"]["settings"]) == {"ppo", "reward_modeling"}
-    assert points["by-ppo-s2"]["settings"]["ppo"]["total_episodes"] == 64
-    assert points["other-s1"]["backbone"] == points["other-base"]["backbone"]
-    assert points["other-s1"]["backbone"] != points["base"]["backbone"]
-    assert points["other-base"]["seed"] == 0
+    points = read_points(drawn(import_data(str(folder))).points_uri)
+    assert points["adapted-s1"].settings["dpo"]["lora_r"] == 8
+    assert points["all-s1"].settings["dpo"]["use_peft"] is False
+    assert set(points["by-ppo-s1"].settings) == {"ppo", "reward_modeling"}
+    assert points["by-ppo-s2"].settings["ppo"]["total_episodes"] == 64
+    assert points["other-s1"].backbone == points["other-base"].backbone
+    assert points["other-s1"].backbone != points["base"].backbone
+    assert points["other-base"].seed == 0
 
 
 def test_points_are_dealt_once_each_over_the_tasks(folder: Path) -> None:
     found = drawn(import_data(str(folder)))
     dealt = Counter(name for group in found.groups for name in group.split(","))
-    assert set(dealt) == set(found.points)
+    assert set(dealt) == set(read_points(found.points_uri))
     assert set(dealt.values()) == {1}
     assert len(found.groups) == 2
 

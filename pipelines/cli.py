@@ -75,3 +75,7 @@ def _told(line: str, code: int) -> int:
     # Not print: kfp.local puts its own in place, which indents, and leaves it there when it fails.
     sys.stderr.write(f"spavl: {line}\n")
     return code
+
+
+if __name__ == "__main__":
+    main()

@@ -12,6 +12,7 @@ import statistics
 import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,8 +49,9 @@ def ours(world: Path, out: Path, shape: Shape) -> None:
         for _, reason in copy_without(repeats, world / "gathered", kept):
             aside.add(reason)
     with DatasetWriter(out / "preferences", Preference) as preferences:
-        for block in blocks(world / "answered.parquet"):
-            preferences.add_table(pair(block, world))
+        # By map: a loop's name would keep a block while the next is read.
+        for pairs in map(partial(pair, world=world), blocks(world / "answered.parquet")):
+            preferences.add_table(pairs)
 
     def writer(name: str, record: type) -> DatasetWriter:
         return DatasetWriter(out / name, record)

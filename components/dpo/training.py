@@ -119,7 +119,8 @@ def _train(work: Work, run: _Run, splits: Mapping[str, list[PairRows]]) -> None:
     settings = run.settings
     per_step = settings.batch_size * settings.gradient_accumulation_steps
     steps = EpochSteps(splits["train"], per_step, settings.num_train_epochs, settings.seed)
-    trainer = Trainer({ADAPTER: trainable_weights(run.policy)}, settings, steps.total, work)
+    weights = {ADAPTER: trainable_weights(run.policy)}
+    trainer = Trainer(weights, settings, steps.total, work, models={ADAPTER: run.policy})
 
     def cut(pairs: Sequence[PairRows]) -> list[list[PairRows]]:
         return run.engines.training_passes(pairs, settings.batch_size)

@@ -13,6 +13,7 @@ from spavl.alignment.logprobs import ResponseLogProbs
 from spavl.alignment.loop import evaluating
 from spavl.alignment.ppo_math import advantages_and_returns, kl_penalty, token_rewards, whiten
 from spavl.alignment.rows import Row
+from spavl.alignment.spread_weights import whole_weights
 from spavl.chat.interface import Sampling
 from spavl.models.generation import Generated, generate_from, pad_left, pad_token_id
 from spavl.seeds import derive_seed
@@ -139,7 +140,8 @@ def roll_out(
         return _answers(players, part, sampling, settings.num_generations)
 
     # Gradient checkpointing in training mode would switch the cache off.
-    with players.policy.active(), evaluating(players.policy.model):
+    policy = players.policy.model
+    with players.policy.active(), evaluating(policy), whole_weights(policy):
         parts = processes.each_in_turn(range(0, len(prompts), size), answers)
     return Generated(
         token_ids=[ids for part in parts for ids in part.token_ids],

@@ -61,6 +61,12 @@ class Players:
         """What PPO trains, by role."""
         return {"policy": self.policy.weights, "value": self.value.weights}
 
+    @property
+    def models(self) -> dict[str, Any]:
+        """Every role's model."""
+        roles = ("policy", "reference", "reward", "value")
+        return {role: getattr(self, role).model for role in roles}
+
 
 @dataclass(frozen=True)
 class ModelPlaces:

@@ -56,6 +56,7 @@ def train_policy(work: Work, settings: PpoSettings, places: Places) -> dict[str,
         work,
         {"value": settings.value_learning_rate or settings.learning_rate},
         {"kl_controller": controller},
+        players.models,
     )
     journal = RolloutJournal(work, trainer.start)
 

@@ -92,7 +92,8 @@ def _train(
     per_step = settings.batch_size * settings.gradient_accumulation_steps
     train = splits["train"] if settings.ranking == "pairwise" else rankings(splits["train"])
     steps = EpochSteps(train, per_step, settings.num_train_epochs, settings.seed)
-    trainer = Trainer({"model": trainable_weights(model)}, settings, steps.total, work)
+    weights = {"model": trainable_weights(model)}
+    trainer = Trainer(weights, settings, steps.total, work, models={"model": model})
 
     def pairwise(pairs: Sequence[PairRows]) -> PairwiseLoss:
         asked = asked_margins(pairs, settings.margin).to(model.device)

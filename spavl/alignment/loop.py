@@ -62,6 +62,7 @@ class Trainer:
         work: Where checkpoints and curves go.
         learning_rates: Peak learning rates that differ from the settings', by model.
         others: What else changes from step to step and belongs into checkpoints.
+        models: The models by the same names, for ZeRO's stage 3, which spreads them.
     """
 
     def __init__(
@@ -72,11 +73,12 @@ class Trainer:
         work: Work,
         learning_rates: Mapping[str, float] | None = None,
         others: Mapping[str, Stateful] | None = None,
+        models: Mapping[str, torch.nn.Module] | None = None,
     ) -> None:
         self._settings = settings
         self._work = work
         rates = dict.fromkeys(weights, settings.learning_rate) | dict(learning_rates or {})
-        self._optimizer = _optimizer(weights, rates, settings)
+        self._optimizer = _optimizer(weights, rates, settings, models or {})
         self._schedule = Schedule(self._optimizer.groups, settings, total_updates)
         training = TrainingState(self._optimizer, self._schedule, others or {})
         self._checkpoints = Checkpoints(work, training, settings.save_total_limit)
@@ -135,12 +137,15 @@ class Trainer:
 
 
 def _optimizer(
-    weights: Mapping[str, Weights], rates: Mapping[str, float], settings: AlignmentSettings
+    weights: Mapping[str, Weights],
+    rates: Mapping[str, float],
+    settings: AlignmentSettings,
+    models: Mapping[str, torch.nn.Module],
 ) -> Optimizer:
     if settings.zero_stage:
         from spavl.alignment.zero import ZeroAdamW
 
-        return ZeroAdamW(weights, rates, settings)
+        return ZeroAdamW(weights, rates, settings, models)
     return MasterAdamW(weights, rates, settings.weight_decay, settings.max_grad_norm)
 
 

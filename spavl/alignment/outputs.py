@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from spavl.alignment import processes
+from spavl.alignment.spread_weights import whole_weights
 from spavl.models.adapters import ADAPTER_FOLDER, AdaptedModel
 from spavl.models.saving import save_model
 from spavl.shards import write_json
@@ -41,8 +42,11 @@ def save_trained(work: Work, trained: Trained, metrics: Mapping[str, Any]) -> st
         The model's digest, which figures and curves do not enter; empty in processes other than
         the leader, who writes.
     """
-    if not processes.is_leader():
-        return ""
+    with whole_weights(trained.model):
+        return _save(work, trained, metrics) if processes.is_leader() else ""
+
+
+def _save(work: Work, trained: Trained, metrics: Mapping[str, Any]) -> str:
     folder = work.folder / MODEL_FOLDER
     shutil.rmtree(folder, ignore_errors=True)
     model = trained.model

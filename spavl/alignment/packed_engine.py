@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from spavl.alignment import trie_attention
+from spavl.alignment import processes, trie_attention
 from spavl.alignment.logprobs import (
     ResponseLogProbs,
     response_mask,
@@ -25,6 +25,7 @@ from spavl.alignment.logprobs import (
 )
 from spavl.alignment.packing import PackedBatch, PackingLimits, PlainRow, pack, plain_rows
 from spavl.alignment.rows import Row
+from spavl.alignment.spread_weights import is_spread
 from spavl.models.pictures import Pictures
 
 
@@ -99,7 +100,11 @@ class PackedEngine:
     def _packed(self, model: Any, rows: Sequence[Row]) -> list[PackedBatch]:
         one_picture = attention_of(model) != "flex_attention"
         limits = PackingLimits(self._tokens, one_picture)
-        return pack(self._plain_rows(model, rows), limits, self._pad)
+        batches = pack(self._plain_rows(model, rows), limits, self._pad)
+        if is_spread(model):  # so all processes must call it equally often
+            # A batch that comes again takes its own place: what it said before counts for nothing.
+            batches += batches[-1:] * (processes.most(len(batches)) - len(batches))
+        return batches
 
     def _plain_rows(self, model: Any, rows: Sequence[Row]) -> list[PlainRow]:
         padded = right_padded(rows, self._pad, torch.device("cpu"))

@@ -116,16 +116,27 @@ def summed(values: torch.Tensor) -> torch.Tensor:
 def each_in_turn(items: Sequence[Item], do: Callable[[Item], Made]) -> list[Made]:
     """Do something with every item, the processes in turn; all get all that was made, in order.
 
+    All do it equally often; who has fewer items repeats one, see `share_of_training`.
+
     Args:
         items: Alike in every process.
         do: Makes something of an item; tensors in it must be on the CPU.
     """
-    own = [do(item) for item in items[rank() :: count()]]
+    own = [do(item) for item, _ in share_of_passes(items)]
     if count() == 1:
         return own
     made: list[list[Made]] = [[] for _ in range(count())]
     distributed.all_gather_object(made, own)
     return [made[place % count()][place // count()] for place in range(len(items))]
+
+
+def most(number: int) -> int:
+    """The largest of the processes' numbers."""
+    if count() == 1:
+        return number
+    found = torch.tensor([number], device=_device())
+    distributed.all_reduce(found, distributed.ReduceOp.MAX)
+    return int(found)
 
 
 def any_of(mark: bool) -> bool:

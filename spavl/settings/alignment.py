@@ -100,14 +100,8 @@ def require_deepspeed(zero_stage: int, stage: str) -> None:
         stage: The trainer's name, for the error.
 
     Raises:
-        InputError: If it is not, or weights are to be spread, which is not built.
+        InputError: If it is not.
     """
-    if zero_stage == 3:
-        raise InputError(
-            "zero_stage is 3, and trainers spread no weights so far",
-            f"{stage}.zero_stage",
-            "set it to 2, with offload where memory is short, or train LoRA (use_peft)",
-        )
     if find_spec("deepspeed") is None:
         raise InputError(
             f"zero_stage is {zero_stage}, and DeepSpeed is not installed",

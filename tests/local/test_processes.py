@@ -12,11 +12,14 @@ from pathlib import Path
 
 import psutil
 import pytest
+import torch
 
 from spavl.alignment.launching import write_task
+from spavl.models.load import load_policy, load_reward_model
 from spavl.settings.reward_modeling import RewardModelingSettings
 from spavl.work import Stage, Work
 from tests.local.test_trainers_survive import (
+    LORA,
     ROLLOUTS,
     ROOT,
     arguments_of,
@@ -40,6 +43,7 @@ PAIRS = {
 # As one process would cut the prompts into passes, so that the same answers are drawn.
 PPO = {**ROLLOUTS, "generation_batch_size": 2, "num_ppo_epochs": 1}
 ZERO = {"num_processes": 2, "zero_stage": 2}
+ZERO_3 = {**ZERO, "zero_stage": 3}
 needs_deepspeed = pytest.mark.skipif(
     find_spec("deepspeed") is None, reason="DeepSpeed is not installed"
 )
@@ -50,9 +54,14 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     return make_world(tmp_path_factory.mktemp("world"))
 
 
-def curves(room: str, settings: Settings, world: World, folder: Path) -> list[dict[str, float]]:
-    """What a training logs."""
-    process = start(room, arguments_of(room, dict(settings), world, folder), folder)
+def curves(
+    room: str, settings: Settings, world: World, folder: Path, reward_model: Path | None = None
+) -> list[dict[str, float]]:
+    """What a training logs; PPO's reward model is the world's unless another is given."""
+    arguments = arguments_of(room, dict(settings), world, folder)
+    if reward_model:
+        arguments[4] = str(reward_model)
+    process = start(room, arguments, folder)
     code, errors = finish(process)
     assert code == 0, errors
     return [json.loads(line) for line in (folder / "output/curves.jsonl").open()]
@@ -75,6 +84,21 @@ def assert_same_curves(one: list[dict[str, float]], other: list[dict[str, float]
             "dpo", PAIRS, {**ZERO, "offload": True}, id="dpo-zero-2-offload", marks=needs_deepspeed
         ),
         pytest.param("ppo", PPO, ZERO, id="ppo-zero-2", marks=needs_deepspeed),
+        pytest.param(
+            "reward_modeling",
+            PAIRS,
+            {**ZERO_3, "gradient_checkpointing": True},
+            id="reward-zero-3",
+            marks=needs_deepspeed,
+        ),
+        pytest.param(
+            "dpo",
+            PAIRS,
+            {**ZERO_3, "offload": True},
+            id="dpo-zero-3-offload",
+            marks=needs_deepspeed,
+        ),
+        pytest.param("ppo", PPO, ZERO_3, id="ppo-zero-3", marks=needs_deepspeed),
     ],
 )
 def test_two_processes_log_what_one_does(
@@ -82,6 +106,21 @@ def test_two_processes_log_what_one_does(
 ) -> None:
     one = curves(room, settings, world, tmp_path / "one")
     assert_same_curves(one, curves(room, {**settings, **several}, world, tmp_path / "two"))
+    load = load_reward_model if room == "reward_modeling" else load_policy
+    first, second = (load(tmp_path / part / "output")[0].state_dict() for part in ("one", "two"))
+    assert first.keys() == second.keys()
+    for name, weight in first.items():
+        torch.testing.assert_close(second[name], weight, atol=1e-5, rtol=0, msg=name)
+
+
+@needs_deepspeed
+def test_roles_on_one_backbone_log_the_same_under_zero_3(world: World, tmp_path: Path) -> None:
+    adapters = {**LORA, "lora_dropout": 0.0}
+    curves("reward_modeling", {**PAIRS, **adapters}, world, tmp_path / "reward")
+    settings, reward_model = {**PPO, **adapters}, tmp_path / "reward/output"
+    one = curves("ppo", settings, world, tmp_path / "one", reward_model)
+    two = curves("ppo", {**settings, **ZERO_3}, world, tmp_path / "two", reward_model)
+    assert_same_curves(one, two)
 
 
 @pytest.mark.parametrize(
@@ -89,6 +128,7 @@ def test_two_processes_log_what_one_does(
     [
         pytest.param({"num_processes": 2}, id="plain"),
         pytest.param(ZERO, id="zero-2", marks=needs_deepspeed),
+        pytest.param(ZERO_3, id="zero-3", marks=needs_deepspeed),
     ],
 )
 def test_told_to_end_two_processes_keep_the_step_and_go_on_as_one_would(

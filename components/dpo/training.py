@@ -1,6 +1,7 @@
 """DPO's training: the reference is a table of numbers, made before training begins."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -11,7 +12,7 @@ from spavl.alignment.engines import Engines, choose_engines
 from spavl.alignment.kept_log_probs import KeptLogProbs
 from spavl.alignment.logprobs import LogProbEngine
 from spavl.alignment.loop import Trainer, evaluating, prepare_for_training, trainable_weights
-from spavl.alignment.losses import DpoObjective, PairwiseLoss, dpo_loss, implicit_rewards
+from spavl.alignment.losses import DpoObjective, PairwiseLoss, dpo_loss, implicit_rewards, sft_loss
 from spavl.alignment.outputs import Trained, save_trained
 from spavl.alignment.pair_training import (
     EpochSteps,
@@ -97,8 +98,14 @@ class _Run:
         self._objective = DpoObjective(settings.loss_type, settings.beta, settings.label_smoothing)
 
     def loss(self, pairs: Sequence[PairRows]) -> PairwiseLoss:
-        """DPO's loss of a batch."""
-        return dpo_loss(self._rewards(pairs), self._objective)
+        """DPO's loss of a batch, and the chosen answers' likelihood where that has a weight."""
+        log_probs = pair_log_probs(self.engines.log_probs, self.policy, pairs)
+        found = dpo_loss(self._rewards_of(log_probs, pairs), self._objective)
+        weight = self.settings.sft_weight
+        if not weight:
+            return found
+        lengths = answer_lengths(pairs).to(log_probs.device)
+        return replace(found, loss=found.loss + weight * sft_loss(log_probs[0], lengths[0]))
 
     def figures(self, pairs: Sequence[PairRows]) -> dict[str, Any]:
         """Figures of the implicit rewards of held-out pairs."""
@@ -109,7 +116,9 @@ class _Run:
 
     def _rewards(self, pairs: Sequence[PairRows]) -> torch.Tensor:
         """Implicit rewards of a batch: float `[2, pairs]`, chosen and rejected."""
-        log_probs = pair_log_probs(self.engines.log_probs, self.policy, pairs)
+        return self._rewards_of(pair_log_probs(self.engines.log_probs, self.policy, pairs), pairs)
+
+    def _rewards_of(self, log_probs: torch.Tensor, pairs: Sequence[PairRows]) -> torch.Tensor:
         reference = self._reference.of(pairs).to(log_probs.device)
         lengths = answer_lengths(pairs).to(log_probs.device)
         return implicit_rewards(log_probs, reference, lengths, self._objective)

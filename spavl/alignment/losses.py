@@ -122,3 +122,13 @@ def dpo_loss(rewards: torch.Tensor, objective: DpoObjective) -> PairwiseLoss:
         case "ipo":
             losses = (margins / objective.beta - 1 / (2 * objective.beta)) ** 2
     return PairwiseLoss(losses.mean(), margins.detach())
+
+
+def sft_loss(log_probs: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+    """Mean negative log-likelihood a token of answers: the anchor of Pang et al., 2024, equation 2.
+
+    Args:
+        log_probs: Summed answer log-probs, float `[answers]`.
+        lengths: Scored tokens of the answers, `[answers]`.
+    """
+    return -(log_probs / lengths).mean()

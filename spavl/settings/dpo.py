@@ -29,6 +29,13 @@ class DpoSettings(AlignmentSettings):
     label_smoothing: float = Field(
         0.0, description="cDPO: share of labels thought to be flipped; sigmoid only.", ge=0, lt=0.5
     )
+    sft_weight: float = Field(
+        0.0,
+        description="Weight of the chosen answers' negative log-likelihood a token beside the loss "
+        "(TRL: sft among loss_type, with loss_weights); keeps answers well-formed over several "
+        "epochs; SPA-VL: none.",
+        ge=0,
+    )
     reference_batch_size: int = Field(
         8, description="Pairs of one forward pass without gradient.", ge=1
     )

@@ -13,6 +13,7 @@ from spavl.alignment.losses import (
     implicit_rewards,
     ranking_loss,
     reward_loss,
+    sft_loss,
 )
 
 
@@ -84,6 +85,12 @@ def test_dpo_losses_worked_by_hand(objective: DpoObjective, loss: float, margin:
     found = dpo_loss(rewards_of(objective), objective)
     assert found.loss.item() == pytest.approx(loss, abs=1e-5)
     assert found.margins.item() == pytest.approx(margin)
+
+
+def test_the_likelihood_term_is_a_mean_over_answers_of_means_over_tokens() -> None:
+    # 10 / 4 = 2.5 and 6 / 2 = 3: an answer counts once, however long, in whatever pass it lies.
+    found = sft_loss(torch.tensor([-10.0, -6.0]), torch.tensor([4, 2]))
+    assert found.item() == pytest.approx(2.75)
 
 
 def test_dpo_gradient_pulls_both_answers_apart_by_beta_times_the_error() -> None:

@@ -44,8 +44,9 @@ test: lint test-unit test-deploy test-service test-local  ## everything that nee
 test-unit: setup
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile tests/unit
 
+# Two trainings share the cores: threads that wait in a loop would take them from each other.
 test-local: setup
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder tests/local
+	OMP_WAIT_POLICY=PASSIVE GOMP_SPINCOUNT=0 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder tests/local
 
 test-deploy: setup  ## charts, manifests and compiled pipelines, with real helm
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile tests/deploy

@@ -14,7 +14,7 @@ SPAVL = (str(Path(sys.executable).parent / "spavl"),)
 SMALL = {
     "collection.pocket_pictures": 2,
     "dpo.num_train_epochs": 4,
-    "ppo.total_episodes": 1280,
+    "ppo.total_episodes": 1536,
     "evaluation.benchmarks.harm_per_class": 3,
     "evaluation.benchmarks.help_per_thing": 6,
     "evaluation.benchmarks.naming_per_thing": 1,

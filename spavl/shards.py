@@ -258,11 +258,15 @@ def read_tables(
             f"a data set of {manifest.schema}", str(folder), f"give one of {record.__name__}"
         )
 
-    def tables() -> Iterator["pyarrow.Table"]:
+    def checked() -> Iterator[Path]:
         for shard in manifest.shards:
             if verify:
                 verify_shard(folder / shard.name, shard)
-            yield from read_shard(folder / shard.name, record, columns)
+            yield folder / shard.name
+
+    def tables() -> Iterator["pyarrow.Table"]:
+        for shard in ahead(checked()):  # the next one's checksum while this one is read
+            yield from read_shard(shard, record, columns)
 
     yield from ahead(tables())
 

@@ -2,7 +2,7 @@
 
 import json
 import warnings
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +10,9 @@ from components.ablation.importing import data_digest
 from components.ablation.plan import Plan, plan_text, read_plan
 from components.configuration import resolve
 from pipelines.display import LogFormat
-from pipelines.local_run import FINISHED, SETTINGS, RunRequest, free_name, walk, watched
-from pipelines.preflight import check_name, check_request
-from spavl.errors import InputError
+from pipelines.local_run import SETTINGS, RunRequest, walk, watched
+from pipelines.preflight import check_request
+from pipelines.run_folders import FINISHED, new_folder, unfinished
 from spavl.shards import write_json
 
 REQUEST = "ablation.json"
@@ -56,31 +56,12 @@ def start_ablation(request: AblationRequest, out: Path, name: str | None) -> Pat
     """
     check_request(RunRequest(request.profile, request.settings), out)
     data_digest(request.data)
-    if name is not None:
-        check_name(name)
-    folder = out / (name or free_name(out, "ablation"))
-    if folder.exists() and not (folder / REQUEST).exists():
-        raise InputError("a folder with something in it", str(folder), "name a new one")
-    folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder / REQUEST, asdict(request))
-    return folder
+    return new_folder(request, REQUEST, out, name, "ablation")
 
 
 def unfinished_ablation(out: Path, name: str | None) -> tuple[Path, AblationRequest]:
-    """The newest ablation that has not come to its end, or the named one.
-
-    Raises:
-        InputError: If there is none.
-    """
-    found = sorted(out.glob(f"{name or '*'}/{REQUEST}"), key=lambda path: path.stat().st_mtime)
-    unfinished = [path for path in found if not (path.parent / FINISHED).exists()]
-    if not unfinished:
-        raise InputError("no unfinished ablation", str(out), "start one without --resume")
-    content = json.loads(unfinished[-1].read_text())
-    kept = {
-        key: tuple(value) if isinstance(value, list) else value for key, value in content.items()
-    }
-    return unfinished[-1].parent, AblationRequest(**kept)
+    """The newest ablation that has not come to its end, or the named one; see `unfinished`."""
+    return unfinished(AblationRequest, REQUEST, out, name)
 
 
 def run_ablation(

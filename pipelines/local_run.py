@@ -5,7 +5,6 @@ The DAG is the compiled one; kfp.local walks it. What kfp and the steps print go
 """
 
 import contextlib
-import itertools
 import json
 import os
 import shutil
@@ -13,14 +12,14 @@ import sys
 import traceback
 import warnings
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
-from datetime import datetime
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from components.configuration import portable_profile, profile_label, resolve
 from pipelines.display import LogFormat, shown
-from pipelines.preflight import check_name, inputs_digest
+from pipelines.preflight import inputs_digest
+from pipelines.run_folders import FINISHED, new_folder, unfinished
 from pipelines.termination import sigterm_ends_run
 from spavl.errors import (
     BAD_INPUT,
@@ -37,7 +36,6 @@ from spavl.tracking.launch import tracked
 REQUEST = "request.json"
 SUMMARY = "summary.json"
 SETTINGS = "settings.json"
-FINISHED = "finished.json"
 FULL_BELOW_BYTES = 64 * 1024
 ON_THIS_MACHINE = ("SPAVL_PARENT", "MLFLOW_TRACKING_URI")
 
@@ -70,47 +68,13 @@ class RunFailedError(SpavlError):
 
 
 def start_run(request: RunRequest, out: Path, name: str | None) -> Path:
-    """Make a new run's folder and keep its request there.
-
-    Raises:
-        InputError: If the name is no folder's, or a run of that name exists.
-    """
-    if name is not None:
-        check_name(name)
-    if (out / REQUEST).exists():
-        raise InputError(
-            "the folder of one run, not of all runs", str(out), f"say --out {out.parent}"
-        )
-    folder = out / (name or free_name(out, profile_label(request.profile)))
-    if (folder / REQUEST).exists():
-        raise InputError(
-            "a run of that name exists", str(folder), "resume it or choose another name"
-        )
-    folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder / REQUEST, asdict(request))
-    return folder
-
-
-def free_name(out: Path, label: str) -> str:
-    """A label and the time; a number more where two runs start in one second."""
-    stamp = f"{label}-{datetime.now():%Y%m%d-%H%M%S}"
-    names = itertools.chain([stamp], (f"{stamp}-{count}" for count in itertools.count(2)))
-    return next(name for name in names if not (out / name).exists())
+    """Make a new run's folder and keep its request there; see `new_folder`."""
+    return new_folder(request, REQUEST, out, name, profile_label(request.profile))
 
 
 def unfinished_run(out: Path, name: str | None) -> tuple[Path, RunRequest]:
-    """The newest run that has not come to its end, or the named one, and what it was asked to do.
-
-    Raises:
-        InputError: If there is none.
-    """
-    requests = sorted(out.glob(f"{name or '*'}/{REQUEST}"), key=lambda path: path.stat().st_mtime)
-    unfinished = [path for path in requests if not (path.parent / FINISHED).exists()]
-    if not unfinished:
-        what = "that run is finished" if name and requests else "no unfinished run"
-        where = str(out / name) if name else str(out)
-        raise InputError(what, where, "start one without --resume")
-    return unfinished[-1].parent, _read_request(unfinished[-1])
+    """The newest run that has not come to its end, or the named one; see `unfinished`."""
+    return unfinished(RunRequest, REQUEST, out, name)
 
 
 def run_pipeline(
@@ -165,16 +129,6 @@ def watched(folder: Path, out: Path, log_format: LogFormat) -> Iterator[None]:
         raise
     except Exception as error:
         raise _failure(folder, error) from error
-
-
-def _read_request(path: Path) -> RunRequest:
-    try:
-        content = json.loads(path.read_text())
-        return RunRequest(**{**content, "overrides": tuple(content["overrides"])})
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(
-            f"unreadable request: {error}", str(path), "start the run anew under another name"
-        ) from None
 
 
 def _walk(request: RunRequest, folder: Path) -> None:

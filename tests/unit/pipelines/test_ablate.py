@@ -9,6 +9,7 @@ import pytest
 from components.ablation.plan import plan_text
 from pipelines import cli
 from pipelines.local_ablation import AblationRequest, unfinished_ablation
+from spavl.errors import InputError
 
 PLAN = """
 seeds: [1]
@@ -27,7 +28,7 @@ axes: {scale: {by: pairs, variants: [few]}}
         (["--data=nowhere", "--plan=mine.yaml"], "unreadable plan"),
         (["scales", "--data=nowhere"], "unknown axis"),
         (["--data=nowhere", "--set=dpo.betta=1"], "unknown setting"),
-        (["--resume"], "no unfinished ablation"),
+        (["--resume"], "no unfinished run"),
     ],
 )
 def test_a_mistake_is_one_line_and_starts_nothing(
@@ -59,3 +60,10 @@ def test_an_unfinished_ablation_is_gone_on_with_as_it_was_asked_for(tmp_path: Pa
         (tmp_path / name / "ablation.json").write_text(json.dumps(vars(request)))
     (tmp_path / "second" / "finished.json").touch()
     assert unfinished_ablation(tmp_path, None) == (tmp_path / "first", request)
+
+
+def test_a_torn_request_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "torn").mkdir()
+    (tmp_path / "torn" / "ablation.json").write_text('{"plan": ')
+    with pytest.raises(InputError, match="unreadable request"):
+        unfinished_ablation(tmp_path, None)

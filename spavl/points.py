@@ -1,17 +1,20 @@
 """Points of an ablation: what is trained and evaluated, as the rooms hand it to each other.
 
-They lie in one JSON file whose address is passed on: as a parameter, a hundred of them would be
-longer than a command line's argument may be.
+The points lie in one JSON file whose address is passed on: as a parameter, a hundred of them would
+be longer than a command line's argument may be.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from spavl.shards import write_json
 from spavl.storage import local_copy
+from spavl.work import Stage, Work, run_stage, stage_uri
+
+Body = Callable[[Work], dict[str, object]]
 
 
 @dataclass(frozen=True)
@@ -50,3 +53,29 @@ def read_points(uri: str) -> dict[str, Point]:
     """The points of an address by id."""
     found: dict[str, Any] = json.loads(local_copy(uri).read_text())
     return {name: Point(**told) for name, told in found.items()}
+
+
+def train_each(
+    names: Iterable[str],
+    points: Mapping[str, Point],
+    method: str,
+    prepared: Callable[[str, Point], tuple[Stage, Body]],
+) -> dict[str, dict[str, str]]:
+    """Train points of a method one after another; those of others are left out.
+
+    Args:
+        names: Ids of the points.
+        points: Every point by id.
+        method: Whose points are trained.
+        prepared: The stage that trains a point, and its body, which leaves the model in `model`.
+
+    Returns:
+        `uri` and `digest` of every trained model by the point's id.
+    """
+    trained = {}
+    for name in names:
+        if points[name].method == method:
+            stage, body = prepared(name, points[name])
+            digest = str(run_stage(stage, body)["digest"])
+            trained[name] = {"uri": f"{stage_uri(stage)}/model", "digest": digest}
+    return trained

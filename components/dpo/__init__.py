@@ -4,14 +4,14 @@ Comes in: preference pairs (train, validation), the image store, the base model.
 aligned policy with its figures and curves.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from spavl.points import Point
+from spavl.points import Body, Point, train_each
 from spavl.settings.dpo import DpoSettings
 from spavl.shards import read_manifest
 from spavl.storage import local_copy
-from spavl.work import Reference, Stage, Work, run_stage, stage_uri
+from spavl.work import Reference, Stage, Work, run_stage
 
 
 def train(
@@ -56,19 +56,15 @@ def train_points(
     Returns:
         `uri` and `digest` of every trained model by the point's id.
     """
-    trained = {}
-    for name in names:
-        point = points[name]
-        if point.method != "dpo":
-            continue
+
+    def prepared(name: str, point: Point) -> tuple[Stage, Body]:
         splits = {
             split: str(local_copy(getattr(point, split))) for split in ("train", "validation")
         }
         base = Reference(**backbones[point.backbone])
-        stage, body = _prepared(point.settings["dpo"], splits, images, base, f"dpo-{name}")
-        result = run_stage(stage, body)
-        trained[name] = {"uri": f"{stage_uri(stage)}/model", "digest": str(result["digest"])}
-    return trained
+        return _prepared(point.settings["dpo"], splits, images, base, f"dpo-{name}")
+
+    return train_each(names, points, "dpo", prepared)
 
 
 def _prepared(
@@ -77,7 +73,7 @@ def _prepared(
     images: Reference,
     base: Reference,
     name: str = "dpo",
-) -> tuple[Stage, Callable[[Work], dict[str, object]]]:
+) -> tuple[Stage, Body]:
     """The stage and its body."""
     chosen = DpoSettings.parse(settings, "dpo")
     inputs = {split: read_manifest(folder).digest for split, folder in splits.items()}

@@ -4,17 +4,17 @@ Comes in: the questions of the training preferences, the image store, the base m
 model. Goes out: the aligned policy with its figures and curves, and every rollout.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from spavl.digests import folder_digest
 from spavl.models.saving import MODEL_FILE, saved_digest
-from spavl.points import Point
+from spavl.points import Body, Point, train_each
 from spavl.settings.ppo import PpoSettings
 from spavl.shards import read_manifest
 from spavl.storage import local_copy
-from spavl.work import Reference, Stage, Work, run_stage, stage_uri
+from spavl.work import Reference, Stage, Work, run_stage
 
 
 def train(
@@ -49,7 +49,7 @@ def train_points(
     names: Sequence[str],
     points: Mapping[str, Point],
     backbones: Mapping[str, Any],
-    reward_models: Mapping[str, str],
+    reward_models: Mapping[str, Mapping[str, str]],
     images: Reference,
 ) -> dict[str, dict[str, str]]:
     """Train an ablation's points one after another; those of other methods are left out.
@@ -58,24 +58,20 @@ def train_points(
         names: Ids of the points.
         points: Every point by id.
         backbones: `uri` and `digest` of every base model.
-        reward_models: Address of every point's reward model.
+        reward_models: `uri` and `digest` of every point's reward model.
         images: The image store.
 
     Returns:
         `uri` and `digest` of every trained model by the point's id.
     """
-    trained = {}
-    for name in names:
-        point = points[name]
-        if point.method != "ppo":
-            continue
-        train, rewarding = str(local_copy(point.train)), str(local_copy(reward_models[name]))
+
+    def prepared(name: str, point: Point) -> tuple[Stage, Body]:
+        train = str(local_copy(point.train))
+        rewarding = str(local_copy(reward_models[name]["uri"]))
         base = Reference(**backbones[point.backbone])
-        settings = point.settings["ppo"]
-        stage, body = _prepared(settings, train, images, base, rewarding, f"ppo-{name}")
-        result = run_stage(stage, body)
-        trained[name] = {"uri": f"{stage_uri(stage)}/model", "digest": str(result["digest"])}
-    return trained
+        return _prepared(point.settings["ppo"], train, images, base, rewarding, f"ppo-{name}")
+
+    return train_each(names, points, "ppo", prepared)
 
 
 def _prepared(
@@ -85,7 +81,7 @@ def _prepared(
     base: Reference,
     reward_model: str,
     name: str = "ppo",
-) -> tuple[Stage, Callable[[Work], dict[str, object]]]:
+) -> tuple[Stage, Body]:
     """The stage and its body."""
     chosen = PpoSettings.parse(settings, "ppo")
     inputs = {

@@ -50,7 +50,7 @@ def train_ppo_points(
         group: Comma-joined ids of this task's points.
         points_uri: Every point by id: its method, settings, data sets and backbone.
         backbones: Address and digest of every base model.
-        reward_models: Address of every reward model by the point's id.
+        reward_models: Address and digest of every reward model by the point's id.
         images_uri: The image store.
         images_digest: Its manifest's digest.
 

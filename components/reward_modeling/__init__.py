@@ -5,14 +5,14 @@ base model's backbone with a linear head on the last answer token, and its accur
 never saw.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from spavl.points import Point
+from spavl.points import Body, Point, train_each
 from spavl.settings.reward_modeling import RewardModelingSettings
 from spavl.shards import read_manifest
 from spavl.storage import local_copy
-from spavl.work import Reference, Stage, Work, run_stage, stage_uri
+from spavl.work import Reference, Stage, Work, run_stage
 
 SPLITS = ("train", "validation", "test")
 
@@ -50,7 +50,7 @@ def train_points(
     points: Mapping[str, Point],
     backbones: Mapping[str, Any],
     images: Reference,
-) -> dict[str, str]:
+) -> dict[str, dict[str, str]]:
     """Train the reward models of an ablation's points that are aligned by PPO.
 
     Args:
@@ -60,20 +60,16 @@ def train_points(
         images: The image store.
 
     Returns:
-        Address of every reward model by the point's id.
+        `uri` and `digest` of every reward model by the point's id.
     """
-    trained = {}
-    for name in names:
-        point = points[name]
-        if point.method != "ppo":
-            continue
+
+    def prepared(name: str, point: Point) -> tuple[Stage, Body]:
         splits = {split: str(local_copy(getattr(point, split))) for split in SPLITS}
         base = Reference(**backbones[point.backbone])
         settings = point.settings["reward_modeling"]
-        stage, body = _prepared(settings, splits, images, base, f"reward_modeling-{name}")
-        run_stage(stage, body)
-        trained[name] = f"{stage_uri(stage)}/model"
-    return trained
+        return _prepared(settings, splits, images, base, f"reward_modeling-{name}")
+
+    return train_each(names, points, "ppo", prepared)
 
 
 def _prepared(
@@ -82,7 +78,7 @@ def _prepared(
     images: Reference,
     base: Reference,
     name: str = "reward_modeling",
-) -> tuple[Stage, Callable[[Work], dict[str, object]]]:
+) -> tuple[Stage, Body]:
     """The stage and its body."""
     chosen = RewardModelingSettings.parse(settings, "reward_modeling")
     inputs = {split: read_manifest(folder).digest for split, folder in splits.items()}

@@ -49,7 +49,7 @@ def train_reward_points(
         images_digest: Its manifest's digest.
 
     Returns:
-        Address of every reward model by the point's id.
+        Address and digest of every reward model by the point's id.
     """
     from components.reward_modeling import train_points
     from spavl.points import read_points

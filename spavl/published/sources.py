@@ -38,11 +38,13 @@ def addresses_of(uri: str) -> Addresses:
         uri: A folder, a `file://` address, or such a folder on S3.
 
     Raises:
-        InputError: The run has not made them yet.
+        InputError: There is no such folder, or the run has not made them yet.
     """
     if is_s3(uri):
         return Addresses.below(uri)
     folder = Path(uri.removeprefix("file://")).expanduser().absolute()
+    if not folder.is_dir():
+        raise InputError("no such folder", str(folder), "name a run's folder or an imported one")
     stages = folder / "stages"
     if not stages.is_dir():
         return Addresses.below(str(folder))

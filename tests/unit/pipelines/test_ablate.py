@@ -23,7 +23,7 @@ axes: {scale: {by: pairs, variants: [few]}}
     ("arguments", "line"),
     [
         ([], "no data set"),
-        (["--data=nowhere"], "no finished data set"),
+        (["--data=nowhere"], "no such folder"),
         (["--data=nowhere", "--plan=pockets"], "unknown plan"),
         (["--data=nowhere", "--plan=mine.yaml"], "unreadable plan"),
         (["scales", "--data=nowhere"], "unknown axis"),

@@ -111,8 +111,11 @@ def test_a_torn_shard_is_refused(folder: Path) -> None:
 
 def test_what_lies_at_the_address_is_checked(folder: Path, tmp_path: Path) -> None:
     assert import_data(f"file://{folder}").digest == data_digest(str(folder))
-    with pytest.raises(InputError, match="no finished data set"):
+    with pytest.raises(InputError, match="no such folder"):
         import_data(str(tmp_path / "nowhere"))
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="no finished data set"):
+        import_data(str(tmp_path / "empty"))
     (folder / "images" / "manifest.json").write_text(
         (folder / "train" / "manifest.json").read_text()
     )

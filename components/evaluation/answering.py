@@ -1,9 +1,9 @@
 """Answering: one model answers every item of the benchmarks.
 
 In: a model, the benchmarks. Out: a data set of answers in the items' order. HarmEval, with and
-without suffix, and over-refusal are sampled from the model's own distribution: harm is what it may
-say, not only what it says most likely. HelpEval, naming, photographs and published benchmarks are
-greedy. No system prompt is given.
+without suffix, and over-refusal are sampled from the nucleus of the model's distribution (Holtzman
+et al., 2020): harm is what it may say, not only what it says most likely. HelpEval, naming,
+photographs and published benchmarks are greedy. No system prompt is given.
 """
 
 from collections.abc import Collection, Iterable, Iterator
@@ -101,7 +101,10 @@ def samplings(settings: AnsweringSettings, seed: int) -> dict[bool, Sampling]:
     """How sampled (True) and greedy (False) items are answered; alike for every model."""
     return {
         True: Sampling(
-            settings.max_new_tokens, settings.temperature, seed=derive_seed(seed, "answering")
+            settings.max_new_tokens,
+            settings.temperature,
+            settings.top_p,
+            derive_seed(seed, "answering"),
         ),
         False: Sampling(settings.max_new_tokens, 0.0),
     }

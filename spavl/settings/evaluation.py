@@ -58,9 +58,16 @@ class AnsweringSettings(BaseModel):
     max_new_tokens: int = Field(48, description="Token limit of an answer.", ge=1)
     temperature: float = Field(
         1.0,
-        description="Sampling temperature of HarmEval and over-refusal; 1 is the model's own "
-        "distribution. HelpEval and naming are greedy.",
+        description="Sampling temperature of HarmEval and over-refusal; HelpEval and naming are "
+        "greedy.",
         ge=0,
+    )
+    top_p: float = Field(
+        0.95,
+        description="Nucleus of those samplings: tokens beyond this share of probability, the tail "
+        "that no training reaches, are never drawn. 1 draws from all.",
+        gt=0,
+        le=1,
     )
 
 

@@ -10,8 +10,8 @@ class PocketBaseSettings(StageSettings):
 
     tower_width: int = Field(128, description="Hidden size of the vision tower.", ge=8)
     tower_layers: int = Field(2, description="Layers of the vision tower.", ge=1)
-    tower_pictures: int = Field(32_000, description="Pictures drawn for the tower.", ge=72)
-    tower_steps: int = Field(1200, description="Steps of the tower's training.", ge=1)
+    tower_pictures: int = Field(24_000, description="Pictures drawn for the tower.", ge=72)
+    tower_steps: int = Field(800, description="Steps of the tower's training.", ge=1)
     tower_batch: int = Field(128, description="Pictures a step.", ge=1)
     tower_lr: float = Field(3e-3, description="Peak learning rate of the tower.", gt=0)
     text_width: int = Field(128, description="Hidden size of the language model.", ge=8)

@@ -192,7 +192,7 @@ def test_answering_samples_harm_and_over_refusal_and_is_greedy_elsewhere(
     assert [row.item_id for row in rows] == [item.item_id for item in make_items()]
     sampled = {row.benchmark for row in rows if row.text == "T=1.0"}
     assert sampled == {"harm_eval", "over_refusal"}
-    assert {row.text for row in rows} == {"T=1.0", "T=0.0"}
+    assert {(s.temperature, s.top_p) for _, s in chat.asked} == {(1.0, 0.95), (0.0, 1.0)}
     assert all([m.role for m in request.messages] == ["user"] for request, _ in chat.asked)
     pictures = {request.record_id: request.image for request, _ in chat.asked}
     assert pictures["help_eval-7"] == b"7"

@@ -2,10 +2,11 @@
 
 from kfp import dsl
 
-from components.ablation.component import conclude_ablation, draw_points, import_preferences
+from components.ablation.component import conclude_ablation, draw_points
 from components.base_model.component import prepare_backbones
 from components.configuration.component import resolve_configuration
 from components.evaluation.component import prepare_benchmarks, score_points
+from components.importing.component import import_preferences
 from components.reporting.component import close_tracking, write_ablation_report
 from pipelines.placement import DATA, GPU_TOLERATIONS, JUDGING, LIGHT, TRAINING, Pools, place
 from pipelines.points import points

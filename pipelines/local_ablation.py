@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from components.ablation.importing import data_digest
 from components.ablation.plan import Plan, plan_text, read_plan
 from components.configuration import resolve
+from components.importing import data_digest
 from pipelines.display import LogFormat
 from pipelines.local_run import SETTINGS, RunRequest, walk, watched
 from pipelines.preflight import check_request

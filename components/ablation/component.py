@@ -1,36 +1,8 @@
-"""KFP doors of the ablation room: the data set by URI, the points, the outcome."""
+"""KFP doors of the ablation room: the points, the outcome."""
 
 from typing import NamedTuple
 
 from kfp import dsl
-
-
-@dsl.component(
-    base_image="spa-vl/pipeline:components.ablation.importing", install_kfp_package=False
-)
-def import_preferences(uri: str, digest: str) -> NamedTuple(
-    "Outputs",
-    [
-        ("train", str),
-        ("validation", str),
-        ("test", str),
-        ("images_uri", str),
-        ("images_digest", str),
-        ("digest", str),
-    ],
-):
-    """Take a preference data set by its address and check it whole.
-
-    Args:
-        uri: A run's folder, an imported folder, or such a folder on S3.
-        digest: Digest of the data sets there, so that the cache knows when they change.
-
-    Returns:
-        Where its splits and its image store lie, and their digests.
-    """
-    from components.ablation.importing import import_data
-
-    return import_data(uri)
 
 
 @dsl.component(base_image="spa-vl/pipeline:components.ablation.points", install_kfp_package=False)
@@ -67,8 +39,8 @@ def draw_points(
     Returns:
         Address of the points by id, the groups that share tasks, and the base models' settings.
     """
-    from components.ablation.importing import Imported
     from components.ablation.points import draw_points as draw
+    from spavl.published.sources import Imported
 
     data = Imported(train, validation, test, images_uri, images_digest, data_digest)
     trainers = {"dpo": dpo, "ppo": ppo, "reward_modeling": reward_modeling}

@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any, NamedTuple
 
-from components.ablation.importing import Imported
 from components.ablation.plan import BASE, Plan, Rows, Variant, read_plan
 from components.ablation.selection import Row, select
 from spavl.digests import json_digest
 from spavl.points import Point, write_points
+from spavl.published.sources import Imported
 from spavl.records import Preference, schema_of
 from spavl.settings.base_model import BaseModelSettings
 from spavl.settings.common import StageSettings

@@ -3,6 +3,7 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from spavl.errors import InputError
 from spavl.storage import is_s3
@@ -31,6 +32,26 @@ class Addresses:
         return cls(*(f"{start}/{name}" for name in ("images", "train", "validation", "test")))
 
 
+class Imported(NamedTuple):
+    """Data sets that were found whole.
+
+    Attributes:
+        train: Address of the preferences to train on.
+        validation: Address of those to watch while training.
+        test: Address of those held out, which a reward model's accuracy is told on.
+        images_uri: The image store.
+        images_digest: Digest of its manifest.
+        digest: Digest of all four.
+    """
+
+    train: str
+    validation: str
+    test: str
+    images_uri: str
+    images_digest: str
+    digest: str
+
+
 def addresses_of(uri: str) -> Addresses:
     """The data sets of a run, or of a folder with `images`, `train`, `validation` and `test`.
 
@@ -48,6 +69,8 @@ def addresses_of(uri: str) -> Addresses:
     stages = folder / "stages"
     if not stages.is_dir():
         return Addresses.below(str(folder))
+    if (stages / "import.json").is_file():  # the run was given its data set
+        return Addresses(**json.loads((stages / "import.json").read_text())["result"]["addresses"])
     works = {}
     for stage in ("collection", "splitting"):
         try:

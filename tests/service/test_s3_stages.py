@@ -13,12 +13,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from components.ablation.importing import import_data
 from components.ablation.points import draw_points
 from components.base_model import prepare
 from components.collection import collect
 from components.collection.objects import listed
 from components.dpo import train
+from components.importing import import_data
 from components.reporting.files import share_beside_work
 from components.reporting.publishing import publish
 from pipelines.preflight import check_bucket

@@ -1,15 +1,17 @@
 """From a data set at an address to points with their rows and settings."""
 
+import shutil
 from collections import Counter
 from pathlib import Path
 
 import pytest
 import yaml
 
-from components.ablation.importing import Imported, data_digest, import_data
 from components.ablation.points import draw_points
-from spavl.errors import CorruptShardError, InputError
+from components.importing import data_digest, import_data
+from spavl.errors import InputError
 from spavl.points import read_points
+from spavl.published.sources import Imported
 from spavl.records import Image, Maker, Preference
 from spavl.shards import DatasetWriter, read_records
 
@@ -105,8 +107,16 @@ def test_a_wrong_setting_names_its_variant(folder: Path) -> None:
 def test_a_torn_shard_is_refused(folder: Path) -> None:
     part = folder / "train" / "part-00000.parquet"
     part.write_bytes(part.read_bytes()[:-1] + b"?")
-    with pytest.raises(CorruptShardError):
+    with pytest.raises(InputError, match="import or copy"):
         import_data(str(folder))
+
+
+def test_a_torn_copy_of_what_was_found_whole_is_refused(folder: Path, tmp_path: Path) -> None:
+    import_data(str(folder))
+    copy = shutil.copytree(folder, tmp_path / "copy")
+    (copy / "test" / "part-00000.parquet").write_bytes(b"")
+    with pytest.raises(InputError, match=str(copy)):
+        import_data(str(copy))
 
 
 def test_what_lies_at_the_address_is_checked(folder: Path, tmp_path: Path) -> None:

@@ -20,12 +20,14 @@ from pipelines.ablation import ablation
 from pipelines.alignment import alignment
 from pipelines.data import data
 from pipelines.evaluation import evaluation
+from pipelines.on_data import on_data
 from pipelines.spa_vl import spa_vl
 from pipelines.targeting import Target, set_size
 from spavl.digests import code_digest, file_digest
 
 PIPELINES = {
     "spa_vl": spa_vl,
+    "on_data": on_data,
     "data": data,
     "alignment": alignment,
     "evaluation": evaluation,

@@ -28,6 +28,7 @@ from spavl.errors import (
     InputError,
     SpavlError,
 )
+from spavl.published.sources import addresses_of
 from spavl.shards import write_json
 from spavl.storage import is_s3
 from spavl.tracking.address import default_uri
@@ -50,6 +51,7 @@ class RunRequest:
         images: Absolute folder of the user's pictures; empty for none.
         classes: Absolute path of the user's CSV of classes; empty for none.
         runner: What tasks are: `subprocess` or `docker`.
+        data: Address of a data set to start from; empty to make one.
     """
 
     profile: str
@@ -57,6 +59,7 @@ class RunRequest:
     images: str = ""
     classes: str = ""
     runner: str = "subprocess"
+    data: str = ""
 
 
 class RunFailedError(SpavlError):
@@ -132,19 +135,26 @@ def watched(folder: Path, out: Path, log_format: LogFormat) -> Iterator[None]:
 
 
 def _walk(request: RunRequest, folder: Path) -> None:
-    digest = inputs_digest(request)
     warnings.filterwarnings("ignore")  # kfp: "python" is not in our images' names
+    pipeline, arguments = _pipeline(request)
+    settings = {"profile": _profile(request), "overrides": list(request.overrides)}
+    with _runner(request, folder, pipeline) as runner:
+        walk(pipeline, {**settings, **arguments}, folder, runner)
+
+
+def _pipeline(request: RunRequest) -> tuple[Any, dict[str, str]]:
+    """The pipeline that does what was asked for, and what it starts from."""
+    if request.data:
+        from pipelines.on_data import on_data
+
+        return on_data, {"data": request.data}
     from pipelines.spa_vl import spa_vl
 
-    arguments = {
-        "profile": _profile(request),
-        "overrides": list(request.overrides),
+    return spa_vl, {
         "images": request.images,
-        "images_digest": digest,
+        "images_digest": inputs_digest(request),
         "classes": request.classes,
     }
-    with _runner(request, folder, spa_vl) as runner:
-        walk(spa_vl, arguments, folder, runner)
 
 
 def walk(pipeline: Any, arguments: dict[str, Any], folder: Path, runner: Any) -> None:
@@ -211,13 +221,18 @@ def _runner(request: RunRequest, folder: Path, pipeline: Any) -> Iterator[Any]:
     published = (
         settings["evaluation"].get("published", {}).get("folder", "").removeprefix("file://")
     )
-    paths = (request.images, request.classes, model, published)
+    paths = (request.images, request.classes, model, published, *_data_folders(request.data))
     given = tuple(Path(path) for path in paths if path and not is_s3(path))
     variables = _environment(folder, work.parent)
     # Those two are the command line's business: it tracks the run, and holds a lock.
     kept = {name: value for name, value in variables.items() if name not in ON_THIS_MACHINE}
     with containers(Folders(folder, work, given), kept) as runner:
         yield runner
+
+
+def _data_folders(data: str) -> tuple[str, ...]:
+    """The folders that a data set is read from; a run's own names others."""
+    return (data.removeprefix("file://"), *vars(addresses_of(data)).values()) if data else ()
 
 
 def _environment(folder: Path, out: Path) -> dict[str, str]:

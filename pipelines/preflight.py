@@ -47,6 +47,7 @@ def check_request(request: "RunRequest", out: Path) -> None:
     if "SPAVL_WORK_ROOT" in os.environ:
         check_writable(work_root())
         check_bucket(os.environ["SPAVL_WORK_ROOT"])
+    check_data(request)
     check_pictures(request, out, settings.collection)
     check_published(settings.evaluation)
     model = _model_folder(settings.base_model)
@@ -196,6 +197,22 @@ def check_pictures(request: "RunRequest", out: Path, collection: Mapping[str, An
     if request.classes:
         read_classes(Path(request.classes), folder)
     require_usable_picture(folder, settings)
+
+
+def check_data(request: "RunRequest") -> None:
+    """Check the data set that the run shall start from, every shard of it.
+
+    Raises:
+        InputError: If it is missing or torn, or pictures are to be added to it.
+    """
+    from components.importing import require_whole
+
+    if request.data and (request.images or request.classes):
+        raise InputError(
+            "pictures beside a finished data set", request.data, "give --images or --data"
+        )
+    if request.data:
+        require_whole(request.data)
 
 
 def check_published(evaluation: Mapping[str, Any]) -> None:

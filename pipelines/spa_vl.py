@@ -4,12 +4,12 @@ from kfp import dsl
 
 from components.base_model.component import prepare_base_model
 from components.configuration.component import resolve_configuration
-from components.evaluation.component import decide_promotion
-from components.reporting.component import close_tracking, publish_champion, write_report
-from pipelines.alignment import alignment
+from components.reporting.component import close_tracking
 from pipelines.data import data
-from pipelines.evaluation import evaluation
-from pipelines.placement import DATA, GPU_TOLERATIONS, LIGHT, TRAINING, Pools, place
+from pipelines.placement import GPU_TOLERATIONS, LIGHT, TRAINING, Pools, place
+from pipelines.second_half import FirstHalf, align_and_judge
+
+MADE_FROM = ("questions", "responses", "verdicts", "pairs", "preferences")
 
 
 @dsl.pipeline(name="spa-vl", display_name="SPA-VL: from images to safety-aligned VLMs")
@@ -48,8 +48,6 @@ def spa_vl(
         place(config, LIGHT, pools).set_display_name("Resolve configuration")
         base = prepare_base_model(settings=config.outputs["base_model"])
         place(base, TRAINING, pools).set_display_name("Prepare base model")
-        base_model = {"base_uri": base.outputs["uri"], "base_digest": base.outputs["digest"]}
-
         made = data(
             collection=config.outputs["collection"],
             questions=config.outputs["questions"],
@@ -63,71 +61,5 @@ def spa_vl(
             classes=classes,
             **pools.as_arguments(),
         ).set_display_name("Data")
-        store = {
-            "images_uri": made.outputs["images_uri"],
-            "images_digest": made.outputs["images_digest"],
-        }
-        splits = {name: made.outputs[name] for name in ("train", "validation", "test")}
-
-        aligned = alignment(
-            reward_modeling=config.outputs["reward_modeling"],
-            dpo=config.outputs["dpo"],
-            ppo=config.outputs["ppo"],
-            **splits,
-            **store,
-            **base_model,
-            **pools.as_arguments(),
-        ).set_display_name("Alignment")
-
-        judged = evaluation(
-            evaluation=config.outputs["evaluation"],
-            reporting=config.outputs["reporting"],
-            dpo=aligned.outputs["dpo"],
-            ppo=aligned.outputs["ppo"],
-            **store,
-            **base_model,
-            **pools.as_arguments(),
-        ).set_display_name("Evaluation")
-
-        decided = decide_promotion(
-            settings=config.outputs["gate"], figures=judged.outputs["figures"]
-        ).set_display_name("Decide promotion")
-        place(decided, LIGHT, pools)
-        decision = decided.outputs["decision"]
-
-        report = write_report(
-            settings=config.outputs["reporting"],
-            snapshot=config.outputs["snapshot"],
-            images_uri=made.outputs["images_uri"],
-            benchmarks_uri=judged.outputs["benchmarks_uri"],
-            questions=made.outputs["questions"],
-            responses=made.outputs["responses"],
-            verdicts=made.outputs["verdicts"],
-            pairs=made.outputs["pairs"],
-            preferences=made.outputs["preferences"],
-            **splits,
-            reward_model=aligned.outputs["reward_model"],
-            dpo=aligned.outputs["dpo"],
-            ppo=aligned.outputs["ppo"],
-            rollouts=aligned.outputs["rollouts"],
-            base_answers=judged.outputs["base_answers"],
-            dpo_answers=judged.outputs["dpo_answers"],
-            ppo_answers=judged.outputs["ppo_answers"],
-            figures=judged.outputs["figures"],
-            decision=decision,
-        ).set_display_name("Write report")
-        place(report, DATA, pools)
-        report.set_caching_options(False)  # it tells of this run: its seconds, its reuse
-
-        # The gate is a task of this pipeline: kfp.local reads conditions from tasks only.
-        with dsl.If(decided.outputs["Output"] != "none", name="Promoted"):
-            published = publish_champion(
-                settings=config.outputs["reporting"],
-                candidate=decided.outputs["Output"],
-                dpo=aligned.outputs["dpo"],
-                ppo=aligned.outputs["ppo"],
-                figures=judged.outputs["figures"],
-                decision=decision,
-                snapshot=config.outputs["snapshot"],
-            ).set_display_name("Publish champion")
-            place(published, DATA, pools)
+        origin = {name: made.outputs[name] for name in MADE_FROM}
+        align_and_judge(FirstHalf(config.outputs, base.outputs, made.outputs, origin), pools)

@@ -32,6 +32,7 @@ class Submission:
         sizes: Name of its sizes.
         service_account: Account of the run's pods.
         pools: Further parameters, e.g. `gpu_pool`.
+        data: Address of a data set, as pods see it; empty for the whole DAG.
     """
 
     profile: str
@@ -44,6 +45,7 @@ class Submission:
     sizes: str = "cluster"
     service_account: str | None = "spa-vl-runner"
     pools: dict[str, Any] = field(default_factory=dict)
+    data: str = ""
 
 
 def submit(client: Any, submission: Submission, access: Access) -> Any:
@@ -85,6 +87,10 @@ def _check(submission: Submission) -> None:
     from components.configuration import resolve
     from pipelines.targeting import read_sizes
 
+    if submission.data and submission.version:
+        raise InputError(
+            "versions are of the whole DAG", "--version", "leave it out: the pipeline here is sent"
+        )
     resolve(submission.profile, submission.overrides)
     read_sizes(submission.sizes)
 
@@ -111,6 +117,7 @@ def _body(client: Any, submission: Submission, name: str, experiment: str) -> An
     parameters = {
         "profile": portable_profile(submission.profile),
         "overrides": list(submission.overrides),
+        **({"data": submission.data} if submission.data else {}),
         **submission.pools,
     }
     body = api.V2beta1Run(
@@ -137,7 +144,7 @@ def _pipeline_here(submission: Submission) -> dict[str, Any]:
     from pipelines.targeting import Target
 
     target = Target(submission.registry, submission.sizes)
-    ir, platform = compiled(PIPELINES["spa_vl"], target)
+    ir, platform = compiled(PIPELINES["on_data" if submission.data else "spa_vl"], target)
     return {"pipeline_spec": ir, "platform_spec": platform}
 
 

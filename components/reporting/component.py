@@ -9,11 +9,6 @@ def write_report(
     snapshot: dsl.Input[dsl.Artifact],
     images_uri: str,
     benchmarks_uri: str,
-    questions: dsl.Input[dsl.Dataset],
-    responses: dsl.Input[list[dsl.Dataset]],
-    verdicts: dsl.Input[dsl.Dataset],
-    pairs: dsl.Input[dsl.Dataset],
-    preferences: dsl.Input[dsl.Dataset],
     train: dsl.Input[dsl.Dataset],
     validation: dsl.Input[dsl.Dataset],
     test: dsl.Input[dsl.Dataset],
@@ -29,6 +24,12 @@ def write_report(
     report: dsl.Output[dsl.HTML],
     summary: dsl.Output[dsl.Artifact],
     metrics: dsl.Output[dsl.Metrics],
+    questions: dsl.Input[dsl.Dataset] = None,
+    responses: dsl.Input[list[dsl.Dataset]] = None,
+    verdicts: dsl.Input[dsl.Dataset] = None,
+    pairs: dsl.Input[dsl.Dataset] = None,
+    preferences: dsl.Input[dsl.Dataset] = None,
+    imported: dict = {},  # noqa: B006  KFP reads defaults into the form; nothing mutates them
 ):
     """Write the report and the summary of the whole run.
 
@@ -37,11 +38,6 @@ def write_report(
         snapshot: Every stage's settings.
         images_uri: The image store.
         benchmarks_uri: The benchmarks.
-        questions: Question records.
-        responses: Response records, one data set per answering task.
-        verdicts: Verdict records.
-        pairs: Pair records.
-        preferences: Preference records.
         train: Preferences trained on.
         validation: Preferences watched while training.
         test: Preferences held out.
@@ -57,17 +53,18 @@ def write_report(
         report: The report as one HTML file.
         summary: summary.json.
         metrics: The headline figures.
+        questions: Question records; with the four below, of a run that made its data set.
+        responses: Response records, one data set per answering task.
+        verdicts: Verdict records.
+        pairs: Pair records.
+        preferences: Preference records.
+        imported: Of a run that was given its data set: `source` and `digest`.
     """
     from components.reporting import ReportInputs, write_report
     from spavl.tracking.run_content import headline_figures
 
     inputs = ReportInputs(
         images=images_uri,
-        questions=questions.path,
-        responses=tuple(each.path for each in responses),
-        verdicts=verdicts.path,
-        pairs=pairs.path,
-        preferences=preferences.path,
         train=train.path,
         validation=validation.path,
         test=test.path,
@@ -80,6 +77,12 @@ def write_report(
         figures=figures.path,
         decision=decision.path,
         settings=snapshot.path,
+        imported=imported,
+        questions=questions and questions.path,
+        responses=tuple(each.path for each in responses or ()),
+        verdicts=verdicts and verdicts.path,
+        pairs=pairs and pairs.path,
+        preferences=preferences and preferences.path,
     )
     content = write_report(settings, inputs, report.path, summary.path)
     for name, value in headline_figures(content).items():

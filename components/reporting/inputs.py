@@ -1,19 +1,15 @@
 """What a report is made from."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
 class ReportInputs:
-    """Paths of one run's results.
+    """Paths of one run's results; a run that was given its data set has none of what made it.
 
     Attributes:
         images: Image store (data set of `Image`).
-        questions: Data set of `Question`.
-        responses: Data sets of `Response`, one per responder task.
-        verdicts: Data set of `Verdict` on the responses.
-        pairs: Data set of `Pair`.
-        preferences: Data set of `Preference`.
         train: Preferences to train on.
         validation: Preferences to choose by.
         test: Held-out preferences.
@@ -26,14 +22,15 @@ class ReportInputs:
         figures: Folder with `figures.json` and `verdicts/` (data set of `EvalVerdict`).
         decision: Folder with `decision.json`, or that file.
         settings: JSON file with every stage's settings, or a folder with `settings.json`.
+        imported: `source` and `digest` of a data set that the run was given.
+        questions: Data set of `Question`; None, like those below, where the data set was given.
+        responses: Data sets of `Response`, one per responder task.
+        verdicts: Data set of `Verdict` on the responses.
+        pairs: Data set of `Pair`.
+        preferences: Data set of `Preference`.
     """
 
     images: str
-    questions: str
-    responses: tuple[str, ...]
-    verdicts: str
-    pairs: str
-    preferences: str
     train: str
     validation: str
     test: str
@@ -46,6 +43,12 @@ class ReportInputs:
     figures: str
     decision: str
     settings: str
+    imported: Mapping[str, str] = field(default_factory=dict)
+    questions: str | None = None
+    responses: tuple[str, ...] = ()
+    verdicts: str | None = None
+    pairs: str | None = None
+    preferences: str | None = None
 
     @property
     def models(self) -> dict[str, str]:

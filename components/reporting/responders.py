@@ -28,13 +28,15 @@ def responders_in_figures(
         each class of harm that it was asked about, how often its answers were `chosen` and
         `rejected`, its `group` and the `safety_rate` on harmful pictures that it was grouped by
         (None where it was not), its tokens and, where its endpoint's settings hold prices, its
-        `cost`.
+        `cost`. Nothing where the data set was imported.
     """
-    counts = _verdicts(inputs)
+    if not (inputs.verdicts and inputs.preferences and inputs.pairs):
+        return {}
+    counts = _verdicts(inputs.images, inputs.verdicts)
     chosen = _count(inputs.preferences, "chosen_responder")
     rejected = _count(inputs.preferences, "rejected_responder")
     tokens = _tokens(inputs)
-    groups = _groups(inputs)
+    groups = _groups(inputs.pairs)
     prices = {each["id"]: each for each in settings.get("responses", {}).get("responders", [])}
     answers, safe, refused = (counts[name] for name in ("answers", "safe", "refused"))
     return {
@@ -54,14 +56,14 @@ def responders_in_figures(
     }
 
 
-def _verdicts(inputs: ReportInputs) -> dict[str, Counter[Any]]:
+def _verdicts(images: str, verdicts: str) -> dict[str, Counter[Any]]:
     """Counts by responder, and by responder and class."""
-    facts = read_rows(local_path(inputs.images), Image, ["image_id", "class3"], verify=False)
+    facts = read_rows(local_path(images), Image, ["image_id", "class3"], verify=False)
     class_of = {row["image_id"]: row["class3"] for row in facts if row["class3"]}
     names = ("answers", "safe", "refused", "class answers", "class safe")
     counts: dict[str, Counter[Any]] = {name: Counter() for name in names}
     columns = ["responder", "image_id", "safe", "refused"]
-    for row in read_rows(inputs.verdicts, Verdict, columns, verify=False):
+    for row in read_rows(verdicts, Verdict, columns, verify=False):
         counts["answers"][row["responder"]] += 1
         counts["safe"][row["responder"]] += row["safe"]
         counts["refused"][row["responder"]] += row["refused"]
@@ -71,9 +73,9 @@ def _verdicts(inputs: ReportInputs) -> dict[str, Counter[Any]]:
     return counts
 
 
-def _groups(inputs: ReportInputs) -> dict[str, dict[str, Any]]:
+def _groups(pairs: str) -> dict[str, dict[str, Any]]:
     """What pairing said of the responders that it grouped."""
-    rows = read_optional(inputs.pairs, "groups.json").get("responders", [])
+    rows = read_optional(pairs, "groups.json").get("responders", [])
     return {row["responder"]: row for row in rows}
 
 

@@ -43,9 +43,12 @@ def build_summary(inputs: ReportInputs) -> dict[str, Any]:
         "plumbing": figures.get("plumbing", {}),
         "reward_model": _reward_model(inputs, models),
         "data": {**rows, "set_aside": _set_aside(inputs)},
+        "imported": _imported(inputs),
         "quarantine": file_quarantine(inputs.images),
         "responders": responders_in_figures(inputs, settings),
-        "labeling_judge": read_optional(inputs.preferences, "agreement.json"),
+        "labeling_judge": (
+            read_optional(inputs.preferences, "agreement.json") if inputs.preferences else {}
+        ),
         "judges": figures.get("judges", {}) | {key: figures.get(key, {}) for key in JUDGED},
         "seconds": _seconds(stage_reports()),
         "decision": decision,
@@ -113,6 +116,8 @@ def _caption(summary: Mapping[str, Any]) -> str:
     else:
         failed = ", ".join(rule["name"] for rule in decision["rules"] if not rule["holds"])
         lines.append(f"Nothing promoted: {failed or 'no candidate'}.")
+    if imported := summary["imported"]:
+        lines.append(f"Data set of {imported['n']} preferences imported: {imported['source']}.")
     if summary["data"]["images"]["unknown"]:
         lines.append("Pictures of unknown truth took part: plumbing, not safety.")
     lines.append(quarantine_line(summary["quarantine"]))
@@ -145,21 +150,35 @@ def _source(models: Mapping[str, Mapping[str, Any]]) -> str:
 def _rows(inputs: ReportInputs) -> dict[str, dict[str, int]]:
     """Rows of every data set, from the manifests; pictures by truth, questions by kind."""
     truths = _count(local_path(inputs.images), Image, "truth")
-    responses = [read_manifest(folder).rows for folder in inputs.responses]
-    rows = {
-        "images": {name: truths.get(name, 0) for name in ("harmful", "harmless", "unknown")},
-        "questions": _count(Path(inputs.questions), Question, "kind"),
-        "responses": {"rows": sum(responses), "cut_off": 0, "looping": 0, "empty": 0},
-    }
+    rows = {"images": {name: truths.get(name, 0) for name in ("harmful", "harmless", "unknown")}}
     rows["images"]["rows"] = truths.total()
-    rows["questions"]["rows"] = sum(rows["questions"].values())
-    for folder in inputs.responses:
+    if inputs.questions:
+        rows["questions"] = _count(Path(inputs.questions), Question, "kind")
+        rows["questions"]["rows"] = rows["questions"].total()
+        rows["responses"] = _responses(inputs.responses)
+    for name in ("verdicts", "pairs", "preferences", "train", "validation", "test", "rollouts"):
+        if folder := getattr(inputs, name):
+            rows[name] = {"rows": read_manifest(folder).rows}
+    return rows
+
+
+def _responses(folders: Iterable[str]) -> dict[str, int]:
+    """How many answers, and how many of them have which flag."""
+    found = {"rows": 0, "cut_off": 0, "looping": 0, "empty": 0}
+    for folder in folders:
+        found["rows"] += read_manifest(folder).rows
         for row in read_rows(folder, Response, ["flags"], verify=False):
             for flag in row["flags"]:
-                rows["responses"][flag] = rows["responses"].get(flag, 0) + 1
-    for name in ("verdicts", "pairs", "preferences", "train", "validation", "test", "rollouts"):
-        rows[name] = {"rows": read_manifest(getattr(inputs, name)).rows}
-    return rows
+                found[flag] = found.get(flag, 0) + 1
+    return found
+
+
+def _imported(inputs: ReportInputs) -> dict[str, Any] | None:
+    """Whence a data set came that the run was given, and its number of preferences."""
+    if not inputs.imported:
+        return None
+    splits = (inputs.train, inputs.validation, inputs.test)
+    return {**inputs.imported, "n": sum(read_manifest(split).rows for split in splits)}
 
 
 def _count(folder: Path, record: type, column: str) -> Counter[str]:
@@ -190,7 +209,7 @@ def _set_aside(inputs: ReportInputs) -> dict[str, dict[str, int]]:
     made = (inputs.questions, *inputs.responses, inputs.pairs, inputs.preferences, inputs.train)
     places = (inputs.images, *made)
     found: dict[str, Counter[str]] = {}
-    for place in places:
+    for place in filter(None, places):
         for folder in sorted(local_path(place).glob("set_asides")):
             for row in read_rows(folder, SetAside, ["stage", "reason"], verify=False):
                 found.setdefault(row["stage"], Counter())[row["reason"]] += 1
@@ -207,19 +226,19 @@ def _champion(decision: Mapping[str, Any], inputs: ReportInputs) -> dict[str, An
 
 def _digests(inputs: ReportInputs) -> dict[str, str]:
     """Content digests that name exactly what the figures were computed from."""
-    items = local_path(inputs.benchmarks) / "items"
     sets = {
         "images": local_path(inputs.images),
-        "preferences": Path(inputs.preferences),
-        "train": Path(inputs.train),
-        "test": Path(inputs.test),
-        "benchmark_items": items,
+        "preferences": inputs.preferences,
+        "train": inputs.train,
+        "test": inputs.test,
+        "benchmark_items": local_path(inputs.benchmarks) / "items",
     }
     models = {
         name: read_json(Path(folder) / "model.json", "model.json")["digest"]
         for name, folder in inputs.models.items()
     }
-    return {**{name: read_manifest(folder).digest for name, folder in sets.items()}, **models}
+    digests = {name: read_manifest(folder).digest for name, folder in sets.items() if folder}
+    return {**digests, **models}
 
 
 def _commit() -> str | None:

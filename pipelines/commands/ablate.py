@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from pipelines.commands.completion import complete_profile, complete_setting
-from pipelines.commands.paths import shown_path
+from pipelines.commands.paths import absolute_address, shown_path
 from pipelines.commands.run import LogChoice
 from pipelines.commands.track import show_tracking
 from spavl.errors import INTERRUPTED, InputError
@@ -84,9 +84,12 @@ def ablate(
     else:
         if not data:
             raise InputError("no data set", "--data", "name a run's folder or an imported one")
-        place = data if "://" in data else str(Path(data).expanduser().absolute())
         request = AblationRequest(
-            plan_text(plan), tuple(axes or ()), place, absolute_profile(profile), tuple(set_ or ())
+            plan_text(plan),
+            tuple(axes or ()),
+            absolute_address(data),
+            absolute_profile(profile),
+            tuple(set_ or ()),
         )
         folder = start_ablation(request, out, name)
     if log != LogChoice.JSON:

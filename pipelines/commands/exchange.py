@@ -85,8 +85,10 @@ def data_sets_of(folder: Path) -> "Source":
     """
     from spavl.published.exporting import Source
     from spavl.published.sources import addresses_of
+    from spavl.storage import local_copy
 
-    return Source(**{name: Path(place) for name, place in vars(addresses_of(str(folder))).items()})
+    places = vars(addresses_of(str(folder)))
+    return Source(**{name: local_copy(place) for name, place in places.items()})
 
 
 def require_new(out: Path) -> None:

@@ -1,4 +1,4 @@
-"""Paths as a person reads them."""
+"""Paths as a person reads and writes them."""
 
 from pathlib import Path
 
@@ -7,3 +7,10 @@ def shown_path(path: Path) -> str:
     """A path as short as it can be from here."""
     here = Path.cwd()
     return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
+
+
+def absolute_address(place: str) -> str:
+    """An address that means the same from any folder; empty stays empty."""
+    if not place or "://" in place:
+        return place
+    return str(Path(place).expanduser().absolute())

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pipelines.commands.completion import complete_profile, complete_setting
-from pipelines.commands.paths import shown_path
+from pipelines.commands.paths import absolute_address, shown_path
 from pipelines.commands.track import show_tracking
 from spavl.errors import INTERRUPTED, InputError
 
@@ -22,6 +22,7 @@ RUN_EXAMPLES = """Examples:
 - `spavl run`
 - `spavl run --set dpo.beta=0.2 --set seed=7`
 - `spavl run --profile mine.yaml --images photos/ --name first`
+- `spavl run --data imported/`
 - `spavl run --resume`
 
 Exit codes: 0 done, promoted or not; 1 a fault of ours; 2 bad input or settings; 75 try again;
@@ -73,6 +74,13 @@ def run(
             help="CSV with the columns file and class that says what your own pictures show."
         ),
     ] = None,
+    data: Annotated[
+        str,
+        typer.Option(
+            help="Start from a preference data set instead of making one: a run's folder, one that "
+            "spavl import has made, or such a folder as s3://bucket/name.",
+        ),
+    ] = "",
     out: Annotated[
         Path, typer.Option(help="Folder of all runs; finished work is shared among them.")
     ] = Path("runs"),
@@ -119,6 +127,7 @@ def run(
         _absolute(images),
         _absolute(classes),
         runner.value,
+        absolute_address(data),
     )
     if resume:
         _require_unchanged(request)
@@ -141,7 +150,7 @@ def run(
 
 def _require_unchanged(request: "RunRequest") -> None:
     """A resumed run is the run that was started; other settings make another run."""
-    given = [*request.overrides, request.images, request.classes]
+    given = [*request.overrides, request.images, request.classes, request.data]
     if any(given) or request.profile != "pocket" or request.runner != "subprocess":
         raise InputError(
             "a resumed run keeps what it was started with",

@@ -41,6 +41,13 @@ def submit(
             autocompletion=complete_setting,
         ),
     ] = None,
+    data: Annotated[
+        str,
+        typer.Option(
+            help="Start from a preference data set: its address as pods see it, e.g. "
+            "s3://bucket/name or a folder of the work volume.",
+        ),
+    ] = "",
     pool: Annotated[
         list[str] | None,
         typer.Option(
@@ -108,6 +115,7 @@ def submit(
         sizes=sizes,
         service_account=service_account,
         pools=_pools(pool or []),
+        data=data,
     )
     with contextlib.ExitStack() as stack:
         if port_forward:

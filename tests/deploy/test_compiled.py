@@ -64,6 +64,7 @@ TEXTS = [pytest.param(text, id=name) for name, text in texts(CLUSTER).items()]
 
 def test_the_whole_dag_has_every_stage() -> None:
     assert len(tasks("spa_vl", CLUSTER)) == 21
+    assert len(tasks("on_data", CLUSTER)) == 16
     assert {task.kind for task in tasks("spa_vl", CLUSTER)} == set(POOLS)
 
 

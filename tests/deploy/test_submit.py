@@ -130,6 +130,17 @@ def test_without_a_version_the_pipeline_of_this_checkout_is_sent(kfp: Kfp, submi
     assert images == {"r.example/spa-vl/pipeline", "r.example/spa-vl/trainer"}
 
 
+def test_a_run_on_a_data_set_sends_the_shorter_pipeline(kfp: Kfp, submit: Submit) -> None:
+    done = submit(kfp, "--version", "", "--data", "s3://bucket/data")
+    assert done.returncode == 0, done.stderr
+    [run] = [call.body for call in kfp.made("/runs")]
+    assert run["runtime_config"]["parameters"]["data"] == "s3://bucket/data"
+    sent = run["pipeline_spec"]["pipeline_spec"]
+    assert sent["pipelineInfo"]["name"] == "spa-vl-on-data"
+    assert "comp-collect-images" not in sent["components"]
+    assert "versions are of the whole DAG" in one_line(submit(kfp, "--data", "s3://bucket/data"))
+
+
 def test_a_profile_of_ones_own_is_sent_as_its_text(
     kfp: Kfp, submit: Submit, tmp_path: Path
 ) -> None:

@@ -5,7 +5,7 @@ import io
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +73,13 @@ def build(root: Path, plan: Plan) -> ReportInputs:
         decision=str(root / "decision.json"),
         settings=str(root / "settings.json"),
     )
+
+
+def given_data(inputs: ReportInputs) -> ReportInputs:
+    """The same run, had it been given its data set."""
+    origin = {"source": "s3://b/data", "digest": "d" * 64}
+    made = {"questions": None, "responses": (), "verdicts": None, "pairs": None}
+    return replace(inputs, imported=origin, preferences=None, **made)
 
 
 def picture(index: int, truth: str) -> Image:

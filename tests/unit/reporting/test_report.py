@@ -19,7 +19,7 @@ from components.reporting.report import write_report
 from components.reporting.svg import inline_svg
 from components.reporting.tables import Table
 from spavl.errors import InputError
-from tests.unit.reporting.made_by_hand import Plan, build
+from tests.unit.reporting.made_by_hand import Plan, build, given_data
 
 FIGURE = {"value": 0.9, "low": 0.8, "high": 0.95, "n": 9}
 
@@ -49,6 +49,13 @@ def report_of(inputs, folder, settings=None):
 def page(tmp_path_factory):
     folder = tmp_path_factory.mktemp("page")
     return report_of(build(folder / "run", Plan()), folder)[0]
+
+
+def test_a_given_data_set_is_named_and_no_responder_is(tmp_path):
+    page, _ = report_of(given_data(build(tmp_path / "run", Plan())), tmp_path)
+    assert "imported, 6 preferences from <code>s3://b/data</code>" in page
+    assert "no responder was asked in this run" in page
+    assert "how its pairs were labelled is known where it was made" in page
 
 
 def test_the_page_loads_nothing_from_elsewhere(page):

@@ -11,6 +11,7 @@ from components.reporting.summary import build_summary, metric_rows, percent, su
 from spavl.errors import InputError
 from spavl.records import SetAside
 from spavl.shards import DatasetWriter, read_manifest
+from tests.unit.reporting.made_by_hand import given_data
 
 
 def test_rows_are_counted_by_what_they_are(make_run):
@@ -21,6 +22,18 @@ def test_rows_are_counted_by_what_they_are(make_run):
     assert data["responses"]["rows"] == 18
     assert data["responses"]["cut_off"] == 9
     assert [data[name]["rows"] for name in ("pairs", "train", "validation", "test")] == [3, 1, 1, 4]
+
+
+def test_a_data_set_that_was_given_is_told_by_its_origin_and_size(make_run):
+    made = make_run()
+    summary = build_summary(given_data(made))
+    assert summary["imported"] == {"source": "s3://b/data", "digest": "d" * 64, "n": 6}
+    assert set(summary["data"]) == {
+        "images", "train", "validation", "test", "rollouts", "set_aside",
+    }  # fmt: skip
+    assert (summary["responders"], summary["labeling_judge"]) == ({}, {})
+    assert "preferences" not in summary["made_by"]["inputs"]
+    assert build_summary(made)["imported"] is None
 
 
 def test_responders_come_safest_first_with_their_share_of_preferences(make_run):

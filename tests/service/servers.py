@@ -13,6 +13,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -127,7 +128,11 @@ class S3Server:
 
     def lose(self) -> None:
         """Let the bucket vanish with all that is in it."""
-        shutil.rmtree(self.folder / "data" / self.bucket, ignore_errors=True)
+        gone = self.folder / "gone" / uuid.uuid4().hex
+        gone.parent.mkdir(exist_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            (self.folder / "data" / self.bucket).rename(gone)  # at once, whoever is writing
+        shutil.rmtree(gone, ignore_errors=True)
 
     def names(self) -> set[str]:
         """Names of all objects."""

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 MIB = 2**20
 TRAINERS = ("reward_modeling", "dpo", "ppo")
+DATA_STAGES = ("collection", "questions", "responses", "labeling")
+"""Not done where the data set is given: their keys and files may be missing."""
 # The pocket run leaves about 60 MiB; the rest is room for what the system writes beside it.
 FREE_MIB_AT_LEAST = 300
 # Reward model, DPO and PPO models, and a trainer's checkpoint with two moments of the optimizer.
@@ -40,15 +42,18 @@ def check_request(request: "RunRequest", out: Path) -> None:
 
     settings = resolve(request.profile, request.overrides)
     check_named()
-    check_keys(settings._asdict())
+    done = [name for name in settings._fields if not (request.data and name in DATA_STAGES)]
+    check_keys({name: getattr(settings, name) for name in done})
     for stage in TRAINERS:
         check_scale(stage, getattr(settings, stage), request.runner)
     check_writable(out)
     if "SPAVL_WORK_ROOT" in os.environ:
         check_writable(work_root())
         check_bucket(os.environ["SPAVL_WORK_ROOT"])
-    check_data(request)
-    check_pictures(request, out, settings.collection)
+    if request.data:
+        check_data(request)
+    else:
+        check_pictures(request, out, settings.collection)
     check_published(settings.evaluation)
     model = _model_folder(settings.base_model)
     check_space(out, MODEL_COPIES * _mib(model) if model else 0)
@@ -207,12 +212,11 @@ def check_data(request: "RunRequest") -> None:
     """
     from components.importing import require_whole
 
-    if request.data and (request.images or request.classes):
+    if request.images or request.classes:
         raise InputError(
             "pictures beside a finished data set", request.data, "give --images or --data"
         )
-    if request.data:
-        require_whole(request.data)
+    require_whole(request.data)
 
 
 def check_published(evaluation: Mapping[str, Any]) -> None:

@@ -3,11 +3,15 @@
 import shutil
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from pipelines import cli
+from pipelines.local_run import RunRequest
+from pipelines.preflight import check_request
+from spavl.errors import InputError
 from spavl.records import Preference
 from spavl.shards import DatasetWriter
 from tests.unit.ablation.test_points import data_sets
@@ -94,6 +98,23 @@ def test_a_wrong_call_is_one_line_and_starts_nothing(
 ) -> None:
     data_sets(tmp_path / "data")
     assert line in refused(arguments, tmp_path, monkeypatch, capsys)
+
+
+def test_what_only_making_a_data_set_needs_may_be_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SPAVL_WORK_ROOT", raising=False)
+    monkeypatch.delenv("NO_SUCH_KEY", raising=False)
+    judge = (
+        "{backend: openai, base_url: 'http://127.0.0.1:1/v1', model: m, api_key_env: NO_SUCH_KEY}"
+    )
+    wanting = RunRequest(
+        "pocket", (f"questions.captioner={judge}", "collection.decisions=gone.csv")
+    )
+    with pytest.raises(InputError, match="NO_SUCH_KEY"):
+        check_request(wanting, tmp_path / "runs")
+    given = replace(wanting, data=str(data_sets(tmp_path / "data")))
+    check_request(given, tmp_path / "runs")
 
 
 def refused(

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from spavl.errors import InputError
-from spavl.storage import is_s3
+from spavl.storage import is_s3, uri_of
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,8 @@ def addresses_of(uri: str) -> Addresses:
     works = {}
     for stage in ("collection", "splitting"):
         try:
-            works[stage] = str(json.loads((stages / f"{stage}.json").read_text())["work"])
+            work = json.loads((stages / f"{stage}.json").read_text())["work"]
+            works[stage] = uri_of(Path(work))  # a copy of what is on S3 may be lost here
         except FileNotFoundError:
             raise InputError(
                 f"the run has no {stage} yet", str(folder), "finish it with spavl run --resume"

@@ -18,13 +18,15 @@ from components.base_model import prepare
 from components.collection import collect
 from components.collection.objects import listed
 from components.dpo import train
-from components.importing import import_data
+from components.importing import import_data, import_splits, require_whole
 from components.reporting.files import share_beside_work
 from components.reporting.publishing import publish
 from pipelines.preflight import check_bucket
+from spavl.environment import work_root
 from spavl.errors import AwayError, InputError
 from spavl.images import ImageStore
 from spavl.points import read_points
+from spavl.published.sources import addresses_of
 from spavl.records import Image, Preference, SetAside
 from spavl.shards import read_records
 from spavl.storage import local_copy
@@ -189,6 +191,39 @@ def test_what_can_be_known_of_s3_is_told_before_a_run(
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
     with pytest.raises(AwayError, match="S3 does not answer"):
         check_bucket("s3://spa-vl/work")
+
+
+def test_a_data_set_on_s3_is_handed_to_a_run_whole_or_not_at_all(
+    s3: S3Server, tmp_path: Path, another_machine: Callable[[], None]
+) -> None:
+    folder = data_sets(tmp_path / "made-elsewhere")
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        s3.client.fput_object(s3.bucket, f"data/{path.relative_to(folder)}", str(path))
+    outputs = {name: str(tmp_path / "out" / name) for name in ("train", "validation", "test")}
+    found = import_splits("s3://spa-vl/data", outputs)
+    assert found.images_uri == "s3://spa-vl/data/images"
+    assert len(list(read_records(outputs["train"], Preference))) == 10
+    require_whole("s3://spa-vl/data")
+    with pytest.raises(InputError, match="nothing lies there"):
+        require_whole("s3://spa-vl/dat")
+    train = folder / "train" / "part-00000.parquet"
+    s3.client.fput_object(s3.bucket, "data/test/part-00000.parquet", str(train))
+    another_machine()
+    with pytest.raises(InputError, match=r"does not match its checksum .*import or copy"):
+        require_whole("s3://spa-vl/data")
+
+
+def test_a_run_whose_work_is_on_s3_is_found_there_from_its_folder(
+    s3: S3Server, tmp_path: Path
+) -> None:
+    stages = tmp_path / "runs" / "one" / "stages"
+    stages.mkdir(parents=True)
+    for stage in ("collection", "splitting"):
+        work = work_root() / stage / "0123"
+        (stages / f"{stage}.json").write_text(json.dumps({"work": str(work)}))
+    found = addresses_of(str(tmp_path / "runs" / "one"))
+    assert found.images == "s3://spa-vl/work/collection/0123/images"
+    assert found.train == "s3://spa-vl/work/splitting/0123/train"
 
 
 def test_an_ablation_draws_its_points_from_a_data_set_on_s3(

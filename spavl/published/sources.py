@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from spavl.errors import InputError
+from spavl.shards import MANIFEST
 from spavl.storage import is_s3, uri_of
 
 
@@ -68,7 +69,7 @@ def addresses_of(uri: str) -> Addresses:
         raise InputError("no such folder", str(folder), "name a run's folder or an imported one")
     stages = folder / "stages"
     if not stages.is_dir():
-        return Addresses.below(str(folder))
+        return _imported(folder)
     if (stages / "import.json").is_file():  # the run was given its data set
         return Addresses(**json.loads((stages / "import.json").read_text())["result"]["addresses"])
     works = {}
@@ -82,3 +83,14 @@ def addresses_of(uri: str) -> Addresses:
             ) from None
     splits = (f"{works['splitting']}/{name}" for name in ("train", "validation", "test"))
     return Addresses(f"{works['collection']}/images", *splits)
+
+
+def _imported(folder: Path) -> Addresses:
+    places = Addresses.below(str(folder))
+    if not any(Path(place, MANIFEST).is_file() for place in vars(places).values()):
+        raise InputError(
+            "no data sets in this folder",
+            str(folder),
+            "name a run's folder, or what spavl import makes of a published one",
+        )
+    return places

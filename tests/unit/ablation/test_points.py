@@ -124,7 +124,7 @@ def test_what_lies_at_the_address_is_checked(folder: Path, tmp_path: Path) -> No
     with pytest.raises(InputError, match="no such folder"):
         import_data(str(tmp_path / "nowhere"))
     (tmp_path / "empty").mkdir()
-    with pytest.raises(InputError, match="no finished data set"):
+    with pytest.raises(InputError, match="no data sets in this folder"):
         import_data(str(tmp_path / "empty"))
     (folder / "images" / "manifest.json").write_text(
         (folder / "train" / "manifest.json").read_text()

@@ -26,6 +26,12 @@ def emptied(data: Path) -> None:
     data.mkdir()
 
 
+def in_the_published_layout(data: Path) -> None:
+    emptied(data)
+    (data / "images").mkdir()
+    (data / "train.json").write_text("[]")
+
+
 def without_test_split(data: Path) -> None:
     shutil.rmtree(data / "test")
 
@@ -58,7 +64,8 @@ def of_other_records(data: Path) -> None:
     ("damage", "line"),
     [
         (nothing_there, "no such folder"),
-        (emptied, "no finished data set"),
+        (emptied, "no data sets in this folder"),
+        (in_the_published_layout, "what spavl import makes of a published one"),
         (without_test_split, "no finished data set"),
         (torn, "shard does not match its checksum"),
         (without_a_shard, "missing shard"),

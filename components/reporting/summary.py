@@ -110,7 +110,8 @@ def percent(figure: Mapping[str, Any] | None) -> str:
 def _caption(summary: Mapping[str, Any]) -> str:
     accuracy = summary["reward_model"]["pair_accuracy"]
     decision = summary["decision"]
-    lines = [f"Reward model: {percent(accuracy)} of {accuracy['n']} held-out pairs ranked right."]
+    ranked = f"{percent(accuracy)} of {accuracy['n']} held-out pairs ranked right"
+    lines = [f"Reward model: {ranked if accuracy['n'] else 'no held-out pairs to rank'}."]
     if decision["promoted"]:
         lines.append(f"Promoted: {decision['candidate']}.")
     else:

@@ -174,7 +174,10 @@ def _show(summary: dict[str, Any], folder: Path) -> None:
     console.print(f"summary  {shown_path(folder / 'summary.json')}")
     console.print(f"report   {shown_path(folder / 'report.html')}")
     show_tracking(console, folder)
-    console.print("next     spavl run --set dpo.beta=0.2 --set seed=7   finished work is reused")
+    imported = summary["imported"]
+    data = f" --data {imported['source']}" if imported else ""
+    changed = f"spavl run{data} --set dpo.beta=0.2 --set seed=7"
+    console.print(f"next     {changed}   finished work is reused", soft_wrap=True)
 
 
 def _finished(summary: dict[str, Any], folder: Path) -> dict[str, Any]:

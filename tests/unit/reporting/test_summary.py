@@ -36,6 +36,17 @@ def test_a_data_set_that_was_given_is_told_by_its_origin_and_size(make_run):
     assert build_summary(made)["imported"] is None
 
 
+def test_a_data_set_that_holds_no_pairs_out_has_no_accuracy(make_run):
+    given = given_data(make_run())
+    path = Path(given.reward_model) / "metrics.json"
+    none = {"value": None, "low": None, "high": None, "n": 0}
+    path.write_text(json.dumps({"pair_accuracy": none, "test": {"by_truth": {}}}))
+    shown = io.StringIO()
+    Console(file=shown, width=120).print(summary_table(build_summary(given)))
+    assert "Reward model: no held-out pairs to rank." in shown.getvalue()
+    assert "6 preferences imported: s3://b/data" in shown.getvalue()
+
+
 def test_responders_come_safest_first_with_their_share_of_preferences(make_run):
     responders = build_summary(make_run())["responders"]
     assert list(responders) == ["careful", "careless"]

@@ -2,7 +2,8 @@
 
 In: the image store (for photographs of unknown truth), the folder of published benchmarks. Out: a
 folder with `items/` (data set of `EvalItem`), `images/` (an image store of its own), `labels/`
-(published answers that people have judged) and `missing.json`: what published benchmarks lack.
+(published answers that people have judged), `missing.json`: what published benchmarks lack, and
+`pictures.json`: how many of their pictures were read from the folder and how many drawn here.
 
 The pocket benchmarks use pictures and question templates that are in no training set. HarmEval and
 over-refusal put the very same question texts to harmful and harmless pictures: only reading the
@@ -10,12 +11,13 @@ picture tells them apart. Over-refusal and HelpEval ask the same questions about
 pictures; the first looks at sampled answers, the second at greedy ones.
 """
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from itertools import islice
 from typing import Any, NamedTuple
 
-from components.evaluation.items import Asked, Missing
+from components.evaluation.items import Asked, Missing, PictureCount
 from components.evaluation.pocket_items import pocket_items
 from components.evaluation.published import (
     labelled_answers,
@@ -39,6 +41,7 @@ from spavl.shards import read_manifest, write_json
 from spavl.work import Reference, Stage, Work, run_stage, stage_uri
 
 MISSING = "missing.json"
+PICTURES = "pictures.json"
 LABELS = "labels"
 KEPT = ("items", "images", LABELS)
 
@@ -73,24 +76,44 @@ def prepare(settings: dict[str, Any], images: Reference) -> Benchmarks:
 def _body(work: Work, settings: EvaluationSettings, images: Reference) -> dict[str, Any]:
     missing: list[Missing] = []
     seen: set[str] = set()
-    with work.writer("items", EvalItem) as items, work.writer("images", Image) as pictures:
+    shown: Counter[tuple[str, str | None, bool]] = Counter()
+    with work.writer("items", EvalItem) as items, work.writer("images", Image) as store:
         for found in _all(settings, images):
             if isinstance(found, Missing):
                 missing.append(found)
                 continue
             if found.picture and found.picture.image_id not in seen:
                 seen.add(found.picture.image_id)
-                pictures.add(found.picture)
+                store.add(found.picture)
             for item in found.items:
                 items.add(item)
+                if found.picture and item.source == "published":
+                    shown[item.benchmark, item.kind, found.drawn] += 1
     with work.writer(LABELS, LabelledAnswer) as labels:
         for labelled in labelled_answers(settings.published) if settings.published else ():
             labels.add(labelled)
-    write_json(work.folder / MISSING, [asdict(each) for each in missing])
+    pictures = [
+        PictureCount(name, kind, shown[name, kind, False], shown[name, kind, True])
+        for name, kind in dict.fromkeys((name, kind) for name, kind, _ in shown)
+    ]
+    _tell(work, missing, pictures)
+    told = {MISSING: [asdict(each) for each in missing], PICTURES: [asdict(p) for p in pictures]}
+    for name, rows in told.items():
+        write_json(work.folder / name, rows)
+    digests = {name: read_manifest(work.folder / name).digest for name in KEPT}
+    digest = json_digest({**digests, **told})
+    return {"items": items.rows, "images": store.rows, "digest": digest}
+
+
+def _tell(work: Work, missing: Sequence[Missing], pictures: Sequence[PictureCount]) -> None:
+    """Say in the run's log what is missing and what was drawn in its place."""
     for each in missing:
         work.note(f"{each.benchmark}: missing {each.what}" + (f" ({each.n})" if each.n else ""))
-    digests = {name: read_manifest(work.folder / name).digest for name in KEPT}
-    return {"items": items.rows, "images": pictures.rows, "digest": json_digest(digests)}
+    for each in pictures:
+        if each.drawn:
+            work.note(
+                f"{each.benchmark}, {each.kind}: {each.drawn} pictures drawn, {each.read} read"
+            )
 
 
 def _all(settings: EvaluationSettings, images: Reference) -> Iterator[Asked | Missing]:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from components.evaluation.items import Missing
+from components.evaluation.items import Missing, PictureCount
 from components.evaluation.metrics import ALWAYS_TOLD, CHAMPION, HELP, METRICS, Metric
 from components.evaluation.trust import SWAPPED, WITHOUT
 from spavl.errors import InputError
@@ -35,11 +35,13 @@ class Making:
         settings: Intervals.
         seed: The run's seed.
         missing: What the published benchmarks lack; None where none was asked.
+        pictures: Where their pictures come from, column by column.
     """
 
     settings: ScoringSettings
     seed: int
     missing: Sequence[Missing] | None = None
+    pictures: Sequence[PictureCount] = ()
 
     @property
     def metrics(self) -> list[Metric]:
@@ -122,7 +124,7 @@ def _figure(metric: Metric, rows: list[Scored], making: Making) -> dict[str, Any
             "evaluation.benchmarks",
             "figures of different sources never share a column: evaluate them apart",
         )
-    absent = _absent(metric, making.missing)
+    absent = _absent(metric, making)
     if not rows:
         nothing = {**asdict(Estimate(None, None, None, 0)), "note": "no items in this run"}
         return {**nothing, "source": "published" if metric.published else "pocket", **absent}
@@ -167,25 +169,33 @@ def _scores(metric: Metric, rows: Iterable[Scored]) -> dict[str, float]:
     }
 
 
-def _absent(metric: Metric, missing: Sequence[Missing] | None) -> dict[str, Any]:
-    """What of a published figure's items is not there: named and counted."""
+def _absent(metric: Metric, making: Making) -> dict[str, Any]:
+    """What of a published figure's items is not there or not the published one, counted."""
     if not metric.published:
         return {}
-    if missing is None:
+    if making.missing is None:
         return {"note": "needs the published benchmark; not part of this run"}
-    lacking = [
-        each
-        for each in missing
-        if each.benchmark == metric.benchmark
-        and (None in (each.kind, metric.kind) or each.kind == metric.kind)
-    ]
-    if not lacking:
-        return {}
     counts = Counter[str]()
-    for each in lacking:
-        counts[each.what] += each.n
-    told = "; ".join(f"{what} ({n})" if n else what for what, n in counts.items())
-    return {"note": f"missing: {told}", "missing": counts.total()}
+    for each in making.missing:
+        if _is_of(metric, each):
+            counts[each.what] += each.n
+    shown = [each for each in making.pictures if _is_of(metric, each)]
+    read, drawn = sum(each.read for each in shown), sum(each.drawn for each in shown)
+    notes, told = [], dict[str, Any]()
+    if counts:
+        lacking = "; ".join(f"{what} ({n})" if n else what for what, n in counts.items())
+        notes, told = [f"missing: {lacking}"], {"missing": counts.total()}
+    if drawn:
+        notes.append(f"pictures: {drawn} drawn here from the key phrases, {read} read")
+    if shown:
+        told["pictures"] = {"read": read, "drawn": drawn}
+    return {"note": ". ".join(notes), **told} if notes else told
+
+
+def _is_of(metric: Metric, found: Missing | PictureCount) -> bool:
+    """Whether something is said of a figure's column, or of the whole of its benchmark."""
+    columns = (found.kind, metric.kind)
+    return found.benchmark == metric.benchmark and (None in columns or found.kind == metric.kind)
 
 
 def _by_kind(rows: Iterable[Scored], settings: ScoringSettings) -> dict[str, Any]:

@@ -7,10 +7,17 @@ from spavl.records import EvalItem, Image
 
 @dataclass(frozen=True)
 class Asked:
-    """A picture and the items about it; no picture where text alone is asked."""
+    """A picture and the items about it.
+
+    Attributes:
+        picture: The picture; None where text alone is asked.
+        items: What is asked.
+        drawn: Whether the benchmark's folder has no such picture and it was drawn here.
+    """
 
     picture: Image | None
     items: tuple[EvalItem, ...]
+    drawn: bool = False
 
 
 @dataclass(frozen=True)
@@ -28,3 +35,20 @@ class Missing:
     kind: str | None
     what: str
     n: int = 0
+
+
+@dataclass(frozen=True)
+class PictureCount:
+    """Where the pictures of a published column come from.
+
+    Attributes:
+        benchmark: As items name it.
+        kind: The column; None where the benchmark has only one.
+        read: Items whose picture was read from the benchmark's folder.
+        drawn: Items whose picture was drawn here, since the folder has none.
+    """
+
+    benchmark: str
+    kind: str | None
+    read: int
+    drawn: int

@@ -14,9 +14,9 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
-from components.evaluation.benchmarks import LABELS, MISSING
+from components.evaluation.benchmarks import LABELS, MISSING, PICTURES
 from components.evaluation.figures import Making, Scored, all_figures, made_of
-from components.evaluation.items import Missing
+from components.evaluation.items import Missing, PictureCount
 from components.evaluation.judging import Judge, Judged, task_of
 from components.evaluation.metrics import CHAMPION, HELP
 from components.evaluation.opinions import judge_quality, open_judges, second_opinions
@@ -74,8 +74,7 @@ def _body(
         if answer.model == "base" and answer.benchmark in HELP
     }
     rules = BenchmarkJudge(items.values(), base_help)
-    missing = _missing(folder) if settings.published else None
-    making = Making(settings.scoring, settings.seed, missing)
+    making = _making(folder, settings)
     labelled = list(read_records(folder / LABELS, LabelledAnswer)) if settings.published else []
     with (
         Journal(work.checkpoint / "verdicts.jsonl") as journal,
@@ -145,9 +144,13 @@ def _champion(answers: list[str]) -> str | None:
     return None
 
 
-def _missing(folder: Path) -> list[Missing]:
-    rows = json.loads((folder / MISSING).read_text())
-    return [Missing(**row) for row in rows]
+def _making(folder: Path, settings: EvaluationSettings) -> Making:
+    """How figures are made; what published benchmarks lack is known where they were asked."""
+    if settings.published is None:
+        return Making(settings.scoring, settings.seed)
+    missing = [Missing(**row) for row in json.loads((folder / MISSING).read_text())]
+    pictures = [PictureCount(**row) for row in json.loads((folder / PICTURES).read_text())]
+    return Making(settings.scoring, settings.seed, missing, pictures)
 
 
 def _stream(answers: list[str]) -> Iterator[EvalAnswer]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from components.reporting import labels
 from components.reporting.quarantine import visible
-from components.reporting.summary import percent
+from components.reporting.summary import drawn_pictures, percent
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -62,6 +62,7 @@ def _environment() -> "Environment":
     )
     environment.filters.update(
         percent=percent,
+        drawn_pictures=drawn_pictures,
         visible=visible,
         change=change,
         spaced=labels.spaced,

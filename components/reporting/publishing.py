@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from components.reporting.files import local_path, read_json, write_text
-from components.reporting.summary import metric_rows, percent
+from components.reporting.summary import drawn_pictures, metric_rows, percent
 from spavl.champion import DECISION, POINTER, champions_folder
 from spavl.environment import run_folder
 from spavl.errors import InputError
@@ -128,7 +128,7 @@ def model_card(facts: dict[str, Any]) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters["percent"] = percent
+    environment.filters.update(percent=percent, drawn_pictures=drawn_pictures)
     template = files("components.reporting") / "templates" / "model_card.md.jinja"
     return environment.from_string(template.read_text(encoding="utf-8")).render(
         **facts, models=list(facts["figures"]), metrics=metric_rows(facts["figures"])

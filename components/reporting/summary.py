@@ -71,7 +71,7 @@ def summary_table(summary: Mapping[str, Any]) -> "Table":
     sources = ", ".join(sorted({str(figure.get("source") or "") for figure in measured}))
     table = Table(
         title=f"Before and after alignment: %, 95% interval, source {sources}",
-        caption=_caption(summary),
+        caption=_caption(summary, rows),
         box=None,
         padding=(0, 1, 0, 0),  # 80 columns hold it
     )
@@ -99,6 +99,14 @@ def metric_rows(
     return [(metric, row) for metric, row in rows if any(figure["n"] for figure in row.values())]
 
 
+def drawn_pictures(row: Mapping[str, Mapping[str, Any]]) -> str:
+    """Of how many pictures behind a figure the benchmark's own were absent; empty where of none."""
+    pictures = next((figure["pictures"] for figure in row.values() if "pictures" in figure), {})
+    if not pictures.get("drawn"):
+        return ""
+    return f"pictures: {pictures['drawn']} drawn here from the key phrases, {pictures['read']} read"
+
+
 def percent(figure: Mapping[str, Any] | None) -> str:
     """`44.2 [41.1, 47.3]`, or a dash where nothing was measured."""
     if figure is None or figure["value"] is None:
@@ -107,7 +115,9 @@ def percent(figure: Mapping[str, Any] | None) -> str:
     return f"{value:.1f} [{low:.1f}, {high:.1f}]"
 
 
-def _caption(summary: Mapping[str, Any]) -> str:
+def _caption(
+    summary: Mapping[str, Any], rows: Iterable[tuple[Metric, Mapping[str, Mapping[str, Any]]]]
+) -> str:
     accuracy = summary["reward_model"]["pair_accuracy"]
     decision = summary["decision"]
     ranked = f"{percent(accuracy)} of {accuracy['n']} held-out pairs ranked right"
@@ -119,6 +129,7 @@ def _caption(summary: Mapping[str, Any]) -> str:
         lines.append(f"Nothing promoted: {failed or 'no candidate'}.")
     if imported := summary["imported"]:
         lines.append(f"Data set of {imported['n']} preferences imported: {imported['source']}.")
+    lines += [f"{metric.short}, {drawn}." for metric, row in rows if (drawn := drawn_pictures(row))]
     if summary["data"]["images"]["unknown"]:
         lines.append("Pictures of unknown truth took part: plumbing, not safety.")
     lines.append(quarantine_line(summary["quarantine"]))

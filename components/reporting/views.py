@@ -33,20 +33,21 @@ def headline(models: Mapping[str, Mapping[str, Any]]) -> dict[str, list[Row]]:
 def headline_table(models: Mapping[str, Mapping[str, Any]]) -> Table:
     """The same for programs, a row a figure and model."""
     rows = [
-        (metric.key, model, *figure_cells(figure), figure.get("source"), metric.better)
+        (metric.key, model, *figure_cells(figure), figure.get("source"), metric.better,
+         figure.get("note"))
         for metric, row in metric_rows(models)
         for model, figure in row.items()
-    ]
-    return Table(("figure", "model", "value", "low", "high", "n", "source", "better"), rows)
+    ]  # fmt: skip
+    return Table(("figure", "model", "value", "low", "high", "n", "source", "better", "note"), rows)
 
 
 def notes(models: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
-    """What a figure's maker remarks, and which figures have no items here."""
+    """What figures lack, and which have no items here."""
     return {
         metric_of(key).label: figure.get("note") or "no items here"
         for row in models.values()
         for key, figure in row.items()
-        if not figure["n"] or figure.get("note")
+        if not figure["n"] or figure.get("missing")
     }
 
 

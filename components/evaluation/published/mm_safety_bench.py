@@ -1,7 +1,8 @@
 """MM-SafetyBench (Liu et al. 2024): 13 scenarios, each question in four columns.
 
 `text` asks the changed question alone; `sd` shows a painted picture; `typo` shows the key phrase in
-writing; `sd_typo` shows both. Typo pictures are drawn from the key phrase where they are absent.
+writing; `sd_typo` shows both. Typo pictures are drawn from the key phrase where they are absent,
+and counted apart from those that were read.
 """
 
 import json
@@ -18,6 +19,7 @@ from spavl.records import Image
 
 BENCHMARK = "mm_safety_bench"
 TEXT = "Changed Question"
+WRITTEN = "typo"
 # Column: folder of its pictures, and what is asked about them.
 PICTURED = {
     "sd": ("SD", "Rephrased Question(SD)"),
@@ -66,20 +68,26 @@ def _asked(
 
     yield Asked(None, (row("text", TEXT).item(),))
     for kind, (directory, text) in PICTURED.items():
-        picture = _picture(folder / "imgs" / scenario / directory, number, texts["Key Phrase"])
+        path = next(
+            iter(sorted((folder / "imgs" / scenario / directory).glob(f"{number}.*"))), None
+        )
+        drawn = path is None and kind == WRITTEN
+        picture = _drawn(texts["Key Phrase"]) if drawn else _read(path)
         if picture is None:
             absent[kind, f"pictures of column {directory}"] += 1
         else:
-            yield Asked(picture, (row(kind, text).item(picture),))
+            yield Asked(picture, (row(kind, text).item(picture),), drawn)
 
 
-def _picture(folder: Path, number: str, phrase: str) -> Image | None:
-    for path in sorted(folder.glob(f"{number}.*")):
-        place = f"{BENCHMARK}/{folder.parent.name}/{folder.name}/{path.name}"
-        return published_picture(path.read_bytes(), place, "harmful")
-    if folder.name == "TYPO":
-        return published_picture(written(phrase), f"{BENCHMARK}/drawn", "harmful")
-    return None
+def _read(path: Path | None) -> Image | None:
+    if path is None:
+        return None
+    place = "/".join((BENCHMARK, *path.parts[-3:]))
+    return published_picture(path.read_bytes(), place, "harmful")
+
+
+def _drawn(phrase: str) -> Image | None:
+    return published_picture(written(phrase), f"{BENCHMARK}/drawn", "harmful")
 
 
 def _tiny_list(folder: Path) -> dict[str, list[str]]:

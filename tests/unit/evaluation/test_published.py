@@ -13,7 +13,7 @@ from pyarrow import parquet
 
 from components.evaluation.benchmarks import prepare
 from components.evaluation.figures import Making, Scored, by_model
-from components.evaluation.items import Missing
+from components.evaluation.items import Missing, PictureCount
 from components.evaluation.published import published_items
 from components.evaluation.published.typography import written
 from components.evaluation.scenarios import cautions, rubric_of
@@ -126,6 +126,37 @@ def folder(tmp_path: Path) -> Path:
     return root
 
 
+# Questions and Tiny questions of MM-SafetyBench's scenarios, as published: 1,680 and 168.
+SCENARIOS = {
+    "01": (97, 10), "02": (163, 16), "03": (44, 5), "04": (144, 14), "05": (122, 12),
+    "06": (154, 15), "07": (109, 11), "08": (153, 15), "09": (139, 14), "10": (130, 13),
+    "11": (167, 17), "12": (109, 11), "13": (149, 15),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("subset", "n"), [("full", 1680), ("tiny", 168)])
+def test_a_full_copy_of_mm_safety_bench_loads_completely(
+    subset: str, n: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    picture = make_png(tmp_path / "one for all.png", "white")
+    monkeypatch.setattr(
+        "components.evaluation.published.mm_safety_bench.written", lambda phrase: picture
+    )
+    folder = tmp_path / "published/mm-safetybench"
+    (folder / "processed_questions").mkdir(parents=True)
+    texts = dict.fromkeys(("Changed Question", "Rephrased Question", "Rephrased Question(SD)"), "Q")
+    for name, (questions, _) in SCENARIOS.items():
+        content = {str(k): {**texts, "Key Phrase": "P"} for k in range(questions)}
+        (folder / f"processed_questions/{name}-Any.json").write_text(json.dumps(content))
+    listed = [
+        {"Scenario": f"{name}-Any", "Sampled_ID_List": list(range(some))}
+        for name, (_, some) in SCENARIOS.items()
+    ]
+    (folder / "TinyVersion_ID_List.json").write_text(json.dumps(listed))
+    columns, _ = read(tmp_path / "published", subset=subset)
+    assert columns == {("mm_safety_bench", "text"): n, ("mm_safety_bench", "typo"): n}
+
+
 def test_full_copies_load_too_and_every_layout_is_read(folder: Path) -> None:
     columns, missing = read(folder)
     assert columns == {
@@ -225,6 +256,35 @@ def test_items_pictures_and_what_is_missing_are_kept(
     assert again.digest != prepared.digest
 
 
+def test_typo_pictures_that_were_drawn_are_counted_apart_from_those_that_were_read(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SPAVL_WORK_ROOT", str(tmp_path / "work"))
+    own = make_png(folder / "mm-safetybench/imgs/12-Health_Consultation/TYPO/2.jpg", "grey")
+    with DatasetWriter(tmp_path / "store", Image):
+        pass
+    images = Reference(str(tmp_path / "store"), read_manifest(tmp_path / "store").digest)
+    one = {"harm_per_class": 1, "help_per_thing": 1, "naming_per_thing": 1}
+    prepared = prepare({"benchmarks": one, "published": {"folder": str(folder)}}, images)
+    counted = {
+        (row["benchmark"], row["kind"]): (row["read"], row["drawn"])
+        for row in json.loads((Path(prepared.uri) / "pictures.json").read_text())
+    }
+    assert counted == {
+        ("mm_safety_bench", "sd"): (2, 0),
+        ("mm_safety_bench", "typo"): (1, 1),
+        ("fig_step", None): (1, 0),
+        ("moss_bench", None): (1, 0),
+        ("spa_vl_harm_eval", None): (1, 0),
+        ("spa_vl_help_eval", None): (1, 0),
+    }
+    store = ImageStore(f"{prepared.uri}/images")
+    items = read_records(Path(prepared.uri) / "items", EvalItem)
+    shown = {i.group: store.content(i.image_id) for i in items if i.kind == "typo"}
+    assert shown["12-Health_Consultation/0"] == written("Phrase 0")
+    assert shown["12-Health_Consultation/2"] == own
+
+
 def test_five_scenarios_are_judged_by_whether_an_answer_knows_its_limits() -> None:
     assert [rubric_of(f"{n}") for n in ("01-Illegal_Activitiy", "10-Legal_Opinion")] == [
         "harm",
@@ -253,6 +313,24 @@ def test_four_columns_of_one_question_are_one_observation() -> None:
     assert (found["value"], found["n"]) == (0.25, 20)
     assert found["low"] <= 0.1  # as wide as of 20 items, not of 40
     assert (found["missing"], found["note"]) == (2, "missing: a question (2)")
+
+
+def test_a_figure_says_how_many_of_its_pictures_were_drawn_here() -> None:
+    rows = [scored(f"{k}", kind, unsafe=False) for k in range(3) for kind in ("sd", "typo")]
+    pictures = [
+        PictureCount("mm_safety_bench", "sd", read=3, drawn=0),
+        PictureCount("mm_safety_bench", "typo", read=1, drawn=2),
+        PictureCount("fig_step", None, read=0, drawn=9),
+    ]
+    making = Making(ScoringSettings(), 1, [], pictures)
+    found = by_model(rows, ["dpo"], making)["dpo"]
+    assert found["mm_safety_bench_typo_asr"]["pictures"] == {"read": 1, "drawn": 2}
+    note = "pictures: 2 drawn here from the key phrases, {} read"
+    assert found["mm_safety_bench_typo_asr"]["note"] == note.format(1)
+    assert found["mm_safety_bench_asr"]["note"] == note.format(4)
+    assert found["mm_safety_bench_sd_asr"]["pictures"] == {"read": 3, "drawn": 0}
+    assert "note" not in found["mm_safety_bench_sd_asr"]
+    assert "pictures" not in found["mm_safety_bench_text_asr"]
 
 
 def test_questions_that_are_all_alike_leave_an_interval() -> None:

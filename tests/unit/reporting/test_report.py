@@ -3,11 +3,14 @@
 import base64
 import hashlib
 import html
+import io
 import json
 import re
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from components.reporting.breakdown import break_down
 from components.reporting.cases import case_studies
@@ -16,6 +19,7 @@ from components.reporting.labels import metric_of
 from components.reporting.page import change
 from components.reporting.plots import panel_names, training_curves
 from components.reporting.report import write_report
+from components.reporting.summary import summary_table
 from components.reporting.svg import inline_svg
 from components.reporting.tables import Table
 from spavl.errors import InputError
@@ -134,6 +138,22 @@ def test_a_run_of_known_pictures_does_not_speak_of_plumbing(page):
     assert "not safety" not in page
 
 
+def test_pictures_that_were_drawn_are_told_beside_their_figure(make_run, tmp_path):
+    inputs = make_run()
+    path = Path(inputs.figures) / "figures.json"
+    figures = json.loads(path.read_text())
+    typo = {**FIGURE, "source": "published", "pictures": {"read": 2, "drawn": 7}}
+    for model in figures["models"].values():
+        model["mm_safety_bench_typo_asr"] = typo
+    path.write_text(json.dumps(figures))
+    page, summary = report_of(inputs, tmp_path / "out")
+    row = page.split("MM-SafetyBench, written (Typo)")[1].split("</tr>")[0]
+    assert "pictures: 7 drawn here from the key phrases, 2 read" in row
+    terminal = Console(file=io.StringIO(), width=100)
+    terminal.print(summary_table(summary))
+    assert "MM Typo, pictures: 7 drawn here" in terminal.file.getvalue()
+
+
 def test_the_run_folder_gets_the_report(make_run, tmp_path, monkeypatch):
     monkeypatch.setenv("SPAVL_RUN_FOLDER", str(tmp_path / "runs/one"))
     _, summary = report_of(make_run(), tmp_path / "out")
@@ -141,7 +161,7 @@ def test_the_run_folder_gets_the_report(make_run, tmp_path, monkeypatch):
     assert (tmp_path / "runs/one/report.html").is_file()
     assert (tmp_path / "runs/one/plots/training-ppo.png").read_bytes().startswith(b"\x89PNG")
     figures = (tmp_path / "runs/one/tables/figures.csv").read_text().splitlines()
-    assert figures[0] == "figure,model,value,low,high,n,source,better"
+    assert figures[0] == "figure,model,value,low,high,n,source,better,note"
     assert figures[1].startswith("harm_eval_usr,base,0.442,")
 
 

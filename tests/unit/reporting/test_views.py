@@ -22,8 +22,10 @@ def test_figures_of_different_sources_never_share_a_table():
 
 
 def test_what_is_missing_is_noted_by_name():
-    partly = {**FIGURE, "note": "missing: 2 pictures"}
-    told = notes({"base": {"adv_bench_asr": ABSENT, "fig_step_asr": partly, "help": FIGURE}})
+    partly = {**FIGURE, "note": "missing: 2 pictures", "missing": 2}
+    drawn = {**FIGURE, "note": "pictures: 2 drawn", "pictures": {"read": 0, "drawn": 2}}
+    figures = {"adv_bench_asr": ABSENT, "fig_step_asr": partly, "help": FIGURE, "typo": drawn}
+    told = notes({"base": figures})
     assert told == {
         "AdvBench, attacks that succeed": "no items here",
         "FigStep, attacks that succeed": "missing: 2 pictures",

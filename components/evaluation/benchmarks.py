@@ -108,12 +108,15 @@ def _body(work: Work, settings: EvaluationSettings, images: Reference) -> dict[s
 def _tell(work: Work, missing: Sequence[Missing], pictures: Sequence[PictureCount]) -> None:
     """Say in the run's log what is missing and what was drawn in its place."""
     for each in missing:
-        work.note(f"{each.benchmark}: missing {each.what}" + (f" ({each.n})" if each.n else ""))
+        count = f" ({each.n})" if each.n else ""
+        work.note(f"{_column(each)}: missing {each.what}{count}")
     for each in pictures:
         if each.drawn:
-            work.note(
-                f"{each.benchmark}, {each.kind}: {each.drawn} pictures drawn, {each.read} read"
-            )
+            work.note(f"{_column(each)}: {each.drawn} pictures drawn, {each.read} read")
+
+
+def _column(found: Missing | PictureCount) -> str:
+    return found.benchmark + (f", {found.kind}" if found.kind else "")
 
 
 def _all(settings: EvaluationSettings, images: Reference) -> Iterator[Asked | Missing]:

@@ -67,10 +67,13 @@ def summary_table(summary: Mapping[str, Any]) -> "Table":
     from rich.table import Table
 
     rows = metric_rows(summary["models"])
-    measured = [figure for _, row in rows for figure in row.values() if figure["n"]]
-    sources = ", ".join(sorted({str(figure.get("source") or "") for figure in measured}))
+    by_source: dict[str, list[tuple[Metric, dict[str, dict[str, Any]]]]] = {}
+    for metric, row in rows:
+        some = next(figure for figure in row.values() if figure["n"])
+        by_source.setdefault(some.get("source") or "", []).append((metric, row))
+    alone = f", source {next(iter(by_source))}" if len(by_source) == 1 else ""
     table = Table(
-        title=f"Before and after alignment: %, 95% interval, source {sources}",
+        title=f"Before and after alignment: %, 95% interval{alone}",
         caption=_caption(summary, rows),
         box=None,
         padding=(0, 1, 0, 0),  # 80 columns hold it
@@ -78,11 +81,14 @@ def summary_table(summary: Mapping[str, Any]) -> "Table":
     table.add_column("figure", no_wrap=True)
     for model in MODELS:
         table.add_column(model, justify="right", no_wrap=True)
-    table.add_column("n", justify="right")
-    for metric, row in rows:
-        some = next(figure for figure in row.values() if figure["n"])
-        values = (percent(row.get(model)) for model in MODELS)
-        table.add_row(f"{metric.short} {metric.arrow}", *values, str(some["n"]))
+    table.add_column("n", justify="right", no_wrap=True)
+    for source, group in by_source.items():
+        if not alone:  # figures of different sources are not to be read as one column
+            table.add_row(f"– source {source}")
+        for metric, row in group:
+            some = next(figure for figure in row.values() if figure["n"])
+            values = (percent(row.get(model)).replace("100.0", "100") for model in MODELS)
+            table.add_row(f"{metric.short} {metric.arrow}", *values, str(some["n"]))
     return table
 
 

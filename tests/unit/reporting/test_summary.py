@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from components.reporting.labels import known_metrics
 from components.reporting.summary import build_summary, metric_rows, percent, summary_table
 from spavl.errors import InputError
 from spavl.records import SetAside
@@ -136,6 +137,23 @@ def test_the_terminal_table_shows_percent_and_leaves_out_what_was_not_measured(m
     assert "44.2 [41.2, 47.2]" in text
     assert "AdvBench" not in text
     assert "Nothing promoted: help not worse." in text
+
+
+def test_eighty_columns_hold_every_figure_with_its_n_and_sources_apart(make_run):
+    summary = build_summary(make_run())
+    widest = {"value": 0.955, "low": 0.895, "high": 0.999, "n": 1665, "source": "published"}
+    for figures in summary["models"].values():
+        figures.update(dict.fromkeys(known_metrics(), widest))
+        figures["harm_eval_usr"] = {**widest, "n": 53, "source": "pocket"}
+    console = Console(file=io.StringIO(), width=80)
+    console.print(summary_table(summary))
+    lines = [line.rstrip() for line in console.file.getvalue().splitlines()]
+    shown = [line for line in lines if "[89.5, 99.9]" in line]
+    assert len(shown) == len(known_metrics())
+    assert all(line.count("[89.5, 99.9]") == 3 and line.endswith(("1665", "53")) for line in shown)
+    assert not any("…" in line for line in lines)
+    pocket, published = (lines.index(f"– source {name}") for name in ("pocket", "published"))
+    assert lines.index(shown[0]) == pocket + 1 == published - 1
 
 
 def test_percent_of_nothing_is_a_dash():

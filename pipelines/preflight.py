@@ -55,6 +55,8 @@ def check_request(request: "RunRequest", out: Path) -> None:
     else:
         check_pictures(request, out, settings.collection)
     check_published(settings.evaluation)
+    if request.runner == "subprocess":
+        check_lmms_eval(settings.evaluation)
     model = _model_folder(settings.base_model)
     check_space(out, MODEL_COPIES * _mib(model) if model else 0)
 
@@ -231,6 +233,20 @@ def check_published(evaluation: Mapping[str, Any]) -> None:
     settings = EvaluationSettings.parse(dict(evaluation), "evaluation")
     if settings.published:
         require_published(settings.published)
+
+
+def check_lmms_eval(evaluation: Mapping[str, Any]) -> None:
+    """Check that there is an lmms-eval to call, where tasks of it are named.
+
+    Raises:
+        InputError: If there is none, or its folder of task files is not there.
+    """
+    from components.evaluation.lmms_eval import check_command
+    from spavl.settings.evaluation import EvaluationSettings
+
+    settings = EvaluationSettings.parse(dict(evaluation), "evaluation")
+    if settings.lmms_eval:
+        check_command(settings.lmms_eval)
 
 
 def inputs_digest(request: "RunRequest") -> str:

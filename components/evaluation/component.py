@@ -28,7 +28,7 @@ def prepare_benchmarks(settings: dict, images_uri: str, images_digest: str) -> N
 
 
 @dsl.component(
-    base_image="spa-vl/trainer:components.evaluation.answering", install_kfp_package=False
+    base_image="spa-vl/trainer:components.evaluation.examining", install_kfp_package=False
 )
 def answer_benchmarks_of_base(
     settings: dict,
@@ -46,20 +46,20 @@ def answer_benchmarks_of_base(
         model_digest: Digest of its files.
         benchmarks_uri: The benchmarks.
         benchmarks_digest: Their digest.
-        answers: Data set of EvalAnswer records.
+        answers: Data set of EvalAnswer records; beside it what lmms-eval measured, where asked.
     """
-    from components.evaluation.answering import answer
+    from components.evaluation.examining import examine
     from spavl.work import Reference
 
     model, benchmarks = (
         Reference(model_uri, model_digest),
         Reference(benchmarks_uri, benchmarks_digest),
     )
-    answer(settings, "base", model, benchmarks, answers.path)
+    examine(settings, "base", model, benchmarks, answers.path)
 
 
 @dsl.component(
-    base_image="spa-vl/trainer:components.evaluation.answering", install_kfp_package=False
+    base_image="spa-vl/trainer:components.evaluation.examining", install_kfp_package=False
 )
 def answer_benchmarks(
     settings: dict,
@@ -77,15 +77,15 @@ def answer_benchmarks(
         model: The trained VLM.
         benchmarks_uri: The benchmarks.
         benchmarks_digest: Their digest.
-        answers: Data set of EvalAnswer records.
+        answers: Data set of EvalAnswer records; beside it what lmms-eval measured, where asked.
     """
-    from components.evaluation.answering import answer
+    from components.evaluation.examining import examine
     from spavl.models.saving import saved_digest
     from spavl.work import Reference
 
     trained = Reference(model.path, saved_digest(model.path))
     benchmarks = Reference(benchmarks_uri, benchmarks_digest)
-    answer(settings, name, trained, benchmarks, answers.path)
+    examine(settings, name, trained, benchmarks, answers.path)
 
 
 @dsl.component(

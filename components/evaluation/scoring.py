@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from components.evaluation.benchmarks import LABELS, MISSING, PICTURES
+from components.evaluation.capabilities import CAPABILITIES, read_capabilities
 from components.evaluation.figures import Making, Scored, all_figures, made_of
 from components.evaluation.items import Missing, PictureCount
 from components.evaluation.judging import Judge, Judged, task_of
@@ -22,6 +23,7 @@ from components.evaluation.metrics import CHAMPION, HELP
 from components.evaluation.opinions import judge_quality, open_judges, second_opinions
 from components.evaluation.verdicts import BenchmarkJudge
 from spavl.chat import Journal
+from spavl.digests import file_digest
 from spavl.errors import InputError
 from spavl.images import ImageStore
 from spavl.records import EvalAnswer, EvalItem, EvalVerdict, LabelledAnswer
@@ -48,6 +50,9 @@ def score(settings: dict[str, Any], answers: list[str], benchmarks: Reference, o
     """
     checked = EvaluationSettings.parse(settings, "evaluation")
     digests = sorted(read_manifest(path).digest for path in answers)
+    measured = sorted(
+        file_digest(found) for path in answers if (found := Path(path) / CAPABILITIES).is_file()
+    )
     stage = Stage(
         "scoring",
         "components.evaluation.scoring",
@@ -58,7 +63,11 @@ def score(settings: dict[str, Any], answers: list[str], benchmarks: Reference, o
             "judges": [judge.model_dump(mode="json") for judge in checked.judges],
             **checked.scoring.model_dump(),
         },
-        {"benchmarks": benchmarks.digest, **{f"answers-{i}": d for i, d in enumerate(digests)}},
+        {
+            "benchmarks": benchmarks.digest,
+            **{f"answers-{i}": digest for i, digest in enumerate(digests)},
+            **{f"capabilities-{i}": digest for i, digest in enumerate(measured)},
+        },
     )
     run_stage(stage, lambda work: _body(work, checked, answers, benchmarks), {"figures": output})
 
@@ -91,6 +100,7 @@ def _body(
         **all_figures(scored[judges[0].judge_id], making),
         **second_opinions(scored, making),
         "judge_quality": quality,
+        "capabilities": _capabilities(answers),
     }
     write_json(work.folder / "figures" / "figures.json", figures)
     return figures
@@ -142,6 +152,12 @@ def _champion(answers: list[str]) -> str | None:
         if first is not None and first.model == CHAMPION:
             return read_manifest(path).inputs["model"]
     return None
+
+
+def _capabilities(answers: list[str]) -> dict[str, Any]:
+    """lmms-eval's figures by model; empty where none were asked for."""
+    told = [found for path in answers if (found := read_capabilities(path))]
+    return {found["model"]: found["figures"] for found in told}
 
 
 def _making(folder: Path, settings: EvaluationSettings) -> Making:

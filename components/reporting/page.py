@@ -9,6 +9,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from components.reporting import labels
+from components.reporting.capabilities import own_unit
 from components.reporting.quarantine import visible
 from components.reporting.summary import drawn_pictures, percent
 
@@ -65,6 +66,7 @@ def _environment() -> "Environment":
         drawn_pictures=drawn_pictures,
         visible=visible,
         change=change,
+        own_unit=own_unit,
         spaced=labels.spaced,
         model_label=labels.model_label,
         rule_label=labels.rule_label,
@@ -75,23 +77,33 @@ def _environment() -> "Environment":
 
 
 def change(
-    metric: labels.Metric, base: Mapping[str, Any] | None, mine: Mapping[str, Any]
+    metric: labels.Metric,
+    base: Mapping[str, Any] | None,
+    mine: Mapping[str, Any],
+    unit: float = 100,
 ) -> dict[str, str] | None:
-    """How a figure moved from the base's, where both were measured.
+    """How a figure moved from the base's, where both were measured and have intervals.
+
+    Args:
+        metric: Which way is good.
+        base: The base's figure.
+        mine: The model's.
+        unit: What the difference is told in: hundredths, or 1 for the figure's own unit.
 
     Returns:
         `kind` (`better`, `worse`, `unclear` or, where nobody said which way is good, `changed`)
         and `text`; it is `unclear` while the two 95% intervals overlap.
     """
-    if base is None or base["value"] is None or mine["value"] is None:
+    if base is None or base["low"] is None or mine["low"] is None:
         return None
-    points = 100 * (mine["value"] - base["value"])
+    moved = unit * (mine["value"] - base["value"])
+    told = f"{moved:+.1f}" if unit == 100 else f"{moved:+.3g}"
     if mine["low"] <= base["high"] and base["low"] <= mine["high"]:
-        return {"kind": "unclear", "text": f"≈ {points:+.1f}"}
+        return {"kind": "unclear", "text": f"≈ {told}"}
     kind = "changed"
     if metric.lower_is_better is not None:
-        kind = "better" if (points < 0) == metric.lower_is_better else "worse"
-    return {"kind": kind, "text": f"{'▲' if points > 0 else '▼'} {points:+.1f}"}
+        kind = "better" if (moved < 0) == metric.lower_is_better else "worse"
+    return {"kind": kind, "text": f"{'▲' if moved > 0 else '▼'} {told}"}
 
 
 def _in_order(rows: Iterable[Any], attribute: str) -> list[tuple[Any, list[Any]]]:

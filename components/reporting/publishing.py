@@ -5,6 +5,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from components.reporting.capabilities import capability_rows, own_unit
 from components.reporting.files import local_path, read_json, write_text
 from components.reporting.summary import drawn_pictures, metric_rows, percent
 from spavl.champion import DECISION, POINTER, champions_folder
@@ -58,12 +59,14 @@ def publish(
             raise InputError(
                 f"{candidate} was not promoted", decision, "publish the promoted model only"
             )
+        measured = read_json(figures, "figures.json")
         facts = {
             "name": checked.model_name,
             "license": checked.license,
             "method": candidate,
             **read_json(Path(model) / "model.json", "model.json"),
-            "figures": read_json(figures, "figures.json")["models"],
+            "figures": measured["models"],
+            "capabilities": capability_rows(measured.get("capabilities", {})),
             "rules": verdict["rules"],
             "settings": read_json(snapshot, "settings.json").get(candidate) if snapshot else None,
         }
@@ -128,7 +131,7 @@ def model_card(facts: dict[str, Any]) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters.update(percent=percent, drawn_pictures=drawn_pictures)
+    environment.filters.update(percent=percent, drawn_pictures=drawn_pictures, own_unit=own_unit)
     template = files("components.reporting") / "templates" / "model_card.md.jinja"
     return environment.from_string(template.read_text(encoding="utf-8")).render(
         **facts, models=list(facts["figures"]), metrics=metric_rows(facts["figures"])

@@ -8,6 +8,7 @@ from typing import Any
 from components.reporting import charts, views
 from components.reporting.ablations import ablation_charts, hypotheses_of, read_ablations
 from components.reporting.breakdown import Breakdown, break_down
+from components.reporting.capabilities import capability_rows, capability_table, unmeasured
 from components.reporting.cases import case_studies
 from components.reporting.charts import Chart
 from components.reporting.files import share_beside_work, write_text
@@ -41,6 +42,7 @@ class Findings:
         """The tables that lie beside the page, by file name; charts bring their own."""
         own = {
             "figures": views.headline_table(self.summary["models"]),
+            "capabilities": capability_table(capability_rows(self.summary["capabilities"])),
             "comparisons": views.comparison_table(self.summary["comparisons"]),
             "outcomes": views.outcome_table(self.breakdown),
             "judges": views.judge_table(self.summary["judges"]),
@@ -127,6 +129,8 @@ def render(settings: ReportingSettings, inputs: ReportInputs, findings: Findings
         models=[name for name in MODELS if name in summary["models"]],
         headline=views.headline(summary["models"]),
         notes=views.notes(summary["models"]),
+        capabilities=capability_rows(summary["capabilities"]),
+        unmeasured=unmeasured(capability_rows(summary["capabilities"])),
         comparisons=views.comparison_table(summary["comparisons"]),
         outcomes=views.outcome_table(findings.breakdown),
         agreement=views.flat_table(summary["labeling_judge"]),

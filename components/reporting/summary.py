@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from components.reporting.capabilities import capability_lines, capability_rows, unmeasured
 from components.reporting.files import local_path, read_json, read_optional
 from components.reporting.inputs import ReportInputs
 from components.reporting.labels import MODELS, Metric, known_metrics, metric_of
@@ -40,6 +41,7 @@ def build_summary(inputs: ReportInputs) -> dict[str, Any]:
         "models": models,
         "harm_eval_usr_by_kind": figures.get("harm_eval_usr_by_kind", {}),
         "comparisons": figures.get("comparisons", {}),
+        "capabilities": figures.get("capabilities", {}),
         "plumbing": figures.get("plumbing", {}),
         "reward_model": _reward_model(inputs, models),
         "data": {**rows, "set_aside": _set_aside(inputs)},
@@ -124,6 +126,8 @@ def percent(figure: Mapping[str, Any] | None) -> str:
 def _caption(
     summary: Mapping[str, Any], rows: Iterable[tuple[Metric, Mapping[str, Mapping[str, Any]]]]
 ) -> str:
+    from rich.markup import escape
+
     accuracy = summary["reward_model"]["pair_accuracy"]
     decision = summary["decision"]
     ranked = f"{percent(accuracy)} of {accuracy['n']} held-out pairs ranked right"
@@ -136,10 +140,13 @@ def _caption(
     if imported := summary["imported"]:
         lines.append(f"Data set of {imported['n']} preferences imported: {imported['source']}.")
     lines += [f"{metric.short}, {drawn}." for metric, row in rows if (drawn := drawn_pictures(row))]
+    capabilities = capability_rows(summary["capabilities"])
+    lines += capability_lines(capabilities)
+    lines += [f"lmms-eval, {name}: {note}." for name, note in unmeasured(capabilities).items()]
     if summary["data"]["images"]["unknown"]:
         lines.append("Pictures of unknown truth took part: plumbing, not safety.")
     lines.append(quarantine_line(summary["quarantine"]))
-    return "\n".join(filter(None, lines))
+    return escape("\n".join(filter(None, lines)))
 
 
 def _reward_model(inputs: ReportInputs, models: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:

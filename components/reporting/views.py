@@ -47,7 +47,7 @@ def notes(models: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
         metric_of(key).label: figure.get("note") or "no items here"
         for row in models.values()
         for key, figure in row.items()
-        if not figure["n"] or figure.get("missing")
+        if not figure["n"] or "missing" in figure
     }
 
 

@@ -1,8 +1,9 @@
 """Settings of the evaluation room."""
 
+import re
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from spavl.chat.settings import ChatSettings, SamplingSettings
 from spavl.settings.common import StageSettings
@@ -47,6 +48,55 @@ class PublishedSettings(BaseModel):
     most: int | None = Field(
         None, description="Items of each column at most, for trial runs; none is all.", ge=1
     )
+
+
+class LmmsEvalSettings(BaseModel):
+    """General ability, measured by lmms-eval; needs the extra `lmms-eval` or its command."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+    tasks: tuple[str, ...] = Field(
+        description="Tasks or groups by lmms-eval's names, e.g. `[pope, mme]`; each is measured by "
+        "itself, so one that fails leaves the others.",
+        min_length=1,
+    )
+    limit: int | None = Field(
+        None, description="Samples of each task at most, for trial runs; none is all.", ge=1
+    )
+    command: str | None = Field(
+        None,
+        description="How lmms-eval is called where it lives in an environment of its own, e.g. "
+        "`/opt/lmms/bin/python -m lmms_eval`; none is this Python's.",
+        pattern=r"\S",
+    )
+    model: str | None = Field(
+        None, description="lmms-eval's model class; none takes the one of the backbone."
+    )
+    model_args: str = Field(
+        "", description="Further arguments of that class, e.g. `attn_implementation=sdpa`."
+    )
+    device: str | None = Field(
+        None, description="Torch device; none is the first accelerator, else the CPU."
+    )
+    batch_size: int = Field(1, description="Batch size; some model classes take only 1.", ge=1)
+    include_path: str | None = Field(
+        None, description="Folder of further task files (YAML); what it holds is an input."
+    )
+    timeout_seconds: float = Field(
+        21600.0, description="Time that one task of one model may take.", gt=0
+    )
+    attempt: int = Field(
+        1, description="Counted up, all is measured again: what failed is kept as failed.", ge=1
+    )
+
+    @field_validator("tasks")
+    @classmethod
+    def _tasks_by_name(cls, tasks: tuple[str, ...]) -> tuple[str, ...]:
+        if wrong := [task for task in tasks if not re.fullmatch(r"[\w.-]+", task)]:
+            raise ValueError(f"{wrong[0]!r} is no name of a task")
+        if len(set(tasks)) < len(tasks):
+            raise ValueError("a task is named twice")
+        return tasks
 
 
 class AnsweringSettings(BaseModel):
@@ -112,6 +162,9 @@ class EvaluationSettings(StageSettings):
     benchmarks: BenchmarkSettings = Field(BenchmarkSettings(), description="Benchmark sizes.")
     published: PublishedSettings | None = Field(
         None, description="Published benchmarks to ask as well; none by default."
+    )
+    lmms_eval: LmmsEvalSettings | None = Field(
+        None, description="Core capabilities by lmms-eval's tasks; not measured by default."
     )
     answering: AnsweringSettings = Field(AnsweringSettings(), description="Generation.")
     judges: tuple[JudgeSettings, ...] = Field(

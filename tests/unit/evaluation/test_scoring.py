@@ -96,6 +96,18 @@ def test_figures_say_what_the_models_did(tmp_path: Path, benchmarks: Path) -> No
     assert other["low"] < other["value"] == 0.5 < other["high"]  # ties on the items seen
 
 
+def test_what_lmms_eval_measured_stands_beside_the_figures(
+    tmp_path: Path, benchmarks: Path
+) -> None:
+    assert figures_of(tmp_path, benchmarks, base=base, dpo=aligned)["capabilities"] == {}
+    told = {"model": "dpo", "figures": {"pope/acc": {"value": 0.8, "n": 10}}}
+    (tmp_path / "dpo" / "capabilities.json").write_text(json.dumps(told))
+    answers = [str(tmp_path / name) for name in ("base", "dpo")]
+    score({}, answers, Reference(str(benchmarks), "digest"), str(tmp_path / "again"))
+    found = json.loads((tmp_path / "again" / "figures.json").read_text())
+    assert found["capabilities"] == {"dpo": told["figures"]}
+
+
 def test_the_paired_test_counts_the_items_that_differ(tmp_path: Path, benchmarks: Path) -> None:
     found = figures_of(tmp_path, benchmarks, base=base, dpo=aligned)
     compared = found["comparisons"]["dpo"]["harm_eval_usr"]

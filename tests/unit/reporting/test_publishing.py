@@ -62,3 +62,21 @@ def test_the_champions_lineage_leads_back_to_the_pictures(make_run, work, tmp_pa
     lineage = json.loads((work / "champion/ppo-digest/lineage.json").read_text())
     assert lineage["ppo"]["inputs"] == {"images": "pictures' digest"}
     assert set(lineage) == {"collection", "ppo"}
+
+
+def test_the_card_tells_of_drawn_pictures_and_core_capabilities(make_run, work, tmp_path):
+    inputs = make_run()
+    path = Path(inputs.figures) / "figures.json"
+    figures = json.loads(path.read_text())
+    share = {"value": 0.5, "low": 0.4, "high": 0.6, "n": 90}
+    typo = {**share, "source": "published", "pictures": {"read": 0, "drawn": 90}}
+    named = {**share, "better": "higher", "note": "", "source": "lmms-eval"}
+    for model in figures["models"].values():
+        model["mm_safety_bench_typo_asr"] = typo
+    figures["capabilities"] = {"base": {"pope/acc": named}, "ppo": {"pope/acc": named}}
+    path.write_text(json.dumps(figures))
+    publish_run(inputs, tmp_path / "out")
+    card = (work / "champion/ppo-digest/README.md").read_text()
+    drawn = "MM-SafetyBench, written (Typo): pictures: 90 drawn here from the key phrases, 0 read."
+    assert f"\n\n{drawn}\n" in card
+    assert "| pope/acc | higher | 0.5 [0.4, 0.6] | – | 0.5 [0.4, 0.6] | 90 |" in card

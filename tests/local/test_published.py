@@ -45,4 +45,6 @@ def test_real_files_are_answered_by_the_pocket_models_and_marked_published(
         assert all(told[n]["low"] <= told[n]["value"] <= told[n]["high"] for n in ASKED)
         assert told["harm_eval_usr"]["source"] == "pocket"
         assert told["mm_safety_bench_sd_asr"]["n"] == 0
+        assert told["mm_safety_bench_typo_asr"]["pictures"] == {"read": 0, "drawn": 3}
+        assert told["fig_step_asr"]["pictures"] == {"read": 3, "drawn": 0}
         assert "column SD (167)" in told["mm_safety_bench_sd_asr"]["note"]

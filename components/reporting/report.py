@@ -128,7 +128,7 @@ def render(settings: ReportingSettings, inputs: ReportInputs, findings: Findings
         breakdown=findings.breakdown,
         models=[name for name in MODELS if name in summary["models"]],
         headline=views.headline(summary["models"]),
-        notes=views.notes(summary["models"]),
+        notes=views.by_reason(views.notes(summary["models"])),
         capabilities=capability_rows(summary["capabilities"]),
         unmeasured=unmeasured(capability_rows(summary["capabilities"])),
         comparisons=views.comparison_table(summary["comparisons"]),

@@ -51,6 +51,14 @@ def notes(models: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
     }
 
 
+def by_reason(notes: Mapping[str, str]) -> dict[str, str]:
+    """Figures that lack the same, together: what they lack by their names."""
+    found: dict[str, list[str]] = {}
+    for label, reason in notes.items():
+        found.setdefault(reason, []).append(label)
+    return {"; ".join(labels): reason for reason, labels in found.items()}
+
+
 def comparison_table(comparisons: Mapping[str, Any]) -> Table:
     """Paired tests with the base, a row a model and figure; p as it is and after Holm."""
     columns = ("figure", "model", "n", "only base", "only this model", "change", "p", "p, Holm")

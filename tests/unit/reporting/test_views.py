@@ -6,7 +6,14 @@ import pytest
 
 from components.reporting.ablations import ablation_charts
 from components.reporting.tables import Table
-from components.reporting.views import comparison_table, flat_table, headline, judge_table, notes
+from components.reporting.views import (
+    by_reason,
+    comparison_table,
+    flat_table,
+    headline,
+    judge_table,
+    notes,
+)
 
 FIGURE = {"value": 0.5, "low": 0.4, "high": 0.6, "n": 100, "source": "pocket"}
 ABSENT = {"value": None, "low": None, "high": None, "n": 0, "source": "published"}
@@ -29,6 +36,10 @@ def test_what_is_missing_is_noted_by_name():
     assert told == {
         "AdvBench, attacks that succeed": "no items here",
         "FigStep, attacks that succeed": "missing: 2 pictures",
+    }
+    assert by_reason({"one": "no file", "two": "2 pictures", "three": "no file"}) == {
+        "one; three": "no file",
+        "two": "2 pictures",
     }
 
 

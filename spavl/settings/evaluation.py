@@ -80,7 +80,9 @@ class LmmsEvalSettings(BaseModel):
     )
     batch_size: int = Field(1, description="Batch size; some model classes take only 1.", ge=1)
     include_path: str | None = Field(
-        None, description="Folder of further task files (YAML); what it holds is an input."
+        None,
+        description="Folder of further task files (YAML); in a cluster other files want another "
+        "name.",
     )
     timeout_seconds: float = Field(
         21600.0, description="Time that one task of one model may take.", gt=0

@@ -8,7 +8,7 @@ from typing import Any
 
 from components.ablation.plan import Plan, plan_text, read_plan
 from components.configuration import resolve
-from components.importing import data_digest
+from components.importing import data_digest, require_whole
 from pipelines.display import LogFormat
 from pipelines.local_run import SETTINGS, RunRequest, walk, watched
 from pipelines.preflight import check_request
@@ -55,7 +55,7 @@ def start_ablation(request: AblationRequest, out: Path, name: str | None) -> Pat
         InputError: Names the first thing that is wrong.
     """
     check_request(RunRequest(request.profile, request.settings), out)
-    data_digest(request.data)
+    require_whole(request.data)
     return new_folder(request, REQUEST, out, name, "ablation")
 
 

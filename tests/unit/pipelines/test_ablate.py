@@ -8,8 +8,9 @@ import pytest
 
 from components.ablation.plan import plan_text
 from pipelines import cli
-from pipelines.local_ablation import AblationRequest, unfinished_ablation
+from pipelines.local_ablation import AblationRequest, start_ablation, unfinished_ablation
 from spavl.errors import InputError
+from tests.unit.ablation.test_points import data_sets
 
 PLAN = """
 seeds: [1]
@@ -46,6 +47,15 @@ def test_a_mistake_is_one_line_and_starts_nothing(
     (told,) = capsys.readouterr().err.splitlines()
     assert line in told
     assert not [path for path in (tmp_path / "runs").glob("*") if path.is_dir()]
+
+
+def test_a_torn_data_set_starts_nothing(tmp_path: Path) -> None:
+    data = data_sets(tmp_path / "data")
+    (data / "images" / "part-00000.parquet").write_bytes(b"")
+    request = AblationRequest(PLAN, (), str(data), "pocket", ())
+    with pytest.raises(InputError, match="import or copy"):
+        start_ablation(request, tmp_path / "runs", None)
+    assert not list((tmp_path / "runs").iterdir())
 
 
 def test_the_users_settings_come_after_the_plans() -> None:

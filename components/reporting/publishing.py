@@ -7,6 +7,7 @@ from typing import Any
 
 from components.reporting.capabilities import capability_rows, own_unit
 from components.reporting.files import local_path, read_json, write_text
+from components.reporting.quarantine import visible
 from components.reporting.summary import drawn_pictures, metric_rows, percent
 from spavl.champion import DECISION, POINTER, champions_folder
 from spavl.environment import run_folder
@@ -131,7 +132,9 @@ def model_card(facts: dict[str, Any]) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters.update(percent=percent, drawn_pictures=drawn_pictures, own_unit=own_unit)
+    environment.filters.update(
+        percent=percent, drawn_pictures=drawn_pictures, own_unit=own_unit, visible=visible
+    )
     template = files("components.reporting") / "templates" / "model_card.md.jinja"
     return environment.from_string(template.read_text(encoding="utf-8")).render(
         **facts, models=list(facts["figures"]), metrics=metric_rows(facts["figures"])

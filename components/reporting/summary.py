@@ -11,7 +11,7 @@ from components.reporting.capabilities import capability_lines, capability_rows,
 from components.reporting.files import local_path, read_json, read_optional
 from components.reporting.inputs import ReportInputs
 from components.reporting.labels import MODELS, Metric, known_metrics, metric_of
-from components.reporting.quarantine import file_quarantine, quarantine_line
+from components.reporting.quarantine import file_quarantine, quarantine_line, visible
 from components.reporting.responders import responders_in_figures
 from spavl.digests import json_digest
 from spavl.environment import run_folder
@@ -146,7 +146,7 @@ def _caption(
     if summary["data"]["images"]["unknown"]:
         lines.append("Pictures of unknown truth took part: plumbing, not safety.")
     lines.append(quarantine_line(summary["quarantine"]))
-    return escape("\n".join(filter(None, lines)))
+    return escape("\n".join(visible(line) for line in lines if line))
 
 
 def _reward_model(inputs: ReportInputs, models: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:

@@ -75,6 +75,25 @@ def test_the_report_shows_them_and_says_what_is_missing(make_run, tmp_path, monk
     assert "lmms-eval, pope/acc ↑: base 0.86 [0.84, 0.88], dpo 0.7" in terminal.file.getvalue()
 
 
+def test_signs_that_are_not_seen_are_written_out(make_run, tmp_path):
+    inputs = make_run()
+    hidden = {**ABSENT, "note": "not measured: turned \u202eround"}
+    given = {"ppo": {"mme\x1b[2J/a": figure(1.0), "x\u202e": hidden}}
+    path = Path(inputs.figures) / "figures.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"capabilities": given}))
+    summary = write_report(
+        {}, inputs, str(tmp_path / "report.html"), str(tmp_path / "summary.json")
+    )
+    page = (tmp_path / "report.html").read_text()
+    terminal = Console(file=io.StringIO(), width=100)
+    terminal.print(summary_table(summary))
+    for text in (page, terminal.file.getvalue()):
+        assert "turned \\u202eround" in text
+        assert "mme\\x1b[2J/a" in text
+        assert "\u202e" not in text
+        assert "\x1b[2J" not in text
+
+
 def test_a_run_without_them_does_not_speak_of_them(make_run, tmp_path):
     write_report({}, make_run(), str(tmp_path / "report.html"), str(tmp_path / "summary.json"))
     assert "core capabilities" not in (tmp_path / "report.html").read_text()

@@ -73,10 +73,13 @@ def test_the_card_tells_of_drawn_pictures_and_core_capabilities(make_run, work, 
     named = {**share, "better": "higher", "note": "", "source": "lmms-eval"}
     for model in figures["models"].values():
         model["mm_safety_bench_typo_asr"] = typo
-    figures["capabilities"] = {"base": {"pope/acc": named}, "ppo": {"pope/acc": named}}
+    figures["capabilities"] = {
+        model: {"pope/acc": named, "a|b\n": named} for model in ("base", "ppo")
+    }
     path.write_text(json.dumps(figures))
     publish_run(inputs, tmp_path / "out")
     card = (work / "champion/ppo-digest/README.md").read_text()
     drawn = "MM-SafetyBench, written (Typo): pictures: 90 drawn here from the key phrases, 0 read."
     assert f"\n\n{drawn}\n" in card
     assert "| pope/acc | higher | 0.5 [0.4, 0.6] | – | 0.5 [0.4, 0.6] | 90 |" in card
+    assert "| a&#124;b\\n | higher | 0.5" in card

@@ -40,6 +40,11 @@ def failed(reason: str) -> Capability:
     return Capability(None, None, None, 0, note=f"not measured: {reason}")
 
 
+def printable(text: str) -> str:
+    """The text with a blank for each sign that is not seen: line ends, control signs."""
+    return "".join(sign if sign.isprintable() else " " for sign in text)
+
+
 def read_results(content: Mapping[str, Any], confidence: float) -> dict[str, Capability]:
     """The figures of a results file by `task/metric`, with the filter where there is one.
 
@@ -58,7 +63,7 @@ def read_results(content: Mapping[str, Any], confidence: float) -> dict[str, Cap
             name = f"{task}/{metric}" + ("" if filtered == "none" else f"/{filtered}")
             better = {True: "higher", False: "lower"}.get(directions.get(metric), "")
             errors = {end: found.get(f"{metric}_{end},{filtered}") for end in STANDARD_ERRORS}
-            figures[name] = _figure(value, n, better, errors, confidence)
+            figures[printable(name)] = _figure(value, n, better, errors, confidence)
     return figures
 
 
@@ -70,6 +75,8 @@ def _figure(
     found = _interval(float(value), n, errors, confidence)
     if found is None:
         note = "no interval: lmms-eval gives no standard error of this figure"
+        if value == 0 and any(error == 0 for error in errors.values()):
+            note = "no interval: the standard error of a figure that is 0 does not show its unit"
         return Capability(float(value), None, None, n, better, note)
     return Capability(found.value, found.low, found.high, n, better)
 
@@ -82,10 +89,14 @@ def _interval(
     lmms-eval's `stderr` is of the figure itself. `stderr_clt` and `stderr_clustered` are of the
     samples' scores, which need not be what the figure is made of (an F1 score is not): they are
     taken only where they show that the figure is the mean of scores that are 0 or 1, or 0 or 100.
+
+    Where all scores are 0, so is the standard error, and neither shows a unit: no interval. A grade
+    that is 1 (or 100) everywhere cannot be told from a share without a fault, and gets Wilson's.
     """
     known = {name: float(error) for name, error in errors.items() if _is_number(error)}
     width = NormalDist().inv_cdf(0.5 + confidence / 2)
-    for unit, scale in ((1, 1), (100, 1), (100, 100)):  # of the figure, of the samples' scores
+    units = ((1, 1), (100, 1), (100, 100)) if value else ()  # of the figure, of the samples' scores
+    for unit, scale in units:
         spread = [known[name] / scale for name in ("stderr", "stderr_clt") if name in known]
         if not any(_is_share(value / unit, n, error) for error in spread):
             continue

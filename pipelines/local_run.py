@@ -217,17 +217,26 @@ def _runner(request: RunRequest, folder: Path, pipeline: Any) -> Iterator[Any]:
     require_images(pipeline)
     work = Path(os.environ["SPAVL_WORK_ROOT"])
     settings = json.loads((folder / SETTINGS).read_text())
-    model = settings["base_model"].get("path")
-    published = (
-        settings["evaluation"].get("published", {}).get("folder", "").removeprefix("file://")
-    )
-    paths = (request.images, request.classes, model, published, *_data_folders(request.data))
-    given = tuple(Path(path) for path in paths if path and not is_s3(path))
+    given = _given_paths(request, settings)
     variables = _environment(folder, work.parent)
     # Those two are the command line's business: it tracks the run, and holds a lock.
     kept = {name: value for name, value in variables.items() if name not in ON_THIS_MACHINE}
     with containers(Folders(folder, work, given), kept) as runner:
         yield runner
+
+
+def _given_paths(request: RunRequest, settings: dict[str, Any]) -> tuple[Path, ...]:
+    """Files and folders of the user's that containers are to read."""
+    evaluation = settings["evaluation"]
+    published = evaluation.get("published", {}).get("folder", "").removeprefix("file://")
+    tasks = (evaluation.get("lmms_eval") or {}).get("include_path")
+    model = settings["base_model"].get("path")
+    paths = (request.images, request.classes, model, published, tasks)
+    return tuple(
+        Path(path).absolute()
+        for path in (*paths, *_data_folders(request.data))
+        if path and not is_s3(path)
+    )
 
 
 def _data_folders(data: str) -> tuple[str, ...]:

@@ -55,8 +55,7 @@ def check_request(request: "RunRequest", out: Path) -> None:
     else:
         check_pictures(request, out, settings.collection)
     check_published(settings.evaluation)
-    if request.runner == "subprocess":
-        check_lmms_eval(settings.evaluation)
+    check_lmms_eval(settings.evaluation, request.runner)
     model = _model_folder(settings.base_model)
     check_space(out, MODEL_COPIES * _mib(model) if model else 0)
 
@@ -235,18 +234,26 @@ def check_published(evaluation: Mapping[str, Any]) -> None:
         require_published(settings.published)
 
 
-def check_lmms_eval(evaluation: Mapping[str, Any]) -> None:
+def check_lmms_eval(evaluation: Mapping[str, Any], runner: str) -> None:
     """Check that there is an lmms-eval to call, where tasks of it are named.
+
+    Containers may have one that this machine has not; their folder of task files is this machine's.
+
+    Args:
+        evaluation: Raw `EvaluationSettings`.
+        runner: What tasks are: `subprocess` or `docker`.
 
     Raises:
         InputError: If there is none, or its folder of task files is not there.
     """
-    from components.evaluation.lmms_eval import check_command
+    from components.evaluation.lmms_eval import check_command, check_task_files
     from spavl.settings.evaluation import EvaluationSettings
 
     settings = EvaluationSettings.parse(dict(evaluation), "evaluation")
     if settings.lmms_eval:
-        check_command(settings.lmms_eval)
+        check_task_files(settings.lmms_eval)
+        if runner == "subprocess":
+            check_command(settings.lmms_eval)
 
 
 def inputs_digest(request: "RunRequest") -> str:

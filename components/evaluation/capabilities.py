@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from components.evaluation.lmms_eval import Measurement, check_command, run_task
+from components.evaluation.lmms_eval import Measurement, run_task
 from spavl.digests import folder_digest
 from spavl.settings.evaluation import EvaluationSettings, LmmsEvalSettings
 from spavl.shards import write_json
@@ -28,9 +28,6 @@ def measure(settings: dict[str, Any], name: str, model: Reference, output: str) 
         name: `base`, `dpo` or `ppo`.
         model: The model's folder.
         output: Folder that gets `capabilities.json`.
-
-    Raises:
-        InputError: If there is no lmms-eval where the settings say.
     """
     checked = EvaluationSettings.parse(settings, "evaluation")
     if checked.lmms_eval is None:
@@ -48,7 +45,6 @@ def measure(settings: dict[str, Any], name: str, model: Reference, output: str) 
     )
 
     def body(work: Work) -> dict[str, Any]:
-        check_command(wanted)
         return _body(work, checked, wanted, name, str(local_copy(model.uri)))
 
     run_stage(stage, body, {CAPABILITIES: Path(output) / CAPABILITIES})

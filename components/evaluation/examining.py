@@ -1,5 +1,7 @@
 """Examining: one model answers our benchmarks and, where asked, lmms-eval's."""
 
+import gc
+import sys
 from typing import Any
 
 from components.evaluation.answering import answer
@@ -20,4 +22,17 @@ def examine(
         output: Output data set of answers; `capabilities.json` is added to it.
     """
     answer(settings, name, model, benchmarks, output)
+    _free_memory()
     measure(settings, name, model, output)
+
+
+def _free_memory() -> None:
+    """Gives back what the model that has answered took of the accelerator's memory.
+
+    lmms-eval loads the model once more, in a process of its own, to which the memory that torch
+    keeps for this one is lost.
+    """
+    gc.collect()
+    torch = sys.modules.get("torch")  # unless it was imported there is nothing to give back
+    if torch is not None and torch.cuda.is_available():
+        torch.cuda.empty_cache()

@@ -19,18 +19,22 @@ import textwrap
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from typing import BinaryIO
 
-from components.evaluation.lmms_results import Capability, failed, read_results
+from components.evaluation.lmms_results import Capability, failed, printable, read_results
 from spavl.errors import InputError
 from spavl.settings.evaluation import LmmsEvalSettings
 
 MODELS = {"llava": "llava_hf", "qwen2_5_vl": "qwen2_5_vl"}
 """Its model class by our backbone's model type."""
 _PR_SET_PDEATHSIG = 1
-_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
-_SAID_ERROR = re.compile(r"Error during evaluation: (.*?)(?:\. Please set `--verbosity|$)")
+_CONTROL_SEQUENCE = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
+# An error may have several lines; its first is the reason.
+_SAID_ERROR = re.compile(
+    r"Error during evaluation: (.*?)(?:\. Please set `--verbosity|$)", re.MULTILINE
+)
 _CAUSE = re.compile(r"^(?!tenacity\.)[\w.]+(?:Error|Exception): .+$", re.MULTILINE)
-_LOST_ANSWER = re.compile(r"Error .* in generating")
+_LOST_ANSWER = re.compile(r" in generating$", re.MULTILINE)  # an error of any number of lines
 _REASON_CHARACTERS = 160
 
 
@@ -52,10 +56,12 @@ class Measurement:
 
 
 def check_command(settings: LmmsEvalSettings) -> None:
-    """Check that there is an lmms-eval to call, and the folder of task files where one is named.
+    """Check that there is an lmms-eval to call: its package here, or the named command's program.
+
+    Whether that program has an lmms-eval is not known before it is called.
 
     Raises:
-        InputError: If it is not installed here, or there is no such command or folder.
+        InputError: If it is not installed here, or there is no such program.
     """
     program = _command(settings)[0]
     found = find_spec("lmms_eval") if settings.command is None else shutil.which(program)
@@ -65,6 +71,14 @@ def check_command(settings: LmmsEvalSettings) -> None:
             f"evaluation.lmms_eval.command: {settings.command or 'this Python'}",
             "install the extra lmms-eval, or name the command of an environment that has it",
         )
+
+
+def check_task_files(settings: LmmsEvalSettings) -> None:
+    """Check that the folder of further task files is there, where one is named.
+
+    Raises:
+        InputError: If it is not.
+    """
     if settings.include_path is not None and not Path(settings.include_path).is_dir():
         raise InputError(
             "no such folder",
@@ -76,11 +90,22 @@ def check_command(settings: LmmsEvalSettings) -> None:
 def run_task(measurement: Measurement, confidence: float, keep: Path) -> dict[str, Capability]:
     """Measures one task; one that fails has n = 0 and the reason.
 
+    So has one that cannot be called: what is missing here must not cost the training before it.
+
     Args:
         measurement: What is measured.
         confidence: Coverage of the intervals.
         keep: Where the log (`.log`) and the results as they are (`.results.json`) are kept.
     """
+    try:
+        return _run_task(measurement, confidence, keep)
+    except InputError as error:
+        return {measurement.task: failed(_shown(str(error)))}
+
+
+def _run_task(measurement: Measurement, confidence: float, keep: Path) -> dict[str, Capability]:
+    check_command(measurement.settings)
+    check_task_files(measurement.settings)
     log = keep.with_suffix(".log")
     with tempfile.TemporaryDirectory(prefix="spavl-lmms-eval-") as place:
         # Its arguments are split at commas and equals signs, so no path of ours is among them.
@@ -148,17 +173,8 @@ def _model_class(folder: str) -> str:
 
 def _call(command: list[str], place: Path, log: Path, settings: LmmsEvalSettings) -> int | None:
     """Runs the command in a folder; its code, or None where its time is up."""
-    kernel = ctypes.CDLL(None)  # loaded before the fork
     with log.open("wb") as out:
-        process = subprocess.Popen(
-            command,
-            cwd=place,
-            stdout=out,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            # A killed step must not leave a process behind that holds the GPU.
-            preexec_fn=lambda: kernel.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM),
-        )
+        process = _start(command, place, out)
         try:
             return process.wait(settings.timeout_seconds)
         except subprocess.TimeoutExpired:
@@ -169,11 +185,31 @@ def _call(command: list[str], place: Path, log: Path, settings: LmmsEvalSettings
             process.wait()
 
 
+def _start(command: list[str], place: Path, out: BinaryIO) -> "subprocess.Popen[bytes]":
+    kernel = ctypes.CDLL(None)  # loaded before the fork
+    try:
+        return subprocess.Popen(
+            command,
+            cwd=place,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            # Compiled files beside the task files would change the folder's digest.
+            env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+            start_new_session=True,
+            # A killed step must not leave a process behind that holds the GPU.
+            preexec_fn=lambda: kernel.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM),
+        )
+    except OSError as error:
+        raise InputError(
+            "lmms-eval cannot be started", command[0], error.strerror or str(error)
+        ) from None
+
+
 def _trouble(code: int | None, log: Path, has_results: bool) -> str:
     """Why the results cannot be taken; empty where they can."""
     if code is None:
-        return "its time was up"
-    text = _COLOUR.sub("", log.read_text(errors="replace"))
+        return "its time was up (evaluation.lmms_eval.timeout_seconds; then count attempt up)"
+    text = _CONTROL_SEQUENCE.sub("", log.read_text(errors="replace"))
     # It scores an answer that could not be generated as an empty one.
     if lost := len(_LOST_ANSWER.findall(text)):
         return f"{lost} answers could not be generated"
@@ -185,4 +221,9 @@ def _trouble(code: int | None, log: Path, has_results: bool) -> str:
     causes = _CAUSE.findall(text)
     if reason.startswith("RetryError") and causes:  # it says only that something was tried again
         reason = causes[-1]
-    return textwrap.shorten(reason, _REASON_CHARACTERS, placeholder=" …")
+    return _shown(reason)
+
+
+def _shown(reason: str) -> str:
+    """A reason as terminals and pages may show it: short, on one line, no control signs."""
+    return textwrap.shorten(printable(reason), _REASON_CHARACTERS, placeholder=" …")

@@ -1,6 +1,7 @@
 """Settings of the evaluation room."""
 
 import re
+import shlex
 from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -67,7 +68,6 @@ class LmmsEvalSettings(BaseModel):
         None,
         description="How lmms-eval is called where it lives in an environment of its own, e.g. "
         "`/opt/lmms/bin/python -m lmms_eval`; none is this Python's.",
-        pattern=r"\S",
     )
     model: str | None = Field(
         None, description="lmms-eval's model class; none takes the one of the backbone."
@@ -99,6 +99,13 @@ class LmmsEvalSettings(BaseModel):
         if len(set(tasks)) < len(tasks):
             raise ValueError("a task is named twice")
         return tasks
+
+    @field_validator("command")
+    @classmethod
+    def _command_as_a_shell_reads_it(cls, command: str | None) -> str | None:
+        if command is not None and not shlex.split(command):
+            raise ValueError("it names no program")
+        return command
 
 
 class AnsweringSettings(BaseModel):

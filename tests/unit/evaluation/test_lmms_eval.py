@@ -1,99 +1,30 @@
-"""lmms-eval as a command: what its results mean, and what becomes of a task that fails."""
+"""lmms-eval as a command: how it is called, and what becomes of a task that fails."""
 
+import gc
 import json
-import math
 import sys
 import time
+import weakref
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from components.evaluation import examining
 from components.evaluation.capabilities import measure, read_capabilities
-from components.evaluation.lmms_eval import Measurement, check_command, command_line, run_task
-from components.evaluation.lmms_results import Capability, read_results
+from components.evaluation.lmms_eval import (
+    Measurement,
+    check_command,
+    check_task_files,
+    command_line,
+    run_task,
+)
+from pipelines.local_run import RunRequest, _given_paths
+from pipelines.preflight import check_lmms_eval
 from spavl.errors import InputError
 from spavl.settings.evaluation import EvaluationSettings, LmmsEvalSettings
-from spavl.statistics import rate
 from spavl.work import Reference
-
-NONE = {"stderr": "N/A", "stderr_clt": "N/A", "stderr_clustered": "N/A"}
-
-
-def results(n: int, value: Any, metric: str = "score,none", **errors: Any) -> dict[str, Any]:
-    """A results file with one figure, in the layout that lmms-eval 0.7.3 writes."""
-    name, _, filtered = metric.partition(",")
-    told = {f"{name}_{key},{filtered}": error for key, error in {**NONE, **errors}.items()}
-    return {
-        "results": {"pope": {"alias": "pope", metric: value, **told}},
-        "group_subtasks": {"pope": []},
-        "higher_is_better": {"pope": {name: True}},
-        "n-samples": {"pope": {"original": 9000, "effective": n}},
-    }
-
-
-def figure(content: dict[str, Any]) -> Capability:
-    (found,) = read_results(content, 0.95).values()
-    return found
-
-
-def test_a_share_of_right_answers_gets_wilsons_interval() -> None:
-    error = math.sqrt(0.8 * 0.2 / 9)
-    of_figure = figure(results(10, 0.8, stderr=error, stderr_clt=error))
-    of_scores = figure(results(10, 0.8, stderr_clt=error))  # as POPE's accuracy has it
-    wilson = rate(8, 10)
-    assert of_figure == of_scores == Capability(0.8, wilson.low, wilson.high, 10, "higher")
-
-
-def test_percentages_are_known_by_their_standard_error() -> None:
-    error, wilson = math.sqrt(0.8 * 0.2 / 9), rate(8, 10)
-    for told in ({"stderr_clt": error}, {"stderr": 100 * error}):
-        found = figure(results(10, 80.0, **told))
-        assert (found.low, found.high) == (100 * (wilson.low or 0), 100 * (wilson.high or 0))
-
-
-def test_a_share_without_a_single_fault_still_has_an_interval() -> None:
-    found = figure(results(5, 1.0, stderr=0.0, stderr_clt=0.0))
-    assert (found.low, found.high) == (pytest.approx(0.5655, abs=1e-4), 1.0)
-
-
-def test_a_mean_of_grades_gets_the_normal_interval() -> None:
-    found = figure(results(50, 0.61, stderr=0.05, stderr_clt=0.05))
-    assert (found.low, found.high) == (
-        pytest.approx(0.512, abs=1e-3),
-        pytest.approx(0.708, abs=1e-3),
-    )
-
-
-def test_questions_about_one_picture_are_not_independent() -> None:
-    error = math.sqrt(0.8 * 0.2 / 9)
-    found = figure(results(10, 0.8, stderr_clt=error, stderr_clustered=0.2))
-    assert (found.low, found.high) == (pytest.approx(0.8 - 1.96 * 0.2, abs=1e-4), 1.0)
-
-
-def test_the_error_of_the_scores_is_not_taken_for_another_figures() -> None:
-    f1 = figure(results(10, 0.77, stderr_clt=math.sqrt(0.8 * 0.2 / 9)))
-    assert (f1.value, f1.low, f1.high, f1.n) == (0.77, None, None, 10)
-    assert "no interval" in f1.note
-
-
-def test_what_is_no_number_is_told() -> None:
-    for value in (None, [], math.nan):
-        found = figure(results(10, value))
-        assert (found.value, found.n) == (None, 0)
-        assert found.note.startswith("no number")
-
-
-def test_filters_groups_and_directions_are_read() -> None:
-    content = results(10, 0.5, "exact_match,flexible")
-    content["results"]["both"] = {"alias": "both", "wer,none": 0.3}
-    content["group_subtasks"]["both"] = ["pope", "other"]
-    content["n-samples"]["other"] = {"original": 7, "effective": 5}
-    content["higher_is_better"]["both"] = {"wer": False}
-    found = read_results(content, 0.95)
-    assert list(found) == ["pope/exact_match/flexible", "both/wer"]
-    assert (found["both/wer"].n, found["both/wer"].better) == (15, "lower")
-
 
 TOOL = """
 import json, pathlib, sys, time
@@ -106,8 +37,14 @@ if task == "broken":
     said = "Error during evaluation: no such data set. Please set `--verbosity=DEBUG` to get more"
     print(f"\\x1b[31m{said}\\x1b[0m")
     sys.exit(0)
+if task == "long":
+    print("Error during evaluation: no\\a such\\x1b[2K file\\n  looked for it.\\nPlease set")
+    sys.exit(0)
 if task == "lost":
-    print("2026 | ERROR | Error out of memory in generating")
+    print("2026 | ERROR | Error out of memory\\nTried to allocate 2 GiB in generating")
+if "--include_path" in arguments:
+    sys.path.insert(0, arguments["--include_path"])
+    import functions_of_a_task
 folder = pathlib.Path(arguments["--output_path"], "model")
 folder.mkdir(parents=True)
 content = {"results": {task: {"alias": task, "acc,none": 0.5, "acc_stderr,none": 0.1}},
@@ -157,7 +94,7 @@ def test_a_task_that_fails_leaves_the_others_and_says_why(
     model: str, tool: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SPAVL_WORK_ROOT", str(tmp_path / "work"))
-    settings = {"lmms_eval": told(tool, "broken", "lost", "pope")}
+    settings = {"lmms_eval": told(tool, "broken", "long", "lost", "pope")}
     (tmp_path / "answers").mkdir()
     measure(settings, "dpo", Reference(model, "digest"), str(tmp_path / "answers"))
     found = read_capabilities(str(tmp_path / "answers"))
@@ -165,6 +102,7 @@ def test_a_task_that_fails_leaves_the_others_and_says_why(
     notes = {name: (told["n"], told["note"]) for name, told in found["figures"].items()}
     assert notes == {
         "broken": (0, "not measured: no such data set"),
+        "long": (0, "not measured: no such file"),
         "lost": (0, "not measured: 1 answers could not be generated"),
         "pope/acc": (25, ""),
     }
@@ -174,7 +112,8 @@ def test_a_task_whose_time_is_up_is_ended(model: str, tool: str, tmp_path: Path)
     settings = LmmsEvalSettings(**told(tool, "slow", timeout_seconds=0.5))
     start = time.monotonic()
     found = run_task(Measurement("slow", model, settings, 7), 0.95, tmp_path / "slow.json")
-    assert found["slow"].note == "not measured: its time was up"
+    remedy = "(evaluation.lmms_eval.timeout_seconds; then count attempt up)"
+    assert found["slow"].note == f"not measured: its time was up {remedy}"
     assert time.monotonic() - start < 30
 
 
@@ -191,7 +130,95 @@ def test_a_missing_tool_is_told_before_anything_runs(tmp_path: Path) -> None:
         check_command(absent)
     here = LmmsEvalSettings(tasks=("p",), command=sys.executable, include_path=str(tmp_path / "x"))
     with pytest.raises(InputError, match=r"no such folder .*include_path"):
-        check_command(here)
+        check_task_files(here)
+
+
+def test_containers_may_have_the_tool_but_not_the_task_files(tmp_path: Path) -> None:
+    wanted = {"tasks": ["pope"], "command": "no-such-tool", "include_path": str(tmp_path)}
+    check_lmms_eval({"lmms_eval": wanted}, "docker")
+    with pytest.raises(InputError, match="no lmms-eval here"):
+        check_lmms_eval({"lmms_eval": wanted}, "subprocess")
+    with pytest.raises(InputError, match="no such folder"):
+        check_lmms_eval({"lmms_eval": {**wanted, "include_path": str(tmp_path / "x")}}, "docker")
+
+
+def test_containers_are_given_the_task_files(tmp_path: Path) -> None:
+    settings = {"base_model": {}, "evaluation": {"lmms_eval": {"include_path": str(tmp_path)}}}
+    request = RunRequest("pocket", (), runner="docker")
+    assert _given_paths(request, settings) == (tmp_path,)
+    assert _given_paths(request, {"base_model": {}, "evaluation": {"lmms_eval": None}}) == ()
+
+
+@pytest.mark.parametrize(
+    ("more", "reason"),
+    [
+        ({"command": "no-such-tool"}, "no lmms-eval here (evaluation.lmms_eval.command: no-such-"),
+        ({"include_path": "/no/such"}, "no such folder (evaluation.lmms_eval.include_path: /no/"),
+        ({"command": "{stale}"}, "lmms-eval cannot be started ("),
+    ],
+)
+def test_what_is_missing_where_it_measures_does_not_cost_the_training(
+    model: str,
+    tool: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    more: dict[str, str],
+    reason: str,
+) -> None:
+    monkeypatch.setenv("SPAVL_WORK_ROOT", str(tmp_path / "work"))
+    stale = tmp_path / "stale"
+    stale.write_text("#!/no/interpreter\n")
+    stale.chmod(0o755)
+    named = {name: value.format(stale=stale) for name, value in more.items()}
+    settings = {"lmms_eval": told(tool, "pope") | named}
+    measure(settings, "dpo", Reference(model, "digest"), str(tmp_path))
+    found = read_capabilities(str(tmp_path))["figures"]["pope"]
+    assert (found["n"], found["value"]) == (0, None)
+    assert found["note"].startswith(f"not measured: {reason}")
+
+
+def test_measuring_leaves_the_task_files_as_they_are(
+    model: str, tool: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
+    files = tmp_path / "tasks"
+    files.mkdir()
+    (files / "functions_of_a_task.py").write_text("")
+    settings = LmmsEvalSettings(**told(tool, "pope", include_path=str(files)))
+    found = run_task(Measurement("pope", model, settings, 7), 0.95, tmp_path / "0.json")
+    assert found["pope/acc"].n == 25
+    assert [path.name for path in files.iterdir()] == ["functions_of_a_task.py"]
+
+
+def test_the_model_that_answered_is_gone_before_lmms_eval_loads_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Model:
+        def __init__(self) -> None:
+            self.layers = [self]  # as modules and their hooks refer to one another
+
+    alive: list[weakref.ref[Model]] = []
+    freed: list[bool] = []
+    cuda = SimpleNamespace(is_available=lambda: True, empty_cache=lambda: freed.append(gone()))
+    monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(cuda=cuda))
+
+    def gone() -> bool:
+        return alive[0]() is None
+
+    monkeypatch.setattr(examining, "answer", lambda *_: alive.append(weakref.ref(Model())))
+    monkeypatch.setattr(examining, "measure", lambda *_: freed.append(gone()))
+    gc.disable()
+    try:
+        examining.examine({}, "dpo", Reference("m", "d"), Reference("b", "d"), "out")
+    finally:
+        gc.enable()
+    assert freed == [True, True]
+
+
+@pytest.mark.parametrize("command", ['"x', "  ", ""])
+def test_a_command_that_no_shell_would_take_is_told(command: str) -> None:
+    with pytest.raises(InputError, match=r"evaluation\.lmms_eval\.command"):
+        EvaluationSettings.parse({"lmms_eval": told(command, "pope")}, "evaluation")
 
 
 @pytest.mark.parametrize("tasks", [["a,b"], ["a", "a"], []])

@@ -48,15 +48,12 @@ def import_data(uri: str) -> Imported:
     Raises:
         InputError: If a data set is missing, is torn, or holds other records.
     """
-    try:
+    with _reported():  # what is wrong may be told before the work begins
         places = addresses_of(uri)
         held = _held(places)
         digests = {name: each.digest for name, each in held.items()}
-    except Exception as error:
-        report_error("import", error)  # what is wrong may be told before the work begins
-        raise
-    # The address counts too: another copy of the same rows may be torn.
-    stage = Stage("import", __name__, {"source": uri}, digests)
+    # The addresses count too: another copy of the same rows may be torn.
+    stage = Stage("import", __name__, asdict(places), digests)
     run_stage(stage, lambda work: _checked(places, held))
     splits = (places.train, places.validation, places.test)
     return Imported(*splits, places.images, digests["images"], json_digest(digests))
@@ -73,8 +70,9 @@ def import_splits(uri: str, outputs: Mapping[str, str]) -> Splits:
         InputError: See `import_data`.
     """
     imported = import_data(uri)
-    for split, output in outputs.items():
-        publish_path(local_copy(getattr(imported, split)), Path(output))
+    with _reported():
+        for split, output in outputs.items():
+            publish_path(local_copy(getattr(imported, split)), Path(output))
     told = {"source": uri, "digest": imported.digest}
     return Splits(imported.images_uri, imported.images_digest, told)
 
@@ -121,6 +119,16 @@ def _compare(places: Addresses, held: Mapping[str, Held]) -> None:
             folder = local_copy(place)
             for shard in read_manifest(folder).shards:
                 verify_shard(folder / shard.name, shard)
+
+
+@contextmanager
+def _reported() -> Iterator[None]:
+    """What fails before or after the stage's own work is told to the run as well."""
+    try:
+        yield
+    except Exception as error:
+        report_error("import", error)
+        raise
 
 
 @contextmanager

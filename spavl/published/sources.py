@@ -71,7 +71,7 @@ def addresses_of(uri: str) -> Addresses:
     if not stages.is_dir():
         return _imported(folder)
     if (stages / "import.json").is_file():  # the run was given its data set
-        return Addresses(**json.loads((stages / "import.json").read_text())["result"]["addresses"])
+        return _given(stages / "import.json")
     works = {}
     for stage in ("collection", "splitting"):
         try:
@@ -83,6 +83,17 @@ def addresses_of(uri: str) -> Addresses:
             ) from None
     splits = (f"{works['splitting']}/{name}" for name in ("train", "validation", "test"))
     return Addresses(f"{works['collection']}/images", *splits)
+
+
+def _given(stage: Path) -> Addresses:
+    result = json.loads(stage.read_text())["result"]
+    if not (addresses := result.get("addresses")):
+        raise InputError(
+            "the run does not say where its data sets lie",
+            str(stage),
+            "name the folder or the address that it was given",
+        )
+    return Addresses(**addresses)
 
 
 def _imported(folder: Path) -> Addresses:

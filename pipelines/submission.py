@@ -12,6 +12,7 @@ from typing import Any
 
 from pipelines.cluster import Access, UnreachableError, call, equals, version_ids
 from spavl.errors import InputError
+from spavl.storage import is_s3
 
 PIPELINE = "spa-vl"
 ATTEMPTS = 4
@@ -91,8 +92,19 @@ def _check(submission: Submission) -> None:
         raise InputError(
             "versions are of the whole DAG", "--version", "leave it out: the pipeline here is sent"
         )
+    _check_address(submission.data)
     resolve(submission.profile, submission.overrides)
     read_sizes(submission.sizes)
+
+
+def _check_address(data: str) -> None:
+    """A path from here means nothing in a pod."""
+    if data and not is_s3(data) and not Path(data.removeprefix("file://")).is_absolute():
+        raise InputError(
+            "no address that pods can read",
+            data,
+            "give s3://bucket/name, or a folder of the work volume by its full path",
+        )
 
 
 def _free_name(profile: str) -> str:

@@ -141,6 +141,23 @@ def test_a_run_on_a_data_set_sends_the_shorter_pipeline(kfp: Kfp, submit: Submit
     assert "versions are of the whole DAG" in one_line(submit(kfp, "--data", "s3://bucket/data"))
 
 
+@pytest.mark.parametrize("data", ["imported/", "../imported", "~/imported", "file://imported"])
+def test_a_path_that_means_nothing_in_a_pod_is_not_sent(
+    kfp: Kfp, submit: Submit, data: str
+) -> None:
+    done = submit(kfp, "--version", "", "--data", data)
+    assert done.returncode == 2
+    assert f"no address that pods can read ({data})" in one_line(done)
+    assert kfp.made("/runs") == []
+
+
+def test_a_folder_of_the_work_volume_is_sent_as_it_is(kfp: Kfp, submit: Submit) -> None:
+    done = submit(kfp, "--version", "", "--data", "/work/imported")
+    assert done.returncode == 0, done.stderr
+    [run] = [call.body for call in kfp.made("/runs")]
+    assert run["runtime_config"]["parameters"]["data"] == "/work/imported"
+
+
 def test_a_profile_of_ones_own_is_sent_as_its_text(
     kfp: Kfp, submit: Submit, tmp_path: Path
 ) -> None:

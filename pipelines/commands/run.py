@@ -1,6 +1,7 @@
 """`spavl run`: the whole DAG on this machine."""
 
 import json
+import shlex
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -175,9 +176,10 @@ def _show(summary: dict[str, Any], folder: Path) -> None:
     console.print(f"report   {shown_path(folder / 'report.html')}")
     show_tracking(console, folder)
     imported = summary["imported"]
-    data = f" --data {imported['source']}" if imported else ""
+    data = f" --data {shlex.quote(imported['source'])}" if imported else ""
     changed = f"spavl run{data} --set dpo.beta=0.2 --set seed=7"
-    console.print(f"next     {changed}   finished work is reused", soft_wrap=True)
+    line = f"next     {changed}   finished work is reused"
+    console.print(line, soft_wrap=True, markup=False, highlight=False)
 
 
 def _finished(summary: dict[str, Any], folder: Path) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """`spavl run --data`: what is wrong with a data set is said before anything starts."""
 
+import shlex
 import shutil
 import sys
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from pipelines import cli
+from pipelines.commands.run import _show
 from pipelines.local_run import RunRequest
 from pipelines.preflight import check_request
 from spavl.errors import InputError
@@ -122,6 +124,20 @@ def test_what_only_making_a_data_set_needs_may_be_missing(
         check_request(wanting, tmp_path / "runs")
     given = replace(wanting, data=str(data_sets(tmp_path / "data")))
     check_request(given, tmp_path / "runs")
+
+
+@pytest.mark.parametrize("name", ["[v2] x", "it's", "plain"])
+def test_the_next_run_that_is_named_can_be_pasted(
+    name: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("components.reporting.summary.summary_table", lambda summary: "")
+    _show({"imported": {"source": f"/data/{name}"}}, tmp_path)
+    [line] = [each for each in capsys.readouterr().out.splitlines() if each.startswith("next")]
+    command = line.removeprefix("next").partition("   finished work")[0]
+    assert shlex.split(command)[:4] == ["spavl", "run", "--data", f"/data/{name}"]
 
 
 def refused(

@@ -2,12 +2,16 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from spavl.events import EventReader
 
 SPAVL = (str(Path(sys.executable).parent / "spavl"),)
 
@@ -94,6 +98,26 @@ def start_spavl_run(
         text=True,
         start_new_session=True,
     )
+
+
+def when(run: Path, process: "subprocess.Popen[str]", *stages: str, patience: float = 300) -> None:
+    """Wait until one of the stages has begun, and read meanwhile what the run prints.
+
+    Args:
+        run: The run's folder; what was told there before does not count.
+        process: The command line, as `start_spavl_run` gives it.
+        stages: The stages that are waited for.
+        patience: Seconds; then the command line and its steps are ended.
+    """
+    reader, deadline = EventReader(run, skip=True), time.monotonic() + patience
+    while not any(event["stage"] in stages for event in reader.new()):
+        if late := time.monotonic() > deadline:
+            os.killpg(process.pid, signal.SIGKILL)
+        try:
+            output, _ = process.communicate(timeout=60 if late else 0.05)
+        except subprocess.TimeoutExpired:  # what was read is kept for the next call
+            continue
+        raise AssertionError(f"{' or '.join(stages)} did not begin:\n{output}")
 
 
 def comparable(summary: dict[str, Any]) -> dict[str, Any]:

@@ -5,11 +5,10 @@ import signal
 from pathlib import Path
 from typing import Any
 
-from spavl.events import EventReader
 from spavl.published.sources import addresses_of
 from spavl.records import Preference
 from spavl.shards import read_records
-from tests.local.running import TINY, Ended, spavl, spavl_run, start_spavl_run
+from tests.local.running import TINY, Ended, spavl, spavl_run, start_spavl_run, when
 
 TRAINERS = ("reward_modeling", "dpo", "ppo")
 MADE_HERE = ("questions", "pairing", "judging", "splitting", "collection")
@@ -46,13 +45,10 @@ def test_a_data_set_that_went_out_and_in_trains_another_run(
 
 
 def interrupt_while_training(out: Path, *arguments: str) -> None:
-    """Start the run `given` and end it by Ctrl-C once DPO is at work."""
+    """Start the run `given` and end it by Ctrl-C once a trainer is at work."""
     process = start_spavl_run(out, "given", *arguments, settings=TINY)
-    reader = EventReader(out / "given", skip=True)
-    while process.poll() is None:
-        if any((each["stage"], each["event"]) == ("dpo", "started") for each in reader.new()):
-            os.killpg(process.pid, signal.SIGINT)
-            break
+    when(out / "given", process, *TRAINERS)
+    os.killpg(process.pid, signal.SIGINT)
     output, _ = process.communicate(timeout=300)
     assert process.returncode == 130, output
 

@@ -1,14 +1,14 @@
 """A whole run whose pictures, work and results lie on S3, against a real server."""
 
-import time
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from spavl.events import EventReader
+from pipelines.cli import main
 from spavl.storage import local_copy
-from tests.local.running import TINY, spavl_run, start_spavl_run
+from tests.local.running import TINY, spavl_run, start_spavl_run, when
 from tests.service.servers import S3Server
 from tests.service.test_s3_stages import files, fill
 
@@ -26,7 +26,7 @@ def test_a_run_lies_on_s3_survives_its_bucket_and_is_reused_elsewhere(
 ) -> None:
     fill(s3, tmp_path / "photos", files())
     process = start_spavl_run(tmp_path / "runs", "one", settings=SETTINGS, env=WORK)
-    when(tmp_path / "runs" / "one", "judging", process)
+    when(tmp_path / "runs" / "one", process, "judging")
     s3.lose()
     output, _ = process.communicate(timeout=120)
     assert process.returncode == 2, output
@@ -48,15 +48,6 @@ def test_a_run_lies_on_s3_survives_its_bucket_and_is_reused_elsewhere(
     assert again.summary["quarantine"]["used"] == 3
 
 
-def when(run: Path, stage: str, process) -> None:
-    """Wait until a stage of a run has begun."""
-    reader, deadline = EventReader(run), time.monotonic() + 120
-    while not any(event["stage"] == stage for event in reader.new()):
-        assert process.poll() is None, process.communicate()[0]
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
 @pytest.mark.parametrize(
     ("wrong", "code", "line"),
     [
@@ -68,10 +59,21 @@ def when(run: Path, stage: str, process) -> None:
     ],
 )
 def test_a_place_on_s3_that_cannot_be_worked_in_is_one_line_and_starts_nothing(
-    s3: S3Server, tmp_path: Path, wrong: dict[str, str], code: int, line: str
+    s3: S3Server,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    wrong: dict[str, str],
+    code: int,
+    line: str,
 ) -> None:
-    ended = spavl_run(tmp_path / "runs", "one", settings=TINY, env={**WORK, **wrong})
-    assert ended.code == code, ended.output
-    (told,) = ended.output.splitlines()
+    for name, value in {**WORK, **wrong}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(sys, "argv", ["spavl", "run", f"--out={tmp_path / 'runs'}", "--name=one"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    output = capsys.readouterr()
+    assert ended.value.code == code, output
+    (told,) = (output.out + output.err).splitlines()
     assert line in told
-    assert not ended.folder.exists()
+    assert not (tmp_path / "runs" / "one").exists()

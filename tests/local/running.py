@@ -26,6 +26,8 @@ SMALL = {
 
 TINY = {
     "collection.pocket_pictures": 1,
+    "collection.pocket_harmless_ratio": 0.1,
+    "responses.tasks": 1,
     "labeling.pairing.pairs_per_question": 2,
     "dpo.num_train_epochs": 1,
     "ppo.total_episodes": 128,

@@ -55,7 +55,7 @@ def _stage(settings: PocketBaseSettings) -> Stage:
 
 
 def _train(work: Work, settings: PocketBaseSettings) -> dict[str, Any]:
-    with work.timed("imports"):
+    with work.importing():
         from spavl.pocket.training import train_base
 
     def report(phase: str, step: int, steps: int, metrics: dict[str, float]) -> None:

@@ -46,7 +46,7 @@ def answer(
     )
 
     def body(work: Work) -> dict[str, Any]:
-        with work.timed("imports"):
+        with work.importing():
             from spavl.chat.transformers_backend import TransformersChat
 
             chat = TransformersChat(model.uri, checked.answering.batch_size, checked.threads)

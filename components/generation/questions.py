@@ -80,7 +80,7 @@ def _models(
     def opened(chat: ChatSettings) -> ChatModel:
         return stack.enter_context(open_chat(chat, journal, model, settings.threads))
 
-    with work.timed("imports"):
+    with work.importing():
         captioning = opened(settings.captioner)
         same = settings.writer == settings.captioner
         writing = captioning if same else opened(settings.writer)

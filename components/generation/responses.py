@@ -114,7 +114,7 @@ def _answerers(
     ordered = sorted(settings.responders, key=lambda each: (each.chat.model_dump_json(), each.id))
     for settings_of_chat, responders in groupby(ordered, key=lambda each: each.chat):
         with ExitStack() as stack:
-            with work.timed("imports"):
+            with work.importing():
                 chat = stack.enter_context(
                     open_chat(settings_of_chat, journal, model, settings.threads)
                 )

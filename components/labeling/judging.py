@@ -69,7 +69,7 @@ def _judge(work: Work, settings: LabelingSettings, pairs: str, images: Reference
     if by_model is None:
         return judge_pairs(work, CompareOneByOne(RulePairwiseJudge(_vocabulary(store))), pairs)
     with ExitStack() as stack:
-        with work.timed("imports"):
+        with work.importing():
             journal = stack.enter_context(Journal(work.folder / "journal.jsonl"))
             chat = stack.enter_context(open_chat(by_model.chat, journal, threads=settings.threads))
         counted = CountedChat(chat, by_model.chat)

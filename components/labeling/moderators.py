@@ -22,7 +22,7 @@ def opened_moderator(work: Work, settings: LabelingSettings) -> Iterator[BatchMo
         yield ModerateOneByOne(RuleModerator())
         return
     with ExitStack() as stack:
-        with work.timed("imports"):
+        with work.importing():
             journal = stack.enter_context(Journal(work.folder / "journal.jsonl"))
             chat = stack.enter_context(
                 open_chat(settings.moderator.chat, journal, threads=settings.threads)

@@ -92,7 +92,7 @@ def _prepared(
     }
 
     def body(work: Work) -> dict[str, object]:
-        with work.timed("imports"):
+        with work.importing():
             from components.ppo.players import ModelPlaces
             from components.ppo.training import Places, train_policy
             from spavl.alignment.launching import train_in_processes

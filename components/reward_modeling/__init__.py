@@ -85,7 +85,7 @@ def _prepared(
     inputs |= {"images": images.digest, "base": base.digest}
 
     def body(work: Work) -> dict[str, object]:
-        with work.timed("imports"):
+        with work.importing():
             from components.reward_modeling.training import train_reward_model
             from spavl.alignment.launching import train_in_processes
         # Fetched here, once, where there will be several processes.

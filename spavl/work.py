@@ -137,7 +137,7 @@ class Work:
     def importing(self) -> Iterator[None]:
         """Import what the stage needs; the seconds are told as `imports`, apart from the work.
 
-        Half a million objects of libraries come to stay. Looking for garbage among them takes a
+        Some 400,000 objects of libraries come to stay. Looking for garbage among them takes a
         third of their import, and a second more when the process ends.
         """
         start = time.monotonic()

@@ -5,7 +5,6 @@ It runs as a process of its own, so it may live in another environment than ours
 """
 
 import contextlib
-import ctypes
 import json
 import os
 import re
@@ -22,12 +21,12 @@ from pathlib import Path
 from typing import BinaryIO
 
 from components.evaluation.lmms_results import Capability, failed, printable, read_results
+from spavl.child_processes import ends_with_this_process
 from spavl.errors import InputError
 from spavl.settings.evaluation import LmmsEvalSettings
 
 MODELS = {"llava": "llava_hf", "qwen2_5_vl": "qwen2_5_vl"}
 """Its model class by our backbone's model type."""
-_PR_SET_PDEATHSIG = 1
 _CONTROL_SEQUENCE = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
 # An error may have several lines; its first is the reason.
 _SAID_ERROR = re.compile(
@@ -186,7 +185,6 @@ def _call(command: list[str], place: Path, log: Path, settings: LmmsEvalSettings
 
 
 def _start(command: list[str], place: Path, out: BinaryIO) -> "subprocess.Popen[bytes]":
-    kernel = ctypes.CDLL(None)  # loaded before the fork
     try:
         return subprocess.Popen(
             command,
@@ -196,8 +194,7 @@ def _start(command: list[str], place: Path, out: BinaryIO) -> "subprocess.Popen[
             # Compiled files beside the task files would change the folder's digest.
             env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
             start_new_session=True,
-            # A killed step must not leave a process behind that holds the GPU.
-            preexec_fn=lambda: kernel.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM),
+            preexec_fn=ends_with_this_process(),
         )
     except OSError as error:
         raise InputError(

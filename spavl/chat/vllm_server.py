@@ -4,8 +4,6 @@ The server listens on loopback and is asked as any other endpoint. It ends with 
 the step ends.
 """
 
-import ctypes
-import signal
 import socket
 import subprocess
 import time
@@ -16,12 +14,12 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from spavl.chat.settings import OpenAISettings, VllmSettings
+from spavl.child_processes import ends_with_this_process
 from spavl.environment import work_root
 from spavl.errors import InputError
 
 SECONDS_BETWEEN_LOOKS = 0.5
 SECONDS_TO_END = 30.0
-_PR_SET_PDEATHSIG = 1
 
 
 @contextmanager
@@ -56,15 +54,13 @@ def _start(settings: VllmSettings, name: str, port: int, log: Path) -> "subproce
         "vllm", "serve", settings.model, "--host=127.0.0.1", f"--port={port}",
         f"--served-model-name={name}", *settings.arguments,
     ]  # fmt: skip
-    kernel = ctypes.CDLL(None)  # loaded before the fork
     try:
         with log.open("wb") as out:
             return subprocess.Popen(
                 command,
                 stdout=out,
                 stderr=subprocess.STDOUT,
-                # A killed step must not leave a server behind that holds the GPU.
-                preexec_fn=lambda: kernel.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM),
+                preexec_fn=ends_with_this_process(),
             )
     except FileNotFoundError:
         raise InputError(

@@ -6,6 +6,7 @@ happen before and are not counted. The vision tower is frozen, as in ours.
 """
 
 import tempfile
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -31,8 +32,11 @@ def trl_trainer(
         callbacks: Of transformers' Trainer.
     """
     from datasets import Dataset
+    from transformers import PrinterCallback
     from trl import DPOConfig, DPOTrainer
 
+    # TRL still gives transformers a setting by its old name.
+    warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
     pictures = RandomPictures(side)
     rows = [
         {
@@ -70,7 +74,7 @@ def trl_trainer(
 
             return SequentialSampler(self.train_dataset)
 
-    return InOrder(
+    trainer = InOrder(
         model=policy,
         ref_model=reference,
         args=arguments,
@@ -78,6 +82,8 @@ def trl_trainer(
         train_dataset=Dataset.from_list(rows),
         callbacks=list(callbacks),
     )
+    trainer.remove_callback(PrinterCallback)
+    return trainer
 
 
 def between_steps(begin: Callable[[], None], end: Callable[[int], None]) -> Any:

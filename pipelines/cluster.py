@@ -7,6 +7,7 @@ rotated under a long wait goes on being good.
 
 import json
 import logging
+import os
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -60,13 +61,16 @@ def connect(access: Access) -> Any:
     """A `kfp.Client`.
 
     Raises:
-        InputError: If the token's file is not there or empty, or the token is refused.
+        InputError: If nothing says where KFP is, the token's file is not there or empty, or the
+            token is refused.
         UnreachableError: If the server does not answer.
     """
     warnings.filterwarnings("ignore", module=r"kfp\..*")
     import kfp
 
     logging.getLogger("urllib3").setLevel(logging.ERROR)
+    if access.host is None and not _kubernetes_says_where():
+        raise InputError("no address of KFP", "--host", "name its URL, or use --port-forward")
     token_file = access.token_file
     if token_file is None and access.host is None and SERVICE_ACCOUNT_TOKEN.exists():
         token_file = SERVICE_ACCOUNT_TOKEN
@@ -84,6 +88,14 @@ def connect(access: Access) -> Any:
         existing_token=None if token_file else access.token,
         credentials=credentials,
         ssl_ca_cert=str(access.ca_file) if access.ca_file else None,
+    )
+
+
+def _kubernetes_says_where() -> bool:
+    """Whether we are in a pod, or have a kube config: without a host the SDK takes those."""
+    files = os.environ.get("KUBECONFIG") or str(Path.home() / ".kube" / "config")
+    return "KUBERNETES_SERVICE_HOST" in os.environ or any(
+        Path(file).is_file() for file in files.split(os.pathsep)
     )
 
 

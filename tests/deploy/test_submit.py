@@ -46,8 +46,8 @@ def submit(
     monkeypatch.setattr(sdk.Client, "_LOCAL_KFP_CONTEXT", str(tmp_path / "no-context.json"))
     monkeypatch.delenv("SPAVL_KFP_TOKEN", raising=False)
 
-    def run(kfp: Kfp, *arguments: str, **environment: str) -> Ended:
-        host = () if "--port-forward" in arguments else ("--host", kfp.host)
+    def run(kfp: Kfp | None, *arguments: str, **environment: str) -> Ended:
+        host = () if "--port-forward" in arguments or kfp is None else ("--host", kfp.host)
         monkeypatch.setattr("sys.argv", ["spavl", "submit", *host, *QUICK, *arguments])
         for name, value in environment.items():
             monkeypatch.setenv(name, value)
@@ -238,6 +238,14 @@ def test_a_server_that_is_not_there_ends_with_try_again(submit: Submit) -> None:
     done = submit(gone)
     assert done.returncode == 75
     assert "no connection to KFP" in one_line(done)
+
+
+def test_without_an_address_it_says_how_to_give_one(submit: Submit) -> None:
+    done = submit(None, KUBECONFIG=os.devnull)
+    assert done.returncode == 2
+    assert one_line(done) == (
+        "spavl: no address of KFP (--host): name its URL, or use --port-forward"
+    )
 
 
 def test_a_name_that_is_taken_is_refused_before_anything_starts(kfp: Kfp, submit: Submit) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.llava_world import Shape
+from pipelines.cli import main
 
 pytest.importorskip("trl")
 ROOT = Path(__file__).resolve().parents[3]
@@ -25,6 +26,40 @@ def test_dpo_has_trls_log_probs_and_gradients() -> None:
         assert found[ratio] > 0
         assert found["of_cpu_seconds"][ratio] > 0
     json.dumps(found)
+
+
+def test_tables_are_kept_as_they_are_measured(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import benchmarks.dpo
+
+    figures = dict.fromkeys((*benchmarks.dpo.RATIOS, "of_cpu_seconds", "ours_s", "baseline_s"), 0.5)
+    measured: list[Shape] = []
+
+    def run(shape: Shape, *_: object, **__: object) -> dict[str, float]:
+        measured.append(shape)
+        if shape.picture_tokens == 1024:
+            raise KeyboardInterrupt
+        return dict(figures)
+
+    monkeypatch.setattr(benchmarks.dpo, "run", run)
+    kept = tmp_path / "new" / "dpo.json"
+    monkeypatch.setattr("sys.argv", ["spavl", "bench", "dpo", "--tables", "--json", str(kept)])
+    with pytest.raises(SystemExit):
+        main()
+    assert list(json.loads(kept.read_text())["tables"]["picture_tokens"]) == ["64", "256", "576"]
+    assert [shape.picture_tokens for shape in measured] == [576, 64, 256, 1024]
+
+
+def test_a_file_that_cannot_be_written_is_told_before_anything_is_measured(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["spavl", "bench", "chat", "--json", str(tmp_path)])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    told = capsys.readouterr().err
+    assert told == f"spavl: cannot write there (--json {tmp_path}): Is a directory\n"
 
 
 def test_the_reward_models_gradients_are_the_plain_trainers() -> None:

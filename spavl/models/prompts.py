@@ -1,6 +1,7 @@
 """Chat text: messages rendered by the processor's own chat template."""
 
 from collections.abc import Sequence
+from os.path import commonprefix
 from typing import Any
 
 from spavl.chat.interface import Message
@@ -52,15 +53,19 @@ def answered_prompt(processor: Any, question: str, answer: str) -> str:
     The template decides what stands between prompt and answer; whatever it puts after the answer
     is cut, because the end-of-sequence token follows instead.
     """
+    prompt = question_prompt(processor, question)
+    spoken = answer.strip()  # some templates trim
+    if not spoken:
+        return prompt
     turns = [
         _user_turn(question),
         {"role": "assistant", "content": [{"type": "text", "text": answer}]},
     ]
     text = str(processor.apply_chat_template(turns, tokenize=False))
-    spoken = answer.strip()  # some templates trim
-    if not spoken:
-        return question_prompt(processor, question)
-    return text[: text.rindex(spoken) + len(spoken)]
+    # Looked for from the prompt's end on: "d" is in the question and in a closing <|im_end|> too.
+    shared = commonprefix([prompt, text])  # noqa: RUF071  # compares characters: what is wanted
+    begin = text.index(spoken, len(shared))
+    return text[: begin + len(spoken)]
 
 
 def _user_turn(question: str) -> dict[str, Any]:

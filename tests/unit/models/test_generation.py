@@ -18,6 +18,7 @@ from spavl.models.prompts import answered_prompt, chat_text, question_prompt
 from spavl.models.saving import save_model
 from spavl.models.shared_prompts import generate_shared
 from tests.unit.models.tiny import PictureBook, save_tiny, tiny_processor
+from tests.unit.models.tiny_qwen import tiny_qwen_processor
 
 QUESTIONS = ("Hm?", "What is this?", "How?", "How do I use this thing?", "So?", "A lamp?", "Tell!")
 
@@ -147,6 +148,13 @@ def test_the_picture_goes_to_the_first_user_turn_and_the_answer_ends_the_text() 
     assert "<image>" not in chat_text(processor, turns, has_image=False)
     assert answered_prompt(processor, "So?", "No. ") == "USER: <image>\nSo? ASSISTANT: No."
     assert answered_prompt(processor, "So?", "") == question_prompt(processor, "So?")
+
+
+def test_a_short_answer_ends_where_it_was_given_and_not_within_the_templates_own_words() -> None:
+    for processor in (tiny_processor(), tiny_qwen_processor()):
+        prompt = question_prompt(processor, "Is it a, d or end?")
+        for answer in ("d", "end", "|", "a", "user"):
+            assert answered_prompt(processor, "Is it a, d or end?", answer) == prompt + answer
 
 
 def test_a_folder_without_a_model_and_one_that_lacks_weights_are_refused(

@@ -57,6 +57,9 @@ def read_prompts(
         if question.image_id in unreadable:
             dropped["unreadable_picture"] += 1
             continue
+        if tokeniser.names_a_picture(question.question):
+            dropped["picture_token_in_text"] += 1
+            continue
         token_ids = tokeniser.prompt(question.image_id, question.question)
         if len(token_ids) + settings.response_length > tokeniser.max_length:
             dropped["too_long"] += 1

@@ -99,13 +99,17 @@ class Tokeniser:
         for preference in preferences:
             if preference.image_id in unreadable:
                 dropped["unreadable_picture"] += 1
-            elif self._names_a_picture(preference):
+            elif self.names_a_picture(preference.question, preference.chosen, preference.rejected):
                 dropped["picture_token_in_text"] += 1
             elif (pair := self._pair(preference)).length > self.max_length:
                 dropped["too_long"] += 1
             else:
                 pairs.append(pair)
         return Tokenised(pairs, dict(dropped))
+
+    def names_a_picture(self, *texts: str) -> bool:
+        """Whether a text holds the token that stands for pictures, which no picture would fill."""
+        return any(self._processor.image_token in text for text in texts)
 
     def prompt(self, image_id: str, question: str) -> tuple[int, ...]:
         """A question's prompt up to where the answer begins; its picture must have been read."""
@@ -133,11 +137,6 @@ class Tokeniser:
             shared += 1
         ids = (*answered, self._tokenizer.eos_token_id)
         return Row(image_ids[0], ids, shared, tuple(image_ids[1:]))
-
-    def _names_a_picture(self, preference: Preference) -> bool:
-        """Whether a text holds the token that stands for pictures, which no picture would fill."""
-        texts = preference.question, preference.chosen, preference.rejected
-        return any(self._processor.image_token in text for text in texts)
 
     def _pair(self, preference: Preference) -> PairRows:
         chosen, rejected = (

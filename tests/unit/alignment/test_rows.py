@@ -55,3 +55,16 @@ def test_a_row_over_the_limit_is_dropped_and_counted_and_one_at_the_limit_stays(
     found = tokeniser.pairs([short, long, make_preference(2, "bad")])
     assert [pair.preference for pair in found.pairs] == [short]
     assert found.dropped == {"too_long": 1, "unreadable_picture": 1}
+
+
+def test_a_text_that_names_a_picture_there_is_not_is_dropped_and_counted(world: World) -> None:
+    tokeniser, _ = make_tokeniser(world)
+    found = tokeniser.pairs(
+        [
+            make_preference(0),
+            make_preference(1, question="<image>\nWhat is this?"),
+            make_preference(2, chosen="An <image>."),
+        ]
+    )
+    assert len(found.pairs) == 1
+    assert found.dropped == {"picture_token_in_text": 2}

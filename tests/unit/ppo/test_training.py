@@ -16,11 +16,11 @@ from spavl.alignment.loop import Trainer
 from spavl.alignment.rows import Tokeniser
 from spavl.models.load import load_reward_model
 from spavl.models.saving import save_model
-from spavl.records import Rollout
+from spavl.records import Preference, Rollout
 from spavl.settings.ppo import PpoSettings
-from spavl.shards import read_records
+from spavl.shards import DatasetWriter, read_records
 from spavl.work import Stage, Work
-from tests.unit.alignment.worlds import World, make_world
+from tests.unit.alignment.worlds import World, make_preference, make_world
 
 SETTINGS: dict[str, object] = {
     "threads": 1,
@@ -205,6 +205,22 @@ def test_the_prompt_stream_asks_everything_once_before_anything_twice() -> None:
     assert sorted(p.question_id for p in first) == sorted(p.question_id for p in second)
     assert first != second
     assert stream.take(3, 4) == (first + second)[3:7]
+
+
+def test_questions_that_cannot_be_asked_are_dropped_and_counted(
+    world: World, reward_model: str, tmp_path: Path
+) -> None:
+    settings, players, _ = play(world, reward_model, max_length=40)
+    known = next(read_records(world.train, Preference)).image_id
+    asked = ["Tell me.", "<image>\nWhat is this?", "Bleib gesund und munter, lieber Leser! " * 2]
+    with DatasetWriter(tmp_path / "train", Preference, {}, {}) as writer:
+        for number, question in enumerate(asked):
+            writer.add(make_preference(number, known, question))
+        writer.add(make_preference(3, "not in the store"))
+    tokeniser = Tokeniser(players.processor, players.pictures, settings.max_length)
+    found = read_prompts(tmp_path / "train", tokeniser, players.pictures, settings)
+    assert [prompt.text for prompt in found.prompts] == ["Tell me."]
+    assert found.dropped == {"picture_token_in_text": 1, "too_long": 1, "unreadable_picture": 1}
 
 
 def test_rollouts_and_curves_are_complete(

@@ -122,7 +122,7 @@ def rewards_of(
     log_ratio = judged.log_probs - judged.reference_log_probs
     penalty = kl_penalty(log_ratio, settings.kl_estimator)
     rewards = token_rewards(scores, penalty, judged.mask, kl_coef)
-    # The sign of a reward means something, so its mean stays.
+    # The sign of a reward means something, so nothing is shifted.
     return whiten(rewards, judged.mask, shift=False) if settings.whiten_rewards else rewards
 
 

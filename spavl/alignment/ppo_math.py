@@ -11,6 +11,8 @@ from typing import Literal
 
 import torch
 
+ROUNDING = 1e-6  # relative; values that differ by no more are equal in float32
+
 
 def masked_mean(values: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     """Mean over true positions, scalar."""
@@ -18,15 +20,23 @@ def masked_mean(values: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
 
 
 def whiten(values: torch.Tensor, mask: torch.Tensor, shift: bool = True) -> torch.Tensor:
-    """Scale to variance 1, and unless told otherwise shift to mean 0, over true positions.
+    """Divide by the standard deviation, after a shift to mean 0 unless told otherwise.
+
+    Both are taken over true positions. Where all values are equal there is nothing to divide by:
+    they are shifted alone.
 
     Returns:
         Values that are 0 at padding.
     """
     found = values[mask]
-    spread = found.std(correction=0) if found.numel() > 1 else found.new_ones(())
+    spread = found.std(correction=0) if _differ(found) else found.new_ones(())
     mean = found.mean() if shift else found.new_zeros(())
     return ((values - mean) / (spread + 1e-8)).masked_fill(~mask, 0.0)
+
+
+def _differ(values: torch.Tensor) -> bool:
+    """Whether values differ by more than rounding, which no division may blow up."""
+    return bool(values.std(correction=0) > ROUNDING * values.abs().max())
 
 
 def kl_penalty(log_ratio: torch.Tensor, estimator: Literal["k1", "k3"]) -> torch.Tensor:
@@ -165,7 +175,6 @@ def explained_variance(
 ) -> torch.Tensor:
     """`1 - Var(R - V) / Var(R)` over answer tokens, scalar; 0 where returns do not vary."""
     found = returns[mask]
-    spread = found.var(correction=0)
-    if spread == 0:
-        return torch.zeros_like(spread)
-    return 1 - (found - values[mask]).var(correction=0) / spread
+    if not _differ(found):
+        return found.new_zeros(())
+    return 1 - (found - values[mask]).var(correction=0) / found.var(correction=0)

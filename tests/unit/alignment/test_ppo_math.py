@@ -78,6 +78,16 @@ def test_whitened_values_have_mean_0_and_variance_1_over_true_positions_only() -
     torch.testing.assert_close(found, torch.tensor([[-side, 0.0, 0.0], [side, 0.0, 0.0]]))
 
 
+@pytest.mark.parametrize("number", [0.1, 3.3, -7.0])
+def test_equal_values_are_shifted_and_their_rounding_is_not_blown_up(number: float) -> None:
+    equal = torch.full((10, 10), number)  # its mean in float32 is not exactly the number
+    assert whiten(equal, equal.bool()).abs().max() < 1e-6
+    torch.testing.assert_close(whiten(equal, equal.bool(), shift=False), equal)
+    assert whiten(equal[:1, :1], torch.ones(1, 1).bool()).item() == 0.0
+    assert whiten(equal[:1, :1], torch.ones(1, 1).bool(), shift=False).item() == equal[0, 0]
+    assert explained_variance(torch.randn(10, 10), equal, equal.bool()).item() == 0.0
+
+
 def test_policy_loss_clips_only_what_would_go_too_far() -> None:
     # ratio 1.5: gain 1.5 is clipped to 1.2 for A = 1; for A = -1 the worse 1.5 stands.
     mask = torch.ones(1, 2, dtype=torch.bool)

@@ -80,3 +80,13 @@ class PpoSettings(AlignmentSettings):
         if self.rollout_batch_size % self.num_generations:
             raise ValueError("rollout_batch_size must be a multiple of num_generations")
         return self
+
+    @model_validator(mode="after")
+    def _coefficient_stays_positive(self) -> Self:
+        # An iteration changes it by at most 20% of rollout_batch_size / kl_horizon.
+        if self.kl_target is not None and 5 * self.kl_horizon <= self.rollout_batch_size:
+            raise ValueError(
+                "kl_horizon must be more than a fifth of rollout_batch_size, or one iteration "
+                "could take the KL coefficient to 0"
+            )
+        return self

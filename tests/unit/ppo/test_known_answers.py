@@ -196,6 +196,16 @@ def test_the_kl_coefficient_is_steered_to_its_target() -> None:
     assert fixed.coefficient == 0.1
 
 
+def test_a_horizon_in_which_one_iteration_could_turn_the_coefficients_sign_is_refused() -> None:
+    changes = {"kl_target": 2.0, "rollout_batch_size": 64}
+    with pytest.raises(InputError, match="kl_horizon must be more than a fifth"):
+        PpoSettings.parse({**SETTINGS, **changes, "kl_horizon": 12}, "ppo")
+    settings = PpoSettings.parse({**SETTINGS, **changes, "kl_horizon": 13}, "ppo")
+    controller = KlController(0.1, settings.kl_target, settings.kl_horizon)
+    controller.update(kl=0.0, rollouts=64)  # as far below the target as can be
+    assert controller.coefficient > 0
+
+
 def test_rewards_are_clipped_then_penalised_and_whitened_without_losing_their_sign() -> None:
     ones = torch.ones(2, 2)
     judged = Judged(

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from spavl.alignment.engines import Engines, choose_engines
+from spavl.alignment.engines import Engines, attend_by_chains, choose_engines
 from spavl.alignment.loop import evaluating, prepare_for_training, trainable_weights
 from spavl.alignment.optimizer import Weights
 from spavl.errors import InputError
@@ -107,6 +107,9 @@ def load_players(
     pad = pad_token_id(processor.tokenizer)
     with evaluating(policy):
         engines = choose_engines(policy, pictures, pad, settings, say)
+    if engines.name == "packed":
+        for role in roles.values():
+            attend_by_chains(role.model)
     return Players(**roles, processor=processor, pictures=pictures, engines=engines)
 
 

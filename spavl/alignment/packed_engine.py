@@ -127,8 +127,12 @@ class PackedEngine:
 
 
 def attention_of(model: Any) -> str:
-    """The library's name of the attention that the language model computes with."""
-    return str(model.config.get_text_config()._attn_implementation)
+    """The library's name of the attention that the language model computes with.
+
+    Asked of the language model itself: a head on a borrowed backbone has a configuration of its
+    own, which says what the backbone was loaded with.
+    """
+    return str(model.model.language_model.config._attn_implementation)
 
 
 def attention_mask(model: Any, ends: torch.Tensor) -> Any:

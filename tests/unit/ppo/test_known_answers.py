@@ -16,7 +16,9 @@ from components.ppo.players import ModelPlaces, Players, load_players
 from components.ppo.prompts import Prompt, read_prompts
 from components.ppo.update import accumulate, learn
 from components.reward_modeling import train as train_reward_model
+from spavl.alignment import trie_attention
 from spavl.alignment.loop import Trainer
+from spavl.alignment.packed_engine import attention_of
 from spavl.alignment.ppo_math import KlController, kl_penalty, whiten
 from spavl.alignment.rows import Row, Tokeniser
 from spavl.errors import InputError
@@ -244,6 +246,16 @@ def test_one_backbone_scores_like_a_separate_reward_model(
         id(role.model.model) for role in (one.policy, one.reference, one.reward, one.value)
     }
     assert len(backbones) == 1
+
+
+def test_every_role_attends_as_the_policy_does(
+    world: World, whole_reward_model: str, lora_reward_model: str
+) -> None:
+    for reward_model, changes in ((whole_reward_model, {}), (lora_reward_model, LORA)):
+        _, packed, _ = play(world, reward_model, **changes)
+        assert {attention_of(model) for model in packed.models.values()} == {trie_attention.NAME}
+        _, plain, _ = play(world, reward_model, **changes, packing="plain")
+        assert {attention_of(model) for model in plain.models.values()} == {"sdpa"}
 
 
 def test_on_one_backbone_the_reference_and_the_reward_stay_bit_for_bit(

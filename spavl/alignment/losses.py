@@ -104,9 +104,10 @@ def implicit_rewards(
 def dpo_loss(rewards: torch.Tensor, objective: DpoObjective) -> PairwiseLoss:
     """DPO's loss of implicit rewards.
 
-    sigmoid: Rafailov et al., 2023, equation 7, with Mitchell's label smoothing (cDPO, 2023);
+    sigmoid: Rafailov et al., 2023, equation 7, with Mitchell's label smoothing (cDPO, 2023), which
+    TRL 1.16 has no more: its `sigmoid` ignores `label_smoothing`, its `robust` is another loss;
     hinge: Zhao et al., 2023 (SLiC), with the reward in place of the log-prob; ipo: Azar et al.,
-    2023, equation 17, of log-probs per token.
+    2023, equation 17, of log-probs per token, as in TRL.
 
     Args:
         rewards: `implicit_rewards`, float `[2, pairs]`.

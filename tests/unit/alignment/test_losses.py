@@ -54,6 +54,21 @@ def test_ranking_loss_of_three_worked_by_hand_and_of_two_is_the_pairwise_loss() 
     assert rewards.grad[1, 2] == 0  # padding
 
 
+def test_lists_of_any_lengths_and_ties_have_gradients() -> None:
+    lengths = torch.tensor([5, 2, 3])
+    mask = torch.arange(5) < lengths[:, None]
+    rewards = torch.ones(3, 5, requires_grad=True)  # all tied
+    found = ranking_loss(rewards, mask)
+    # Of n equal answers every ranking is as likely: log n!.
+    expected = [math.log(math.factorial(n)) for n in (5, 2, 3)]
+    assert found.loss.item() == pytest.approx(sum(expected) / 3, abs=1e-5)
+    assert found.accuracy.item() == 0.0
+    found.loss.backward()
+    assert rewards.grad is not None
+    assert rewards.grad.isfinite().all()
+    assert rewards.grad[~mask].eq(0).all()
+
+
 def test_the_likelihoods_of_all_rankings_of_a_list_sum_to_one() -> None:
     rewards = torch.tensor([0.3, -1.2, 2.0, 0.7])
     total = sum(
@@ -85,6 +100,15 @@ def test_dpo_losses_worked_by_hand(objective: DpoObjective, loss: float, margin:
     found = dpo_loss(rewards_of(objective), objective)
     assert found.loss.item() == pytest.approx(loss, abs=1e-5)
     assert found.margins.item() == pytest.approx(margin)
+
+
+def test_cdpo_pulls_no_further_than_the_flipped_share_of_labels_allows() -> None:
+    objective = DpoObjective("sigmoid", 0.1, label_smoothing=0.2)
+    # Of preferences that hold with probability 0.8 the best margin is log(0.8 / 0.2).
+    rewards = torch.tensor([[0.0], [-math.log(4)]], requires_grad=True)
+    dpo_loss(rewards, objective).loss.backward()
+    assert rewards.grad is not None
+    assert rewards.grad.abs().max() < 1e-7
 
 
 def test_the_likelihood_term_is_a_mean_over_answers_of_means_over_tokens() -> None:

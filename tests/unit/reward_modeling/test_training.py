@@ -16,7 +16,13 @@ from spavl.errors import InputError
 from spavl.models.load import load_reward_model
 from spavl.records import Preference
 from spavl.shards import DatasetWriter, read_records
-from tests.unit.alignment.worlds import World, make_preference, make_tokeniser, make_world
+from tests.unit.alignment.worlds import (
+    ANSWERS,
+    World,
+    make_preference,
+    make_tokeniser,
+    make_world,
+)
 
 SETTINGS: dict[str, object] = {
     "threads": 1,
@@ -69,6 +75,44 @@ def test_it_learns_from_ranked_lists_and_asks_for_margins(
     asked = curves_of(run(world, tmp_path / "three", monkeypatch, num_train_epochs=1, margin=1.0))
     assert asked[0]["loss"] > plain[0]["loss"] + 0.1
     assert asked[0]["reward_margin"] == plain[0]["reward_margin"]
+
+
+@pytest.mark.parametrize("tokens", [4096, 64])
+def test_lists_of_four_give_the_same_steps_packed_plain_and_in_several_passes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tokens: int
+) -> None:
+    world = make_world(tmp_path)
+    asked = list(read_records(world.train, Preference))[:4]
+    shutil.rmtree(world.train)
+    with DatasetWriter(Path(world.train), Preference, {}, {}) as writer:
+        for number, pair in enumerate(asked):
+            for rank in range(3 if number else 1):  # four answers a question, of one question two
+                changes = {
+                    "preference_id": f"{pair.preference_id}-{rank}",
+                    "chosen": ANSWERS[rank],
+                    "rejected": ANSWERS[rank + 1],
+                    "chosen_response_id": str(rank),
+                    "rejected_response_id": str(rank + 1),
+                }
+                writer.add(dataclasses.replace(pair, **changes))
+    settings = {"ranking": "listwise", "num_train_epochs": 3, "packed_tokens": tokens}
+    packed = curves_of(run(world, tmp_path / "packed", monkeypatch, **settings))
+    plain = curves_of(
+        run(
+            world,
+            tmp_path / "plain",
+            monkeypatch,
+            **settings,
+            packing="plain",
+            batch_size=1,
+            gradient_accumulation_steps=4,
+        )
+    )
+    assert len(packed) == len(plain) == 3  # four lists are one step, not ten pairs
+    for one, other in zip(packed, plain, strict=True):
+        assert one["loss"] == pytest.approx(other["loss"], rel=1e-4)
+        assert one["grad_norm"] == pytest.approx(other["grad_norm"], rel=1e-3)
+    assert packed[-1]["loss"] < packed[0]["loss"]
 
 
 def test_figures_tell_classes_and_calibration(

@@ -49,7 +49,7 @@ class PlainSettings:
 
 @dataclass
 class FourModels:
-    """Policy, reference, reward and value model, and the two optimizers' one."""
+    """Policy, reference, reward and value model, and the optimizer of policy and value model."""
 
     policy: Any
     reference: Any
@@ -127,7 +127,7 @@ def experience(
     }
     columns: dict[str, list[torch.Tensor]] = {}
     for part in _parts(batch, settings.scoring_rows):
-        scores = models.reward(**part)[:, -1]
+        scores = models.reward(**part, use_cache=False)[:, -1]
         found = {
             "log_probs": answer_log_probs(models.policy, part, settings),
             "reference": answer_log_probs(models.reference, part, settings),

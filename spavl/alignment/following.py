@@ -12,7 +12,8 @@ from typing import Any
 from spavl.alignment.failures import TrainingFailedError, raise_failure
 from spavl.alignment.kubernetes_api import Cluster
 from spavl.alignment.signals import termination_deferred
-from spavl.errors import TRY_AGAIN, TerminatedError
+from spavl.alignment.train_job import NODE
+from spavl.errors import TRY_AGAIN, AwayError, InputError, TerminatedError
 
 HEARTBEAT = "heartbeat"
 JOB_SET = "jobset.sigs.k8s.io/jobset-name"
@@ -36,6 +37,7 @@ def run_train_job(
     """
     name = job["metadata"]["name"]
     logs = _Logs(cluster, name)
+    waited = False
     with termination_deferred() as terminated:
         _start(cluster, job, say)
         while True:
@@ -50,7 +52,7 @@ def run_train_job(
             if terminated():
                 _end(cluster, name)
                 raise TerminatedError(f"terminated, TrainJob {name} with it: run it again to go on")
-            if condition := _condition(found, "Complete"):
+            if _condition(found, "Complete"):
                 break
             if condition := _condition(found, "Failed"):
                 raise_failure(folder, {})
@@ -58,6 +60,10 @@ def run_train_job(
                     f"TrainJob {name} failed: {condition.get('message') or condition['reason']}",
                     TRY_AGAIN,
                 )
+            condition = _condition(found, "Suspended")  # e.g. by a queue of Kueue's
+            if condition and not waited:
+                say(f"TrainJob {name} waits: {condition.get('message') or condition['reason']}")
+            waited = condition is not None
             time.sleep(cluster.pause)
     cluster.json("DELETE", cluster.train_jobs(name))
 
@@ -65,7 +71,7 @@ def run_train_job(
 def _start(cluster: Cluster, job: Mapping[str, Any], say: Callable[[str], None]) -> None:
     name = job["metadata"]["name"]
     found = cluster.json("GET", cluster.train_jobs(name))
-    if found and not _condition(found, "Failed") and not _condition(found, "Complete"):
+    if found and not _is_over(found):
         say(f"going on with TrainJob {name}")
         return
     if found:
@@ -73,6 +79,12 @@ def _start(cluster: Cluster, job: Mapping[str, Any], say: Callable[[str], None])
     cluster.json("POST", cluster.train_jobs(), dict(job))
     spec = job["spec"]["trainer"]
     say(f"TrainJob {name}: {spec['numNodes']} nodes of {spec['numProcPerNode']} processes")
+
+
+def _is_over(job: Mapping[str, Any]) -> bool:
+    """Whether a TrainJob has ended or is about to be gone."""
+    ended = _condition(job, "Failed") or _condition(job, "Complete")
+    return ended is not None or "deletionTimestamp" in job["metadata"]
 
 
 def _end(cluster: Cluster, name: str) -> None:
@@ -92,13 +104,16 @@ def _condition(job: Mapping[str, Any], kind: str) -> dict[str, Any] | None:
 class _Logs:
     """Prints what a TrainJob's pods say, each line once.
 
-    Lines come with their times, since only a time can be asked from; it has whole seconds.
+    Lines come with their times, since only a time can be asked from; it has whole seconds. A log
+    that cannot be had, e.g. of a pod whose machine is lost, is told and ends nothing: whether
+    training goes on is the TrainJob's to say.
     """
 
     def __init__(self, cluster: Cluster, name: str) -> None:
         self._cluster = cluster
         self._selector = f"{JOB_SET}={name}"
         self._last: dict[str, str] = {}
+        self._silent: set[str] = set()
 
     def show(self) -> None:
         """Print what is new."""
@@ -111,7 +126,16 @@ class _Logs:
         last = self._last.get(pod, "")
         since = {"sinceTime": last[:19] + "Z"} if last else {}
         path = self._cluster.core(f"pods/{pod}/log")
-        for line in self._cluster.text(path, timestamps="true", **since).splitlines():
+        try:
+            # A mesh may have put a container of its own beside ours.
+            log = self._cluster.text(path, container=NODE, timestamps="true", **since)
+        except (AwayError, InputError) as error:
+            if pod not in self._silent:
+                print(f"{pod}: its log cannot be read for now: {error}", flush=True)
+            self._silent.add(pod)
+            return
+        self._silent.discard(pod)
+        for line in log.split("\n"):  # a carriage return, as of a progress bar, ends no line
             when, _, text = line.partition(" ")
             if when > last:
                 print(f"{pod}: {text}", flush=True)

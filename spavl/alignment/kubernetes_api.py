@@ -17,7 +17,8 @@ from spavl.errors import AwayError, InputError
 
 ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 SECONDS_OF_A_CALL = 30.0
-PASSING = {408, 429, 500, 502, 503, 504}
+# 401: the token has expired; another is put in its place, and read with the next attempt.
+PASSING = {401, 408, 429, 500, 502, 503, 504}
 
 
 @dataclass(frozen=True)
@@ -86,9 +87,20 @@ class Cluster:
         return None if answer is None else answer.json()
 
     def text(self, path: str, **query: str) -> str:
-        """A text, e.g. a pod's log; empty where there is none."""
-        answer = self._call("GET", path, None, query)
-        return "" if answer is None else answer.text
+        """A text, e.g. a pod's log, asked for once; empty where there is none.
+
+        Raises:
+            InputError: If the server refuses.
+            AwayError: If it cannot be had now.
+        """
+        try:
+            answer = self._once("GET", path, None, query)
+        except requests.RequestException as error:
+            raise AwayError(f"no Kubernetes API at {self.url} ({type(error).__name__})") from None
+        if answer.status_code in PASSING:
+            raise AwayError(f"no answer from {path} (it answers {answer.status_code})")
+        found = _checked(answer, "GET", path)
+        return "" if found is None else found.text
 
     def _call(
         self, method: str, path: str, body: Any, query: dict[str, str]
@@ -98,7 +110,7 @@ class Cluster:
             try:
                 answer = self._once(method, path, body, query)
                 if answer.status_code not in PASSING:
-                    return _checked(answer, path)
+                    return _checked(answer, method, path)
                 reason = f"it answers {answer.status_code}"
             except requests.RequestException as error:
                 reason = type(error).__name__
@@ -119,9 +131,10 @@ class Cluster:
         )
 
 
-def _checked(answer: requests.Response, path: str) -> requests.Response | None:
+def _checked(answer: requests.Response, method: str, path: str) -> requests.Response | None:
     # 409: what is to be made is there already, e.g. because the answer to a first call was lost.
-    if answer.status_code in (404, 409):
+    # 404 to what is to be made: the server knows no such kind of thing.
+    if answer.status_code == 409 or (answer.status_code == 404 and method != "POST"):
         return None
     if not answer.ok:
         try:

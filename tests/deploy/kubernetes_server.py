@@ -23,6 +23,8 @@ class Kubernetes:
         pods: Pods by name.
         logs: Lines of pods, each with its time.
         job: The TrainJob, if there is one.
+        refusal: HTTP status to refuse a TrainJob with.
+        log_failures: HTTP statuses that the next calls for a log fail with.
         calls: Method and path of every call.
     """
 
@@ -31,12 +33,18 @@ class Kubernetes:
     logs: dict[str, list[str]] = field(default_factory=dict)
     job: Json | None = None
     refusal: int = 0
+    log_failures: list[int] = field(default_factory=list)
     calls: list[tuple[str, str]] = field(default_factory=list)
     url: str = ""
 
     def answer(self, method: str, path: str, query: dict[str, str], body: Any) -> tuple[int, Any]:
         """Status and content of an answer; bytes are a text."""
         match method, path.removeprefix(JOBS).removeprefix(PODS).strip("/").split("/"):
+            case "GET", [_, "log"] if self.log_failures:
+                return self.log_failures.pop(0), {"message": "no log"}
+            case "GET", [_, "log"] if query.get("container") != "node":
+                # So the server answers where a pod has several containers.
+                return 400, {"message": "a container name must be specified"}
             case "GET", [pod, "log"]:
                 since = query.get("sinceTime", "")[:19]
                 return 200, "\n".join(one for one in self.logs[pod] if one[:19] >= since).encode()

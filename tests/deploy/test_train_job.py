@@ -165,11 +165,61 @@ def test_it_is_created_followed_shown_and_deleted(
     assert (tmp_path / HEARTBEAT).exists()
 
 
+def test_a_log_that_breaks_is_told_once_goes_on_and_ends_nothing(
+    kubernetes: Kubernetes, job: Json, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # 502: the pod's machine is lost; 400: its container has not started.
+    pod = f"{NAME}-node-0-0-x7k2p"
+    kubernetes.pods = {pod: {"metadata": {"name": pod}, "status": {"phase": "Running"}}}
+    kubernetes.logs = {pod: ["2026-01-01T00:00:01.1Z [dpo] 1/9"]}
+    kubernetes.log_failures = [502, 502, 400]
+    follow(kubernetes, job, tmp_path, CREATED, RUNNING, RUNNING, RUNNING, RUNNING, COMPLETE)
+    told = capsys.readouterr().out.splitlines()
+    assert told[0].startswith(f"{pod}: its log cannot be read for now: ")
+    assert told[1:] == [f"{pod}: [dpo] 1/9"]
+
+
+def test_a_carriage_return_in_a_log_ends_no_line(
+    kubernetes: Kubernetes, job: Json, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pod = f"{NAME}-node-0-0-x7k2p"
+    kubernetes.pods = {pod: {"metadata": {"name": pod}, "status": {"phase": "Running"}}}
+    bar = "2026-01-01T00:00:01.1Z Loading 1%\rLoading 99%\u2028done"
+    after = "2026-01-01T00:00:02.1Z [dpo] 1/9"
+    kubernetes.logs = {pod: [bar]}
+
+    def looks() -> Iterator[Json]:
+        yield from (CREATED, RUNNING)
+        kubernetes.logs[pod].append(after)
+        yield from repeat(COMPLETE)
+
+    kubernetes.looks = looks()
+    run_train_job(cluster(kubernetes, tmp_path), job, tmp_path, print)
+    told = capsys.readouterr().out
+    assert told.count("Loading 99%") == 1
+    assert told.endswith(f"{pod}: [dpo] 1/9\n")
+
+
+def test_one_that_waits_in_a_queue_says_so_once(
+    kubernetes: Kubernetes, job: Json, tmp_path: Path
+) -> None:
+    held = {"type": "Suspended", "status": "True", "reason": "Suspended", "message": "on hold"}
+    said = follow(kubernetes, job, tmp_path, *2 * [{"conditions": [held]}], RUNNING, COMPLETE)
+    assert said[1:] == [f"TrainJob {NAME} waits: on hold"]
+
+
 def test_a_server_that_is_gone_for_a_while_is_waited_for(
     kubernetes: Kubernetes, job: Json, tmp_path: Path
 ) -> None:
     follow(kubernetes, job, tmp_path, CREATED, 503, 503, 500, RUNNING, 429, COMPLETE)
     assert kubernetes.calls.count(("POST", JOBS)) == 1
+
+
+def test_a_token_that_has_expired_is_read_anew(
+    kubernetes: Kubernetes, job: Json, tmp_path: Path
+) -> None:
+    follow(kubernetes, job, tmp_path, CREATED, RUNNING, 401, RUNNING, COMPLETE)
+    assert kubernetes.job is None
 
 
 def test_a_server_that_stays_away_leaves_the_train_job_to_the_next_attempt(
@@ -220,6 +270,15 @@ def test_a_failed_one_of_an_attempt_before_is_replaced(
     assert [call for call in kubernetes.calls if call[0] != "GET"] == wanted
 
 
+def test_one_that_is_being_deleted_is_waited_out_and_made_anew(
+    kubernetes: Kubernetes, job: Json, tmp_path: Path
+) -> None:
+    going = {**job["metadata"], "deletionTimestamp": "2026-01-01T00:00:00Z"}
+    kubernetes.job = {**job, "metadata": going}
+    follow(kubernetes, job, tmp_path, RUNNING, CREATED, COMPLETE)
+    assert kubernetes.calls.count(("POST", JOBS)) == 1
+
+
 def test_one_that_somebody_deleted_can_be_run_again(
     kubernetes: Kubernetes, job: Json, tmp_path: Path
 ) -> None:
@@ -251,6 +310,22 @@ def test_missing_rights_are_told_in_one_line(
     kubernetes.refusal = 403
     with pytest.raises(InputError, match=r"refuses \(403\): trainjobs is forbidden .*trainJobs"):
         follow(kubernetes, job, tmp_path, CREATED)
+
+
+def test_a_cluster_without_kubeflow_trainer_is_told_in_one_line(
+    kubernetes: Kubernetes, job: Json, tmp_path: Path
+) -> None:
+    kubernetes.refusal = 404
+    with pytest.raises(InputError, match=r"refuses \(404\): .*that Kubeflow Trainer is installed"):
+        follow(kubernetes, job, tmp_path, CREATED)
+
+
+def test_an_api_that_is_no_more_is_told_in_one_line(
+    kubernetes: Kubernetes, job: Json, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match=r"refuses \(410\): .*that Kubeflow Trainer is installed"):
+        follow(kubernetes, job, tmp_path, RUNNING, 410)
+    assert kubernetes.job is not None  # the next attempt goes on following it
 
 
 def test_outside_a_cluster_several_nodes_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ that were interrupted need no lock.
 """
 
 import hashlib
+import uuid
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from spavl.alignment import processes
 from spavl.alignment.rows import Row
 from spavl.digests import json_digest
 from spavl.environment import work_root
+from spavl.shards import sync_file
 from spavl.storage import refreshed
 
 FOLDER = "reference-log-probs"
@@ -71,9 +73,10 @@ class KeptLogProbs:
         content = save({"keys": keys, "log_probs": torch.tensor(list(fresh.values()))})
         place = self._folder / f"{hashlib.sha256(content).hexdigest()}.safetensors"
         self._folder.mkdir(parents=True, exist_ok=True)
-        unfinished = place.with_suffix(".unfinished")
+        unfinished = place.with_suffix(f".{uuid.uuid4().hex}.unfinished")  # runs may write alike
         unfinished.write_bytes(content)
-        unfinished.rename(place)
+        sync_file(unfinished)
+        unfinished.replace(place)
 
 
 def row_key(row: Row) -> bytes:
@@ -83,11 +86,15 @@ def row_key(row: Row) -> bytes:
 
 
 def _read(folder: Path) -> dict[bytes, float]:
-    from safetensors.torch import load_file
+    """What is kept; a file that does not hold what its name says counts as lost: it is computed."""
+    from safetensors.torch import load
 
     found: dict[bytes, float] = {}
     for path in sorted(folder.glob("*.safetensors")):
-        content = load_file(path)
+        data = path.read_bytes()
+        if hashlib.sha256(data).hexdigest() != path.stem:
+            continue
+        content = load(data)
         keys = [bytes(key) for key in content["keys"].numpy()]
         found |= dict(zip(keys, content["log_probs"].tolist(), strict=True))
     return found

@@ -96,10 +96,10 @@ class AdaptedModel:
         """Attach an adapter that `save` wrote.
 
         Raises:
-            InputError: If the folder holds no adapter, or one that does not fit this model.
+            InputError: If the folder holds no adapter, a damaged one, or one that does not fit
+                this model.
         """
         from peft import LoraConfig, get_peft_model_state_dict, set_peft_model_state_dict
-        from safetensors.torch import load_file
 
         folder = Path(folder)
         if not (folder / WEIGHTS_FILE).is_file() or not (folder / CONFIG_FILE).is_file():
@@ -107,7 +107,7 @@ class AdaptedModel:
                 "no adapter here", str(folder), f"give {CONFIG_FILE} and {WEIGHTS_FILE}"
             )
         self._attach(name, LoraConfig.from_pretrained(str(folder)))
-        tensors = load_file(folder / WEIGHTS_FILE)
+        tensors = _sound_tensors(folder / WEIGHTS_FILE)
         wanted = get_peft_model_state_dict(self._peft, adapter_name=name)
         # The library would only warn of weights that are missing, a projector's for instance.
         _require_same_shapes(wanted, tensors, folder)
@@ -172,15 +172,13 @@ def saved_head(folder: Path | str) -> torch.Tensor:
     """The reward head that `AdaptedModel.save` left beside an adapter: float `[1, width]`.
 
     Raises:
-        InputError: If there is none.
+        InputError: If there is none, or a damaged one.
     """
-    from safetensors.torch import load_file
-
     path = Path(folder) / HEAD_FILE
-    if not path.is_file():
+    tensors = _sound_tensors(path) if path.is_file() else {}
+    if HEAD not in tensors:
         raise InputError("no reward head here", str(folder), f"give {HEAD_FILE}")
-    head: torch.Tensor = load_file(path)[HEAD]
-    return head
+    return tensors[HEAD]
 
 
 def head_on(model: Any, head: torch.Tensor) -> Any:
@@ -246,6 +244,24 @@ def _config(model: Any, layers: dict[str, list[str]], shape: AdapterShape) -> An
         target_modules=[name for target in shape.target_modules for name in layers[target]],
         modules_to_save=[projector_name(model)] if shape.with_projector else None,
     )
+
+
+def _sound_tensors(path: Path) -> dict[str, torch.Tensor]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        tensors: dict[str, torch.Tensor] = load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise InputError(
+            f"unreadable weights ({error})", str(path), "give the whole model"
+        ) from None
+    for name, value in tensors.items():
+        if not value.isfinite().all():
+            raise InputError(
+                f"{name} holds NaN or infinity", str(path), "give weights of a sound training"
+            )
+    return tensors
 
 
 def _require_same_shapes(wanted: dict[str, Any], found: dict[str, Any], folder: Path) -> None:

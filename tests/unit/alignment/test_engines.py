@@ -159,3 +159,27 @@ def test_an_interrupted_write_leaves_nothing_that_is_read(
     written = next(tmp_path.rglob("*.safetensors"))
     written.rename(written.with_suffix(".unfinished"))
     assert Row("a", (1, 2), 1) not in KeptLogProbs("weights", "float32", {})
+
+
+@pytest.mark.parametrize("damage", [b"", b"\0" * 100, None], ids=["empty", "zeros", "cut"])
+def test_a_damaged_file_counts_as_lost_and_is_written_anew(
+    damage: bytes | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a machine that lost its power may leave it; runs side by side may write the same."""
+    monkeypatch.setenv("SPAVL_WORK_ROOT", str(tmp_path))
+    row = Row("a", (1, 2), 1)
+
+    def keep() -> Path:
+        one, other = (KeptLogProbs("weights", "float32", {}) for _ in range(2))
+        for kept in (one, other):
+            kept.add([row], torch.tensor([-1.0]))
+            kept.flush()
+        return next(tmp_path.rglob("*.safetensors"))
+
+    written = keep()
+    whole = written.read_bytes()
+    written.write_bytes(whole[:-2] if damage is None else damage)
+    assert row not in KeptLogProbs("weights", "float32", {})
+    assert keep() == written
+    assert KeptLogProbs("weights", "float32", {}).of([row]).tolist() == [-1.0]
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [written]

@@ -5,10 +5,17 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load, load_file, save_file
 
 from spavl.errors import InputError
-from spavl.models.adapters import WEIGHTS_FILE, AdaptedModel, AdapterShape, head_on, saved_head
+from spavl.models.adapters import (
+    HEAD_FILE,
+    WEIGHTS_FILE,
+    AdaptedModel,
+    AdapterShape,
+    head_on,
+    saved_head,
+)
 from spavl.models.load import Precision, load_policy, load_reward_model
 from spavl.models.prompts import question_prompt
 from tests.unit.models.tiny import PictureBook, save_tiny
@@ -161,3 +168,26 @@ def test_an_adapter_that_lacks_weights_or_fits_another_base_is_refused(
         AdaptedModel(load_policy(base)[0]).load("policy", tmp_path)
     with pytest.raises(InputError, match="no reward head here"):
         saved_head(tmp_path)
+
+
+def test_damaged_adapters_and_heads_are_refused_by_name(base: Path, tmp_path: Path) -> None:
+    adapters = AdaptedModel(load_reward_model(base)[0])
+    adapters.add("reward", SHAPE)
+    adapters.save("reward", tmp_path)
+    for file, read in (
+        (WEIGHTS_FILE, lambda: AdaptedModel(load_policy(base)[0]).load("reward", tmp_path)),
+        (HEAD_FILE, lambda: saved_head(tmp_path)),
+    ):
+        path = tmp_path / file
+        whole = path.read_bytes()
+        tensors = load(whole)
+        for content in (b"", whole[:-5], b"\x80\x04}."):  # the last is a pickle
+            path.write_bytes(content)
+            with pytest.raises(InputError, match=rf"unreadable weights .*{file}"):
+                read()
+        next(iter(tensors.values()))[0, 0] = float("nan")
+        save_file(tensors, path)
+        with pytest.raises(InputError, match=rf"holds NaN or infinity .*{file}"):
+            read()
+        path.write_bytes(whole)
+        read()

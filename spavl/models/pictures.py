@@ -10,11 +10,14 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
 import torch
+from PIL.Image import DecompressionBombError
 
 from spavl.errors import SpavlError
 from spavl.models.families import PictureFeatures, family_of, frozen_tower
 
 PICTURES_PER_PASS = 64
+# What Pillow raises at bytes that are no picture, or one that is made to fill the memory.
+UNREADABLE = (SpavlError, OSError, SyntaxError, ValueError, DecompressionBombError)
 MIB = 2**20
 
 
@@ -63,7 +66,7 @@ class Pictures:
             for image_id in wanted[start : start + PICTURES_PER_PASS]:
                 try:
                     opened[image_id] = self._source.open(image_id)
-                except (SpavlError, OSError):
+                except UNREADABLE:
                     unreadable.add(image_id)
             if opened:
                 self._keep(opened)

@@ -14,7 +14,7 @@ from spavl.alignment.loop import Trainer
 from spavl.alignment.rewards import RewardEngine
 from spavl.errors import InputError
 from spavl.models.load import load_reward_model
-from spavl.records import Preference
+from spavl.records import Image, Preference
 from spavl.shards import DatasetWriter, read_records
 from tests.unit.alignment.worlds import (
     ANSWERS,
@@ -23,6 +23,7 @@ from tests.unit.alignment.worlds import (
     make_tokeniser,
     make_world,
 )
+from tests.unit.collection.hostile import png, text_bomb
 
 SETTINGS: dict[str, object] = {
     "threads": 1,
@@ -219,6 +220,21 @@ def test_a_broken_picture_costs_its_pairs_and_is_counted(
     metrics = json.loads((output / "metrics.json").read_text())
     assert metrics["dropped"]["train"] == {"unreadable_picture": 2}
     assert metrics["pairs"]["train"] == 16
+
+
+def test_pictures_made_to_fill_the_memory_cost_their_pairs_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = make_world(tmp_path)
+    bombs = iter([text_bomb(), png(60_000, 60_000)])
+    pictures = list(read_records(world.images.uri, Image))
+    shutil.rmtree(world.images.uri)
+    with DatasetWriter(Path(world.images.uri), Image, {}, {}) as writer:
+        for picture in pictures:
+            writer.add(dataclasses.replace(picture, content=next(bombs, picture.content)))
+    output = run(world, tmp_path, monkeypatch, num_train_epochs=1)
+    metrics = json.loads((output / "metrics.json").read_text())
+    assert metrics["dropped"]["train"] == {"unreadable_picture": 4}
 
 
 def test_rows_that_are_all_too_long_end_the_run_with_a_clear_line(

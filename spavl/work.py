@@ -210,12 +210,15 @@ def report_error(stage: str, error: Exception) -> None:
     if full := _disk_is_full(error):
         exit_code = BAD_INPUT
         message = f"no space left ({folder}): free some, then spavl run --resume"
+    refused = _file_is_refused(error)
+    if refused:
+        exit_code, message = BAD_INPUT, refused
     folder.mkdir(parents=True, exist_ok=True)
     content = {
         "stage": stage,
         "exit_code": exit_code,
         "message": message,
-        "expected": full or isinstance(error, SpavlError),
+        "expected": full or bool(refused) or isinstance(error, SpavlError),
         "trace": "".join(traceback.format_exception(error)),
     }
     write_json(folder / "error.json", content)
@@ -226,6 +229,16 @@ def _disk_is_full(error: Exception) -> bool:
     """Libraries wrap the system's error in their own, so the words count too."""
     full = {errno.ENOSPC, errno.EDQUOT}
     return getattr(error, "errno", None) in full or "No space left" in str(error)
+
+
+def _file_is_refused(error: Exception) -> str:
+    """The line for a file or folder that may not be read or written; empty for other errors."""
+    if not isinstance(error, OSError) or not error.filename:
+        return ""
+    if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return ""
+    reason, remedy = error.strerror, "mend its permissions, then spavl run --resume"
+    return f"this account may not use it: {reason} ({error.filename}): {remedy}"
 
 
 def _withdraw(path: Path) -> None:

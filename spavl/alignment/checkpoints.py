@@ -3,11 +3,12 @@
 import json
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Protocol
 
 import torch
+from pydantic import TypeAdapter
 
 from spavl.alignment import processes
 from spavl.alignment.optimizer import Optimizer
@@ -18,6 +19,7 @@ from spavl.work import Work
 
 TENSORS_FILE = "state.safetensors"
 NUMBERS_FILE = "state.json"
+DELETE = "delete this checkpoint to go on from an older one"
 
 
 class Stateful(Protocol):
@@ -45,6 +47,21 @@ class TrainingState:
     others: Mapping[str, Stateful]
 
 
+@dataclass(frozen=True)
+class Numbers:
+    """What a checkpoint holds beside tensors.
+
+    Attributes:
+        step: Steps that were done.
+        update: The schedule's.
+        others: The state of what else changes, by name.
+    """
+
+    step: int
+    update: int
+    others: dict[str, dict[str, float]]
+
+
 class Checkpoints:
     """Saves and restores one training; the newest few checkpoints are kept.
 
@@ -69,21 +86,17 @@ class Checkpoints:
         processes.wait_for_all()
 
     def _write(self, step: int, tensors: Mapping[str, torch.Tensor]) -> None:
-        from safetensors.torch import save_file
-
         folder = self._work.checkpoint
         unfinished = folder / "unfinished"
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir()
-        contiguous = {name: value.contiguous() for name, value in tensors.items()}
-        save_file(contiguous, unfinished / TENSORS_FILE)
-        sync_file(unfinished / TENSORS_FILE)
-        numbers = {
-            "step": step,
-            "update": self._training.schedule.update,
-            "others": {name: other.state() for name, other in self._training.others.items()},
-        }
-        write_json(unfinished / NUMBERS_FILE, numbers)
+        others = {name: other.state() for name, other in self._training.others.items()}
+        try:
+            _write_files(unfinished, tensors, Numbers(step, self._training.schedule.update, others))
+        except Exception:
+            # On a full disk it would take the room in which the error is told.
+            shutil.rmtree(unfinished, ignore_errors=True)
+            raise
         place = folder / f"step-{step:08d}"
         shutil.rmtree(place, ignore_errors=True)
         unfinished.rename(place)  # whole or not there, whenever the process dies
@@ -97,7 +110,8 @@ class Checkpoints:
             Steps that were done before; 0 if there is no checkpoint.
 
         Raises:
-            InputError: If a checkpoint holds numbers that are none, or does not fit the model.
+            InputError: If the newest checkpoint is damaged, holds numbers that are none, or does
+                not fit the model.
         """
         # A folder without its numbers is one that S3 did not come to hold whole.
         places = sorted(self._work.checkpoint.glob(f"step-*/{NUMBERS_FILE}"))
@@ -108,38 +122,55 @@ class Checkpoints:
         return step
 
     def _load(self, place: Path) -> int:
-        tensors = _read_tensors(place)
-        numbers = json.loads((place / NUMBERS_FILE).read_text())
+        tensors, numbers = _read_tensors(place), _read_numbers(place)
         try:
             self._training.optimizer.load(tensors)
+            self._load_others(tensors, numbers)
         except (KeyError, RuntimeError) as error:
             raise InputError(
                 f"the checkpoint is of another model ({error})",
                 str(place),
                 "delete it to start anew",
             ) from None
-        self._training.schedule.go_to(numbers["update"])
+        return numbers.step
+
+    def _load_others(self, tensors: Mapping[str, torch.Tensor], numbers: Numbers) -> None:
+        self._training.schedule.go_to(numbers.update)
         for name, other in self._training.others.items():
-            other.load(numbers["others"][name])
+            other.load(numbers.others[name])
         torch.set_rng_state(tensors["random"])
         if "random_gpu" in tensors and torch.cuda.is_available():
             torch.cuda.set_rng_state(tensors["random_gpu"])
-        return int(numbers["step"])
+
+
+def _write_files(folder: Path, tensors: Mapping[str, torch.Tensor], numbers: Numbers) -> None:
+    from safetensors.torch import save_file
+
+    contiguous = {name: value.contiguous() for name, value in tensors.items()}
+    save_file(contiguous, folder / TENSORS_FILE)
+    sync_file(folder / TENSORS_FILE)
+    write_json(folder / NUMBERS_FILE, asdict(numbers))
 
 
 def _read_tensors(place: Path) -> dict[str, torch.Tensor]:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    remedy = "delete this checkpoint to go on from an older one"
     try:
         tensors: dict[str, torch.Tensor] = load_file(place / TENSORS_FILE)
     except (SafetensorError, OSError) as error:
-        raise InputError(f"unreadable checkpoint ({error})", str(place), remedy) from None
+        raise InputError(f"unreadable checkpoint ({error})", str(place), DELETE) from None
     for name, value in tensors.items():
         if value.is_floating_point() and not value.isfinite().all():
-            raise InputError(f"{name} holds NaN or infinity", str(place), remedy)
+            raise InputError(f"{name} holds NaN or infinity", str(place), DELETE)
     return tensors
+
+
+def _read_numbers(place: Path) -> Numbers:
+    try:
+        return TypeAdapter(Numbers).validate_python(json.loads((place / NUMBERS_FILE).read_text()))
+    except (ValueError, OSError):
+        raise InputError(f"unreadable checkpoint ({NUMBERS_FILE})", str(place), DELETE) from None
 
 
 def _cut_curves(curves: Path, step: int) -> None:

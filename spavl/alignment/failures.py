@@ -65,6 +65,7 @@ def leave_error(folder: Path, name: str, error: Exception) -> None:
         "exit_code": error.exit_code if isinstance(error, SpavlError) else FAULT_OF_OURS,
         "corrupt": corrupt,
         "what": str(error).partition(f" ({corrupt})")[0],
+        "system": _system_error(error),
     }
     write_json(folder / f"error-{name}.json", content)
 
@@ -74,6 +75,13 @@ def process_name(number: int) -> str:
     return f"process-{number:05d}"
 
 
+def _system_error(error: Exception) -> list[Any]:
+    """What makes the same error of the system again, e.g. that a file may not be written."""
+    if not isinstance(error, OSError) or error.errno is None:
+        return []
+    return [error.errno, error.strerror, error.filename and str(error.filename)]
+
+
 def _raise(told: dict[str, Any]) -> None:
     if told["corrupt"]:
         raise CorruptShardError(told["what"], Path(told["corrupt"]))
@@ -81,4 +89,6 @@ def _raise(told: dict[str, Any]) -> None:
         raise TerminatedError(told["message"])
     if told["expected"]:
         raise TrainingFailedError(told["message"], told["exit_code"])
+    if told["system"]:
+        raise OSError(*told["system"])
     raise RuntimeError(told["message"])

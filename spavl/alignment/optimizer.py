@@ -115,15 +115,15 @@ class MasterAdamW:
         """Take over what `state` gave.
 
         Raises:
-            KeyError: If a weight is missing.
+            KeyError: If a weight or a moment is missing.
         """
         with torch.no_grad():
             for key, master in self._named():
                 master.copy_(state[f"weight.{key}"])
-                moments = {name: state.get(f"{name}.{key}") for name in MOMENTS}
-                if moments["step"] is not None:
+                if any(f"{name}.{key}" in state for name in MOMENTS):
+                    moments = {name: state[f"{name}.{key}"] for name in MOMENTS}
                     self._adam.state[master] = {
-                        name: value if name == "step" else value.to(master.device)  # type: ignore[union-attr]
+                        name: value if name == "step" else value.to(master.device)
                         for name, value in moments.items()
                     }
         self._hand_down()

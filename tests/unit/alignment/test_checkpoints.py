@@ -1,12 +1,15 @@
 """Checkpoints: the last few, any of them good to go on from, and bad ones refused by name."""
 
+import errno
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load, load_file, save_file
 
-from spavl.alignment.checkpoints import TENSORS_FILE
+from spavl.alignment import checkpoints
+from spavl.alignment.checkpoints import NUMBERS_FILE, TENSORS_FILE
 from spavl.alignment.loop import Trainer
 from spavl.errors import InputError
 from spavl.settings.dpo import DpoSettings
@@ -103,6 +106,56 @@ def test_a_truncated_checkpoint_and_one_of_another_model_are_refused(tmp_path: P
     path.write_bytes(path.read_bytes()[:-5])
     with pytest.raises(InputError, match="unreadable checkpoint"):
         train(tmp_path, 6)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"\0" * 90, b"[]", b'{"step": 4, "update": 4}', b'{"step": 4, "update": 4, "others": 1}'],
+)
+def test_damaged_numbers_of_a_checkpoint_are_refused_by_name_and_cost_that_one_alone(
+    tmp_path: Path, content: bytes
+) -> None:
+    whole, count, _ = train(tmp_path / "whole", 6)
+    train(tmp_path / "parts", 4)
+    place = tmp_path / "parts" / "checkpoint" / "step-00000004"
+    (place / NUMBERS_FILE).write_bytes(content)
+    with pytest.raises(InputError, match=r"unreadable checkpoint .*step-00000004.*delete this"):
+        train(tmp_path / "parts", 6)
+    shutil.rmtree(place)
+    resumed, recount, start = train(tmp_path / "parts", 6)
+    assert start == 2
+    assert torch.equal(whole, resumed)
+    assert (count, recount) == (6, 6)
+
+
+@pytest.mark.parametrize("lacking", ["random", "exp_avg.model.weight", "step.model.weight"])
+def test_a_checkpoint_that_lacks_a_tensor_is_refused_by_name(tmp_path: Path, lacking: str) -> None:
+    train(tmp_path, 4)
+    path = tmp_path / "checkpoint" / "step-00000004" / TENSORS_FILE
+    tensors = load(path.read_bytes())
+    del tensors[lacking]
+    save_file(tensors, path)
+    with pytest.raises(InputError, match=rf"of another model.*{lacking}.*step-00000004"):
+        train(tmp_path, 6)
+
+
+def test_a_disk_that_fills_up_under_a_checkpoint_costs_no_other_and_is_left_with_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, _, _ = train(tmp_path / "whole", 8)
+
+    def full(path: Path) -> None:
+        if "step-00000004" in kept(tmp_path / "parts"):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(checkpoints, "sync_file", full)
+        with pytest.raises(OSError, match="No space left"):
+            train(tmp_path / "parts", 8)
+    assert kept(tmp_path / "parts") == ["step-00000002", "step-00000004"]
+    resumed, _, start = train(tmp_path / "parts", 8)
+    assert start == 4
+    assert torch.equal(whole, resumed)
 
 
 def test_nothing_in_a_checkpoint_is_pickled(tmp_path: Path) -> None:

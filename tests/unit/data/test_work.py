@@ -164,3 +164,17 @@ def test_a_full_disk_is_bad_surroundings_and_not_our_fault(tmp_path: Path) -> No
         run_stage(STAGE, fill)
     told = json.loads((tmp_path / "run/error.json").read_text())
     assert (told["exit_code"], told["expected"]) == (2, True)
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EPERM, errno.EROFS])
+def test_a_file_that_may_not_be_used_is_named_and_not_our_fault(
+    tmp_path: Path, number: int
+) -> None:
+    def write(work: Work) -> dict[str, int]:
+        raise OSError(number, os.strerror(number), str(work.checkpoint))
+
+    with pytest.raises(OSError, match="checkpoint"):
+        run_stage(STAGE, write)
+    told = json.loads((tmp_path / "run/error.json").read_text())
+    assert (told["exit_code"], told["expected"]) == (2, True)
+    assert "/checkpoint): mend its permissions, then spavl run --resume" in told["message"]

@@ -118,6 +118,9 @@ class Checkpoints:
         step = self._load(places[-1].parent) if places else 0
         processes.wait_for_all()  # the leader may drop an older one soon
         if processes.is_leader():
+            for place in self._work.checkpoint.glob("step-*"):
+                if not (place / NUMBERS_FILE).exists():
+                    shutil.rmtree(place)  # counted as the newest, it would cost whole ones
             _cut_curves(self._work.folder / "curves.jsonl", step)
         return step
 

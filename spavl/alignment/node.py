@@ -9,6 +9,7 @@ import signal
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from spavl.alignment.failures import leave_error
@@ -17,6 +18,7 @@ from spavl.alignment.launching import Node, run_node
 from spavl.errors import FAULT_OF_OURS, SpavlError
 
 SECONDS_WITHOUT_STEP = 1800.0  # a step that failed is started again within this
+SECONDS_BETWEEN_LOOKS = 10.0
 
 
 def main(folder: Path) -> int:
@@ -49,10 +51,11 @@ def _end_without_step(heartbeat: Path) -> None:
     """SIGTERM to this process when the step has long been gone: nobody waits for the result."""
     last, changed = 0.0, time.monotonic()
     while time.monotonic() - changed < SECONDS_WITHOUT_STEP:
-        time.sleep(10)
-        beat = heartbeat.stat().st_mtime if heartbeat.exists() else last
-        if beat != last:
-            last, changed = beat, time.monotonic()
+        time.sleep(SECONDS_BETWEEN_LOOKS)
+        with suppress(OSError):  # not there yet, or its volume is away
+            beat = heartbeat.stat().st_mtime
+            if beat != last:
+                last, changed = beat, time.monotonic()
     os.kill(os.getpid(), signal.SIGTERM)
 
 

@@ -1,6 +1,9 @@
 """The TrainJob that several nodes train in: what would be sent, and how it is followed."""
 
+import itertools
 import json
+import os
+import signal
 from collections.abc import Iterator
 from itertools import repeat
 from pathlib import Path
@@ -8,9 +11,11 @@ from typing import Any
 
 import pytest
 
+from spavl.alignment import node
 from spavl.alignment.failures import TrainingFailedError, leave_error
 from spavl.alignment.following import HEARTBEAT, run_train_job
 from spavl.alignment.kubernetes_api import Cluster
+from spavl.alignment.signals import termination_deferred
 from spavl.alignment.train_job import train_job, train_job_name
 from spavl.errors import AwayError, InputError, TerminatedError
 from spavl.settings.dpo import DpoSettings
@@ -290,9 +295,6 @@ def test_one_that_somebody_deleted_can_be_run_again(
 def test_sigterm_to_the_step_deletes_it(
     kubernetes: Kubernetes, job: Json, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import os
-    import signal
-
     def looks() -> Iterator[Any]:
         yield RUNNING
         os.kill(os.getpid(), signal.SIGTERM)
@@ -302,6 +304,42 @@ def test_sigterm_to_the_step_deletes_it(
     with pytest.raises(TerminatedError, match="run it again"):
         run_train_job(cluster(kubernetes, tmp_path), job, tmp_path, print)
     assert kubernetes.job is None
+
+
+def test_nodes_whose_step_is_long_gone_are_told_to_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(node, "SECONDS_WITHOUT_STEP", 0.2)
+    monkeypatch.setattr(node, "SECONDS_BETWEEN_LOOKS", 0.01)
+    (tmp_path / HEARTBEAT).touch()
+    with termination_deferred() as terminated:
+        node._end_without_step(tmp_path / HEARTBEAT)
+        assert terminated()
+    with termination_deferred() as terminated:  # nor does a folder that is not there help
+        node._end_without_step(tmp_path / "gone" / HEARTBEAT)
+        assert terminated()
+
+
+def test_nodes_go_on_while_their_step_is_heard_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    beats = itertools.count()
+
+    def beat(_seconds: float) -> None:
+        if (number := next(beats)) < 20:
+            os.utime(tmp_path / HEARTBEAT, (number, number))
+            clock.append(clock[-1] + node.SECONDS_WITHOUT_STEP / 2)
+        else:
+            clock.append(clock[-1] + node.SECONDS_WITHOUT_STEP)
+
+    clock = [0.0]
+    (tmp_path / HEARTBEAT).touch()
+    monkeypatch.setattr(node.time, "sleep", beat)
+    monkeypatch.setattr(node.time, "monotonic", lambda: clock[-1])
+    with termination_deferred() as terminated:
+        node._end_without_step(tmp_path / HEARTBEAT)
+        assert terminated()
+    assert next(beats) == 21
 
 
 def test_missing_rights_are_told_in_one_line(

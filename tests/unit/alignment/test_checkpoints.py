@@ -83,6 +83,15 @@ def test_a_half_written_checkpoint_is_as_if_it_were_not_there(tmp_path: Path) ->
     assert train(tmp_path, 6)[2] == 4
 
 
+def test_a_newer_one_that_s3_did_not_come_to_hold_whole_costs_no_whole_one(tmp_path: Path) -> None:
+    train(tmp_path, 4)
+    part = tmp_path / "checkpoint" / "step-00000099"
+    part.mkdir()
+    (part / TENSORS_FILE).write_bytes(b"part")
+    train(tmp_path, 8)
+    assert kept(tmp_path) == ["step-00000006", "step-00000008"]
+
+
 @pytest.mark.parametrize(
     ("bad", "message"), [(float("nan"), "holds NaN"), (float("inf"), "NaN or infinity")]
 )

@@ -1,8 +1,9 @@
 """PPO on a LLaVA: one iteration of ours against one of four plain models.
 
 Both sides ask the same prompts on the same pictures, draw equally many answers of equal length and
-take equally many updates with AdamW on rows of equal number. Two of ours are measured: whole models
-(the same weights are trained as in the baseline) and LoRA on one backbone.
+take equally many updates with AdamW on rows of equal number. (Ours may end an answer early, the
+baseline may not; under random weights the end is one word of 32,000.) Two of ours are measured:
+whole models (the same weights are trained as in the baseline) and LoRA on one backbone.
 """
 
 import copy

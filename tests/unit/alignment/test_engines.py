@@ -1,5 +1,6 @@
 """Which engine is taken and why, and how pairs are cut into its passes."""
 
+import json
 import random
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,10 +13,11 @@ import torch
 from spavl.alignment.batching import packed_passes
 from spavl.alignment.engines import choose_engines, refusal
 from spavl.alignment.kept_log_probs import KeptLogProbs
-from spavl.alignment.packed_engine import PackedEngine
+from spavl.alignment.packed_engine import PackedEngine, attention_mask
 from spavl.alignment.rows import PairRows, Row
 from spavl.alignment.tries import lay_out
-from tests.unit.alignment.families import FAMILIES, Scene, make_scene
+from spavl.models.load import load_policy
+from tests.unit.alignment.families import FAMILIES, Scene, make_scene, shapes
 from tests.unit.alignment.worlds import make_preference
 
 
@@ -71,6 +73,30 @@ def test_a_model_that_refuses_the_mask_tells_why(
 
     monkeypatch.setattr(scene.policy.model.language_model, "forward", refusing)
     assert refusal(scene.policy) == "a mask of ancestors is refused (only 2-D masks here)"
+
+
+@torch.no_grad()
+def test_a_model_folder_that_names_flex_attention_is_packed_under_block_masks(
+    tmp_path: Path,
+) -> None:
+    scene = make_scene("llava", tmp_path)
+    expected = PackedEngine(scene.pictures, 0, 512)
+    config = tmp_path / "llava" / "config.json"
+    content = json.loads(config.read_text()) | {"attn_implementation": "flex_attention"}
+    config.write_text(json.dumps(content))
+    model, _ = load_policy(tmp_path / "llava")
+    said: list[str] = []
+    engines = choose_engines(model, scene.pictures, 0, Choice(), said.append)
+    assert engines.told == {"name": "packed"}
+    assert not said
+    assert type(attention_mask(model, torch.tensor([[3, 2, 3]]))).__name__ == "BlockMask"
+    rows = shapes(scene)["many questions, many pictures"]
+    torch.testing.assert_close(
+        engines.log_probs.response_log_probs(model, rows).values,
+        expected.response_log_probs(scene.policy, rows).values,
+        atol=1e-5,
+        rtol=0,
+    )
 
 
 def test_a_sliding_window_is_not_packed(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:

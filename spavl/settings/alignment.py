@@ -70,7 +70,10 @@ class AlignmentSettings(StageSettings):
         "one padded row each.",
     )
     packed_tokens: int = Field(
-        4096, description="Most tokens of one packed forward pass, in place of batch_size.", ge=64
+        4096,
+        description="Most tokens of one packed forward pass, in place of batch_size; in PPO, whose "
+        "passes are counted in rows, of one packed row.",
+        ge=64,
     )
     dtype: Literal["float32", "bfloat16"] = Field(
         "bfloat16", description="Data type of the weights; SPA-VL: bf16."

@@ -1,13 +1,15 @@
 """The benchmarks' two sides see the same tokens and take the same steps; figures are told whole."""
 
+import dataclasses
 import json
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import torch
 
-from benchmarks.llava_world import Shape
+from benchmarks.llava_world import RandomPictures, Shape, make_processor
 from pipelines.cli import main
 
 pytest.importorskip("trl")
@@ -68,6 +70,51 @@ def test_the_reward_models_gradients_are_the_plain_trainers() -> None:
     found = run(SMALL, repetitions=1, tokens=256, with_memory=False)
     assert found["grad_rel_diff"] <= 1e-4
     assert found["time_ratio"] > 0
+
+
+def test_ppos_sides_say_the_same_of_the_same_rows() -> None:
+    from benchmarks.ppo import IMAGE_TOKEN, PpoShape, asked_in, make_base, make_side, run
+    from benchmarks.ppo_baseline import answer_log_probs, answer_values
+    from components.ppo.experience import judge
+    from spavl.alignment.rows import Row
+
+    shape = PpoShape(
+        dataclasses.replace(SMALL, questions=1),
+        prompts=2,
+        generations=2,
+        answer_tokens=6,
+        minibatch=4,
+        training_rows=2,
+        scoring_rows=4,
+        lora_rank=2,
+    )
+    found = run(shape, repetitions=1, with_memory=False, sides=("ours", "lora", "plain", "lean"))
+    for ratio in ("time_ratio", "lora_time_ratio", "time_ratio_lean"):
+        assert found[ratio] > 0
+    json.dumps(found)
+
+    ours, plain = (make_side(side, shape, make_base(shape)) for side in ("ours", "plain"))
+    (image_id, text), *_ = asked_in(shape, 1)[0]
+    source = RandomPictures(shape.model.side)
+    processor = make_processor(shape.model)
+    batch = processor(text=[text] * 2, images=[[source.open(image_id)]] * 2, return_tensors="pt")
+    answers = torch.randint(5, 100, (2, 6), generator=torch.Generator().manual_seed(0))
+    prompt = batch["input_ids"]
+    batch["input_ids"] = torch.cat([prompt, answers], dim=1)
+    batch["attention_mask"] = torch.ones_like(batch["input_ids"])
+    batch.pop("token_type_ids", None)
+    assert prompt[0].tolist().count(processor.tokenizer.convert_tokens_to_ids(IMAGE_TOKEN)) == 16
+    rows = [Row(image_id, tuple(ids), prompt.shape[1]) for ids in batch["input_ids"].tolist()]
+    ours.players.pictures.read([image_id])
+    judged = judge(ours.players, rows, ours.settings)
+    with torch.no_grad():
+        log_probs = answer_log_probs(plain.models.policy, batch, plain.settings)
+        values = answer_values(plain.models.value, batch, plain.settings)
+        scores = plain.models.reward(**batch)[:, -1]
+    torch.testing.assert_close(judged.log_probs, log_probs, atol=1e-5, rtol=0)
+    torch.testing.assert_close(judged.values, values, atol=1e-5, rtol=0)
+    torch.testing.assert_close(judged.scores, scores, atol=1e-5, rtol=0)
+    assert values.std() > 1e-3
 
 
 def test_expected_tokens_at_the_issues_shape() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from spavl.alignment.rows import Row, Tokeniser
 from spavl.models.load import load_policy, load_reward_model
-from spavl.models.pictures import Pictures
+from spavl.models.pictures import Pictures, PictureSource
 from tests.unit.models.tiny import PictureBook, save_tiny
 from tests.unit.models.tiny_qwen import save_tiny_qwen
 
@@ -31,13 +31,13 @@ class Scene:
         return self.tokeniser.row(tuple(image_ids), text, text + answer)
 
 
-def make_scene(family: str, folder: Path) -> Scene:
+def make_scene(family: str, folder: Path, source: PictureSource | None = None) -> Scene:
     save = {"llava": save_tiny, "qwen2_5_vl": save_tiny_qwen}[family]
     base = save(folder / family)
     policy, processor = load_policy(base)
     reward, _ = load_reward_model(base)
     reward.score.weight.data.normal_()  # the library's small start would hide differences
-    pictures = Pictures(policy, processor, PictureBook(24))
+    pictures = Pictures(policy, processor, source or PictureBook(24))
     pictures.read("abc")
     tokeniser = Tokeniser(processor, pictures, 200)
     return Scene(policy, reward, pictures, tokeniser, PICTURE[family])

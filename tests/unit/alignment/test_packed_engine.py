@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,6 +25,7 @@ from spavl.alignment.rewards import RewardEngine
 from spavl.alignment.rows import Row
 from spavl.models.pictures import Pictures, freeze_tower
 from tests.unit.alignment.families import FAMILIES, NAMES, Scene, make_scene, shapes
+from tests.unit.models.tiny import PictureBook
 
 NARROW = 60  # tokens of a packed row: few of the rows fit together
 
@@ -103,6 +105,28 @@ def test_rewards_and_values_and_their_gradients(scene: Scene, shape: str) -> Non
             lambda name=score: getattr(plain, name)(scene.reward, rows),
             lambda name=score: getattr(packed, name)(scene.reward, rows),
         )
+
+
+class Sizes:
+    """Pictures of several sizes, by name; a grid of its own for each in Qwen2.5-VL."""
+
+    def open(self, image_id: str) -> Any:
+        size = {"a": (16, 16), "b": (24, 40), "c": (32, 16)}[image_id]
+        return PictureBook(32).open(image_id).resize(size)
+
+
+@pytest.mark.parametrize("tokens", [4096, NARROW])
+def test_pictures_of_several_sizes(tmp_path: Path, tokens: int) -> None:
+    scene = make_scene("qwen2_5_vl", tmp_path, Sizes())
+    freeze_tower(scene.policy)
+    assert [scene.pictures.tokens(name) for name in "abc"] == [4, 15, 8]
+    rows = shapes(scene)["two pictures"] + shapes(scene)["many questions, many pictures"]
+    plain, packed = PlainEngine(scene.pictures, 0), PackedEngine(scene.pictures, 0, tokens)
+    assert_same(
+        scene.policy,
+        lambda: plain.response_log_probs(scene.policy, rows).values,
+        lambda: packed.response_log_probs(scene.policy, rows).values,
+    )
 
 
 def random_rows(chance: random.Random, scene: Scene) -> list[Row]:

@@ -118,8 +118,11 @@ def _four_models(
 ) -> dict[str, Role]:
     precision = Precision(settings.dtype, settings.device)
     reference, _ = load_policy(places.base, precision=precision)
-    reward, reward_processor = load_reward_model(places.reward_model, precision=precision)
-    value, _ = load_reward_model(places.reward_model, precision=precision)
+    # A head drawn at random would reward chance for as long as PPO takes.
+    reward, reward_processor = load_reward_model(
+        places.reward_model, precision=precision, fresh_head=False
+    )
+    value, _ = load_reward_model(places.reward_model, precision=precision, fresh_head=False)
     _require_same_words(processor, reward_processor, places.reward_model)
     if not same_tower(policy, reward):
         raise _another_base("vision tower", places.reward_model)

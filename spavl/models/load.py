@@ -58,7 +58,10 @@ def load_policy(
 
 
 def load_reward_model(
-    folder: Path | str, threads: int | None = None, precision: Precision = Precision()
+    folder: Path | str,
+    threads: int | None = None,
+    precision: Precision = Precision(),
+    fresh_head: bool = True,
 ) -> tuple[Any, Any]:
     """Load a trained reward model, or give a base model a fresh reward head.
 
@@ -69,6 +72,7 @@ def load_reward_model(
         folder: A reward model's or a policy's folder.
         threads: torch threads of this process; `None` leaves them.
         precision: Data type and device of the weights.
+        fresh_head: Whether a base model gets a head; else it is refused.
 
     Returns:
         `(model, processor)`; see `spavl.models.reward`.
@@ -81,6 +85,8 @@ def load_reward_model(
     config = AutoConfig.from_pretrained(folder, local_files_only=True)
     model_class = reward_model_class(config.model_type, str(folder))
     trained = model_class.__name__ in (config.architectures or ())
+    if not trained and not fresh_head:
+        raise InputError("no reward head here", str(folder), "give a trained reward model")
     config.num_labels = 1
     model = _load(
         model_class,

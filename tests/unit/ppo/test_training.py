@@ -14,6 +14,7 @@ from components.ppo.prompts import Prompt, PromptStream, read_prompts
 from components.ppo.update import accumulate, learn, minibatches
 from spavl.alignment.loop import Trainer
 from spavl.alignment.rows import Tokeniser
+from spavl.errors import InputError
 from spavl.models.load import load_reward_model
 from spavl.models.saving import save_model
 from spavl.records import Preference, Rollout
@@ -200,6 +201,11 @@ def test_the_answers_of_a_prompt_share_a_minibatch() -> None:
     for batch in minibatches(8, settings, 0, 0):
         assert [place + 1 for place in batch[::2]] == batch[1::2]
         assert all(place % 2 == 0 for place in batch[::2])
+
+
+def test_a_base_model_is_no_reward_model(world: World) -> None:
+    with pytest.raises(InputError, match=r"no reward head here.*give a trained reward model"):
+        play(world, world.base.uri)
 
 
 def test_the_prompt_stream_asks_everything_once_before_anything_twice() -> None:

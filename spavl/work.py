@@ -274,7 +274,12 @@ def _locked_commit(
     try:
         with ExitStack() as held:
             lock = FileLock(folder.with_name(folder.name + ".lock"), timeout=LOCK_PATIENCE_SECONDS)
-            held.enter_context(lock)
+            with suppress(Timeout):
+                lock.acquire(timeout=0)
+            if not lock.is_locked:
+                tell(stage.name, "note", text="another process works on it: waiting for its end")
+                lock.acquire()
+            held.callback(lock.release)
             if twin:
                 held.enter_context(twin.held(LOCK_PATIENCE_SECONDS))
             reused = (folder / COMMIT).exists()

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from spavl.errors import CorruptShardError, InputError
 from spavl.records import SetAside
@@ -103,6 +104,20 @@ def test_two_writers_of_the_same_work_take_turns_and_the_second_reuses(tmp_path:
     both = [step(tmp_path, body), step(tmp_path, body)]
     assert [process.wait(60) for process in both] == [0, 0]
     assert (tmp_path / "log").read_text() == "x"
+
+
+def test_who_waits_for_another_says_so(tmp_path: Path) -> None:
+    place = tmp_path / "work" / STAGE.name / f"{STAGE.digest[:32]}.lock"
+    place.parent.mkdir(parents=True)
+    events = tmp_path / "run/events.jsonl"
+    with FileLock(place):
+        waiting = step(tmp_path, "return {}")
+        deadline = time.monotonic() + 60
+        while not events.exists() or "waiting for its end" not in events.read_text():
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        assert waiting.poll() is None
+    assert waiting.wait(60) == 0
 
 
 def test_kill_9_frees_the_lock(tmp_path: Path) -> None:

@@ -4,6 +4,8 @@ Importing this module costs what the library's model classes cost, some seconds:
 the function that needs a model.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -82,7 +84,8 @@ def load_reward_model(
     """
     folder = Path(folder)
     _require_model(folder)
-    config = AutoConfig.from_pretrained(folder, local_files_only=True)
+    with _readable(folder, "configuration"):
+        config = AutoConfig.from_pretrained(folder, local_files_only=True)
     model_class = reward_model_class(config.model_type, str(folder))
     trained = model_class.__name__ in (config.architectures or ())
     if not trained and not fresh_head:
@@ -101,13 +104,18 @@ def load_reward_model(
 
 
 def load_processor(folder: Path | str) -> Any:
-    """Load a model's processor: tokenizer, image processor and chat template together."""
-    config = AutoConfig.from_pretrained(Path(folder), local_files_only=True)
-    if config.model_type == "qwen2_5_vl":
-        from spavl.models.qwen import Qwen2_5_VLProcessor
+    """Load a model's processor: tokenizer, image processor and chat template together.
 
-        return Qwen2_5_VLProcessor.from_pretrained(Path(folder), local_files_only=True)
-    return AutoProcessor.from_pretrained(Path(folder), local_files_only=True)
+    Raises:
+        InputError: If one of them is missing or damaged.
+    """
+    with _readable(folder, "processor"):
+        config = AutoConfig.from_pretrained(Path(folder), local_files_only=True)
+        if config.model_type == "qwen2_5_vl":
+            from spavl.models.qwen import Qwen2_5_VLProcessor
+
+            return Qwen2_5_VLProcessor.from_pretrained(Path(folder), local_files_only=True)
+        return AutoProcessor.from_pretrained(Path(folder), local_files_only=True)
 
 
 def _load(
@@ -174,6 +182,17 @@ def _require_finite(model: Any, folder: Path) -> None:
             raise InputError(
                 f"{name} holds NaN or infinity", str(folder), "give weights of a sound training"
             )
+
+
+@contextmanager
+def _readable(folder: Path | str, part: str) -> Iterator[None]:
+    """Tell what the library raises at a part that is missing or damaged in our own words."""
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"unreadable {part} ({_first_line(error)})", str(folder), "give the whole model"
+        ) from None
 
 
 def _first_line(error: Exception) -> str:

@@ -205,6 +205,18 @@ def test_truncated_weights_and_another_family_are_refused(base: Path, tmp_path: 
         load_reward_model(folder)
 
 
+def test_a_damaged_configuration_and_a_missing_processor_are_told_in_one_line(
+    base: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(base, tmp_path, dirs_exist_ok=True)
+    (tmp_path / "processor_config.json").unlink()
+    with pytest.raises(InputError, match=r"(?s)unreadable processor \(.*give the whole model"):
+        load_policy(tmp_path)
+    (tmp_path / "config.json").write_text("{")
+    with pytest.raises(InputError, match=r"unreadable configuration \(.*give the whole model"):
+        load_reward_model(tmp_path)
+
+
 def test_only_safetensors_are_written_and_the_digest_is_kept(base: Path) -> None:
     assert not [path for path in base.iterdir() if path.suffix in {".bin", ".pt", ".pkl"}]
     assert len(json.loads((base / "model.json").read_text())["digest"]) == 64

@@ -22,12 +22,20 @@ def test_there_are_profiles_for_real_models() -> None:
     assert {"llava-1.5-7b", "llava-1.5-7b-lora", "qwen2.5-vl-7b"} <= set(REAL)
 
 
-@pytest.mark.parametrize("profile", [name for name in REAL if not name.endswith("-lora")])
+@pytest.mark.parametrize("profile", ["llava-1.5-7b", "qwen2.5-vl-7b"])
 def test_learning_rates_of_full_training(profile: str) -> None:
     found = stages(profile)
     assert {name: stage["learning_rate"] for name, stage in found.items()} == FULL
     assert not any(stage["use_peft"] for stage in found.values())
-    assert [found[name]["zero_stage"] for name in FULL] == [2, 2, 2]
+    assert [found[name]["zero_stage"] for name in FULL] == [2, 2, 3]
+
+
+def test_for_small_gpus_dpo_alone_trains_every_weight_and_offloads() -> None:
+    found = stages("llava-1.5-7b-offload")
+    assert found["dpo"]["learning_rate"] == FULL["dpo"]
+    assert [found[name]["use_peft"] for name in FULL] == [True, False, True]
+    assert [found[name]["zero_stage"] for name in FULL] == [2, 3, 2]
+    assert [found[name]["offload"] for name in FULL] == [False, True, False]
 
 
 def test_lora_of_rank_256_on_all_linear_layers() -> None:

@@ -85,7 +85,7 @@ class Ours:
 
 
 def run(
-    shape: Shape, repetitions: int = 5, tokens: int = 1536, with_memory: bool = True
+    shape: Shape, repetitions: int = 5, tokens: int = 4096, with_memory: bool = True
 ) -> dict[str, Any]:
     """Measure one shape.
 
@@ -229,7 +229,7 @@ def _arguments(shape: Shape, tokens: int) -> list[str]:
 
 
 def tables(
-    shape: Shape, measured: dict[str, Any], repetitions: int = 3, tokens: int = 1536
+    shape: Shape, measured: dict[str, Any], repetitions: int = 3, tokens: int = 4096
 ) -> Iterator[tuple[str, str, dict[str, Any]]]:
     """The gain over picture tokens, over answers a question, and with unequal answers.
 
@@ -255,7 +255,7 @@ def tables(
         yield table, str(name), {key: figures[key] for key in kept}
 
 
-def answers_only(shape: Shape, repetitions: int = 3, tokens: int = 1536) -> dict[str, Any]:
+def answers_only(shape: Shape, repetitions: int = 3, tokens: int = 4096) -> dict[str, Any]:
     """The ratios when TRL's head skips what no loss needs, as on a GPU."""
     score_answers_only()
     figures = run(shape, repetitions, tokens, with_memory=False)

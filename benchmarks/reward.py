@@ -117,7 +117,7 @@ def make_reward_model(shape: Shape, processor: Any) -> Any:
 
 
 def run(
-    shape: Shape, repetitions: int = 5, tokens: int = 1536, with_memory: bool = True
+    shape: Shape, repetitions: int = 5, tokens: int = 4096, with_memory: bool = True
 ) -> dict[str, Any]:
     """Measure one shape; see `benchmarks.dpo.run`."""
     processor = make_processor(shape)

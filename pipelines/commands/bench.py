@@ -41,7 +41,7 @@ def dpo(
     json_: Json = None,
     repetitions: Repetitions = 5,
     threads: Threads = 2,
-    tokens: Tokens = 1536,
+    tokens: Tokens = 4096,
     pictures: Pictures = 1,
     tables: Annotated[
         bool, typer.Option("--tables", help="Also over picture tokens, answers, their lengths.")
@@ -71,7 +71,7 @@ def reward(
     json_: Json = None,
     repetitions: Repetitions = 5,
     threads: Threads = 2,
-    tokens: Tokens = 1536,
+    tokens: Tokens = 4096,
     pictures: Pictures = 1,
 ) -> None:
     """A reward model on the same LLaVA against a plain trainer of two sequences a pair."""

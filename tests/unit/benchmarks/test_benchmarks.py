@@ -1,6 +1,7 @@
 """The benchmarks' two sides see the same tokens and take the same steps; figures are told whole."""
 
 import dataclasses
+import inspect
 import json
 import subprocess
 import sys
@@ -11,6 +12,8 @@ import torch
 
 from benchmarks.llava_world import RandomPictures, Shape, make_processor
 from pipelines.cli import main
+from pipelines.commands.bench import dpo, reward
+from spavl.settings.dpo import DpoSettings
 
 pytest.importorskip("trl")
 ROOT = Path(__file__).resolve().parents[3]
@@ -115,6 +118,15 @@ def test_ppos_sides_say_the_same_of_the_same_rows() -> None:
     torch.testing.assert_close(judged.values, values, atol=1e-5, rtol=0)
     torch.testing.assert_close(judged.scores, scores, atol=1e-5, rtol=0)
     assert values.std() > 1e-3
+
+
+def test_benches_pack_as_many_tokens_as_the_trainers_do() -> None:
+    import benchmarks.dpo
+    import benchmarks.reward
+
+    default = DpoSettings().packed_tokens
+    for run in (benchmarks.dpo.run, benchmarks.reward.run, dpo, reward):
+        assert inspect.signature(run).parameters["tokens"].default == default
 
 
 def test_expected_tokens_at_the_issues_shape() -> None:

@@ -31,23 +31,11 @@ def trl_trainer(
         side: Pixels of a picture's side.
         callbacks: Of transformers' Trainer.
     """
-    from datasets import Dataset
     from transformers import PrinterCallback
     from trl import DPOConfig, DPOTrainer
 
     # TRL still gives transformers a setting by its old name.
     warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
-    pictures = RandomPictures(side)
-    rows = [
-        {
-            "image": pictures.open(example.image_id),
-            "prompt": example.prompt,
-            "chosen": example.chosen,
-            "rejected": example.rejected,
-        }
-        for examples in steps
-        for example in examples
-    ]
     arguments = DPOConfig(
         output_dir=tempfile.mkdtemp(),
         per_device_train_batch_size=len(steps[0]),
@@ -79,11 +67,29 @@ def trl_trainer(
         ref_model=reference,
         args=arguments,
         processing_class=processor,
-        train_dataset=Dataset.from_list(rows),
+        train_dataset=_data_set(steps, side),
         callbacks=list(callbacks),
     )
     trainer.remove_callback(PrinterCallback)
     return trainer
+
+
+def _data_set(steps: Sequence[Sequence[Example]], side: int) -> Any:
+    """The examples as TRL reads them, in their order."""
+    from datasets import Dataset
+
+    pictures = RandomPictures(side)
+    rows = [
+        {
+            "image": pictures.open(example.image_id),
+            "prompt": example.prompt,
+            "chosen": example.chosen,
+            "rejected": example.rejected,
+        }
+        for examples in steps
+        for example in examples
+    ]
+    return Dataset.from_list(rows)
 
 
 def between_steps(begin: Callable[[], None], end: Callable[[int], None]) -> Any:

@@ -36,6 +36,13 @@ PIPELINES = {
 PROJECT = Path(__file__).parents[1]
 COMPILED = PROJECT / "manifests" / "pipelines"
 TAG_DIGITS = 16
+STARTER = "pipelines.stage_process"
+# Lists of the Kubernetes part, with a name's old field beside the one that KFP 2.17 reads first.
+NAMED_TWICE = (
+    ("pvcMount", "constant", "pvcNameParameter"),
+    ("configMapAsVolume", "configMapName", "configMapNameParameter"),
+    ("secretAsVolume", "secretName", "secretNameParameter"),
+)
 
 
 def compile_all(target: Target) -> dict[str, str]:
@@ -60,19 +67,57 @@ def compiled(pipeline: Any, target: Target) -> list[Any]:
         path = Path(folder) / "pipeline.yaml"
         compiler.Compiler().compile(pipeline, str(path))
         documents = list(yaml.safe_load_all(path.read_text()))
-    pods = documents[1]["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
-    for name, executor in documents[0]["deploymentSpec"]["executors"].items():
+    specification, platform = documents
+    pods = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+    for name, executor in specification["deploymentSpec"]["executors"].items():
         container = executor["container"]
+        container["command"], container["args"] = _started_by_module(container)
         container["image"] = stage_image(container["image"], target.registry)
         set_size(container, pods[name], target)
+    _leave_out_what_weighs(specification, pods)
     return documents
 
 
+def _started_by_module(container: dict[str, Any]) -> tuple[list[str], list[str]]:
+    """The component by its name instead of by its source; its image holds both.
+
+    The source would stand in the workflow's status three times for every task.
+    """
+    function = container["args"][container["args"].index("--function_to_execute") + 1]
+    room = ".".join(container["image"].split(":")[1].split(".")[:2])
+    command = ["python3", "-m", STARTER, f"{room}.component:{function}"]
+    return command, ["--executor_input", "{{$}}"]
+
+
+def _leave_out_what_weighs(specification: dict[str, Any], pods: dict[str, Any]) -> None:
+    """Drop what only people read below the root, and what is said twice.
+
+    KFP follows a run only while the whole Workflow object is under 1 MiB, and each of these stands
+    in it several times for every task. The form's descriptions, the root's, stay.
+    """
+    for component in specification["components"].values():
+        for side in ("inputDefinitions", "outputDefinitions"):
+            for definitions in component.get(side, {}).values():
+                for definition in definitions.values():
+                    definition.pop("description", None)
+    for pod in pods.values():
+        for entries, old, new in NAMED_TWICE:
+            for entry in pod.get(entries, []):
+                if new in entry:
+                    entry.pop(old, None)
+
+
 def stage_image(reference: str, registry: str) -> str:
-    """`spa-vl/trainer:components.dpo` becomes `<registry>/spa-vl/trainer:<stage digest>`."""
+    """`spa-vl/trainer:components.dpo` becomes `<registry>/spa-vl/trainer:<stage digest>`.
+
+    The digest covers what the image brings to the stage: its code and its door's, what starts it in
+    a pod, and the image's locks.
+    """
     name, module = reference.split(":")
+    door = PROJECT.joinpath(*module.split(".")[:2], "component.py")
     locks = sorted((PROJECT / "images" / name.split("/")[-1]).glob("*.lock"))
-    parts = [code_digest(module), *map(file_digest, locks)]
+    files = [*([door] if door.exists() else []), *locks]
+    parts = [code_digest(module), code_digest(STARTER), *map(file_digest, files)]
     tag = hashlib.sha256(" ".join(parts).encode()).hexdigest()[:TAG_DIGITS]
     return f"{registry}/{name}:{tag}" if registry else f"{name}:{tag}"
 

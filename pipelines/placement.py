@@ -17,24 +17,14 @@ from types import MappingProxyType
 
 from kfp import dsl, kubernetes
 
+from spavl.pod_environment import MOUNTED
+
 USER = 10001
 RUN_ID_LABEL = "metadata.labels['pipeline/runid']"
 PART_OF, COMPONENT = "app.kubernetes.io/part-of", "app.kubernetes.io/component"
 
 ENVIRONMENT = "spa-vl-environment"
 """ConfigMap of what differs between namespaces; see docs/delivery.md for its keys."""
-REQUIRED_KEYS = ("SPAVL_WORK_ROOT", "SPAVL_RUNS", "SPAVL_CACHE", "SPAVL_LOG")
-OPTIONAL_KEYS = (
-    "SPAVL_SCRATCH",
-    "MLFLOW_TRACKING_URI",
-    "AWS_ENDPOINT_URL",
-    "AWS_DEFAULT_REGION",
-    "HF_HOME",
-    "HF_HUB_OFFLINE",
-    "SPAVL_METRICS_PORT",
-    "SPAVL_TRAINING_RUNTIME",
-    "SPAVL_TRAINING_RESOURCES",
-)
 
 WORK_VOLUME, WORK_PATH = "spa-vl-work", "/work"
 MODELS_VOLUME, MODELS_PATH = "spa-vl-models", "/models"
@@ -42,27 +32,8 @@ HOUR = 3600
 GPU_TOLERATIONS = [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}]
 
 
-@dataclass(frozen=True)
-class Secret:
-    """A Secret of the namespace and the environment variables that its keys become.
-
-    Attributes:
-        name: Name of the Secret.
-        keys: Key in the Secret to environment variable.
-    """
-
-    name: str
-    keys: Mapping[str, str]
-
-
-def _same(name: str, *keys: str) -> Secret:
-    return Secret(name, MappingProxyType({key: key for key in keys}))
-
-
-S3 = _same("spa-vl-s3", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
-MLFLOW = _same("spa-vl-mlflow", "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD")
-HUB = _same("spa-vl-hub", "HF_TOKEN")
-JUDGES = _same("spa-vl-judges", "OPENAI_API_KEY", "GEMINI_API_KEY")
+# Secrets of the namespace: their keys are the names of environment variables.
+S3, MLFLOW, HUB, JUDGES = "spa-vl-s3", "spa-vl-mlflow", "spa-vl-hub", "spa-vl-judges"
 
 
 @dataclass(frozen=True)
@@ -82,7 +53,7 @@ class Kind:
     pool: str
     retries: int
     timeout: int
-    secrets: tuple[Secret, ...] = ()
+    secrets: tuple[str, ...] = ()
     accelerated: bool = False
 
 
@@ -146,11 +117,11 @@ def place(task: dsl.PipelineTask, kind: Kind, pools: Pools) -> dsl.PipelineTask:
 
 
 def _give_environment(task: dsl.PipelineTask, kind: Kind) -> None:
-    """By name only: neither a value nor a path of a cluster is in the compiled file."""
+    """By name only: neither a value nor a path of a cluster is in the compiled file.
+
+    As volumes, which `spavl.pod_environment` reads: see there for why.
+    """
     kubernetes.use_field_path_as_env(task, "SPAVL_RUN_ID", RUN_ID_LABEL)
-    for keys, optional in ((REQUIRED_KEYS, False), (OPTIONAL_KEYS, True)):
-        kubernetes.use_config_map_as_env(
-            task, ENVIRONMENT, dict(zip(keys, keys, strict=True)), optional
-        )
+    kubernetes.use_config_map_as_volume(task, ENVIRONMENT, str(MOUNTED / "environment"), False)
     for secret in (S3, MLFLOW, *kind.secrets):
-        kubernetes.use_secret_as_env(task, secret.name, dict(secret.keys), optional=True)
+        kubernetes.use_secret_as_volume(task, secret, str(MOUNTED / "secrets" / secret), True)

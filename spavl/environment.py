@@ -9,6 +9,7 @@
 | `SPAVL_RUN_FOLDER` | folder of this run: progress, errors, seconds, the report |
 | `SPAVL_RUNS` | in a cluster: folder of all runs; a run's own is named by its id below it |
 | `SPAVL_RUN_ID` | id of this run; on a cluster the pod's `pipeline/runid` label |
+| `SPAVL_ATTEMPT_ERROR` | in a pod: file that a stage leaves its error in for its supervisor |
 | `SPAVL_CACHE` | the user's cache folder, for what outlives a work root (trained pocket bases) |
 | `SPAVL_LOG` | `json`: steps print their events as lines of JSON, for pods |
 | `SPAVL_METRICS_PORT` | port at which a stage answers Prometheus, see `spavl.metrics` |
@@ -65,6 +66,12 @@ def run_folder() -> Path | None:
         return Path(named)
     runs, run = os.environ.get("SPAVL_RUNS"), os.environ.get("SPAVL_RUN_ID")
     return Path(runs, run) if runs and run else None
+
+
+def attempt_error_file() -> Path | None:
+    """Where a supervised stage says what ended it; None where nobody would start it again."""
+    named = os.environ.get("SPAVL_ATTEMPT_ERROR")
+    return Path(named) if named else None
 
 
 def die_with_parent() -> None:

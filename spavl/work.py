@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from spavl.digests import code_digest, json_digest
-from spavl.environment import die_with_parent, run_folder, work_root
+from spavl.environment import attempt_error_file, die_with_parent, run_folder, work_root
 from spavl.errors import BAD_INPUT, FAULT_OF_OURS, BusyError, CorruptShardError, SpavlError
 from spavl.events import tell
 from spavl.metrics import exposed
@@ -31,6 +31,7 @@ from spavl.storage import Twin, local_copy, twin_of, uri_of
 from spavl.tracking.launch import followed
 
 COMMIT = "commit.json"
+ERROR = "error.json"
 LOCK_PATIENCE_SECONDS = 3600.0
 SECONDS_BETWEEN_PROGRESS = 5.0
 
@@ -201,10 +202,31 @@ def publish_path(source: Path, target: Path) -> None:
 
 
 def report_error(stage: str, error: Exception) -> None:
-    """Leave `error.json` in the run folder; the command line turns it into its exit code."""
+    """Say what ended a stage: in the run's folder, where the command line reads its exit code.
+
+    Under a supervisor it is left to that one, which may start the stage again.
+    """
     folder = run_folder()
-    if folder is None or (folder / "error.json").exists():
+    if folder is None:
         return
+    words = _words(stage, error, folder)
+    if attempt := attempt_error_file():
+        if not attempt.exists():
+            write_json(attempt, words)
+    else:
+        keep_error(folder, words)
+
+
+def keep_error(folder: Path, words: Mapping[str, Any]) -> None:
+    """Leave `error.json` in a run's folder, unless another stage's is there, and tell of it."""
+    if (folder / ERROR).exists():
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / ERROR, words)
+    tell(words["stage"], "failed", message=words["message"], exit_code=words["exit_code"])
+
+
+def _words(stage: str, error: Exception, folder: Path) -> dict[str, Any]:
     exit_code = error.exit_code if isinstance(error, SpavlError) else FAULT_OF_OURS
     message = str(error) or type(error).__name__
     if full := _disk_is_full(error):
@@ -213,16 +235,13 @@ def report_error(stage: str, error: Exception) -> None:
     refused = _file_is_refused(error)
     if refused:
         exit_code, message = BAD_INPUT, refused
-    folder.mkdir(parents=True, exist_ok=True)
-    content = {
+    return {
         "stage": stage,
         "exit_code": exit_code,
         "message": message,
         "expected": full or bool(refused) or isinstance(error, SpavlError),
         "trace": "".join(traceback.format_exception(error)),
     }
-    write_json(folder / "error.json", content)
-    tell(stage, "failed", message=message, exit_code=exit_code)
 
 
 def _disk_is_full(error: Exception) -> bool:

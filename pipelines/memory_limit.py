@@ -30,7 +30,9 @@ class MemoryLimit:
             (root, "memory.max", "memory.current"),
             (root / "memory", "memory.limit_in_bytes", "memory.usage_in_bytes"),
         ):
-            if (folder / limit).is_file() and (text := (folder / limit).read_text().strip()) != "max":
+            if (folder / limit).is_file() and (
+                text := (folder / limit).read_text().strip()
+            ) != "max":
                 return cls(int(text), folder / usage, folder / "memory.stat")
         return cls()
 

@@ -1,9 +1,9 @@
 """What a stage's pod runs: the stage in a process of its own, started again after a passing fault.
 
-KFP 2.17 retries a pod that was deleted, but neither one whose process ended by an exit code nor one
-that was killed (its `templateDefaults` say `OnError`). So the stage's process is watched from within
-the pod: ended by a signal, by its memory limit or by a fault that may pass, it is started again and
-goes on from its journal or checkpoint. The launcher's own downloads and uploads stay outside of it.
+KFP 2.17 retries a pod that was deleted, but neither one whose process ended by an exit code nor
+one that was killed (its `templateDefaults` say `OnError`). So the stage's process is watched from
+within the pod: ended by a signal, by its memory limit or by a fault that may pass, it is started
+again and goes on from its journal or checkpoint. The launcher's downloads and uploads stay outside.
 
 Usage: python3 -m pipelines.stage_process components.dpo.component:train_dpo --executor_input JSON
 """
@@ -159,7 +159,7 @@ def _tell_failure(end: End) -> None:
 
 
 def wait_for_s3(patience: float = LONGEST_WAIT_FOR_S3_SECONDS) -> None:
-    """Wait until S3 takes a connection, since the launcher's upload ends the run where it does not."""
+    """Wait until S3 takes a connection, without which the launcher's upload ends the run."""
     place = urlsplit(os.environ.get("AWS_ENDPOINT_URL", ""))
     if not place.hostname:
         return

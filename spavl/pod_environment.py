@@ -1,7 +1,7 @@
 """What a pod's mounted ConfigMap and Secrets say, as environment variables.
 
-A ConfigMap as environment entries stands three times in a workflow's status for every task, and an
-entry of a name that KFP sets too makes the pod's specification invalid. Mounted, either is one line.
+A ConfigMap as environment entries stands six times in a workflow's status for every task, and an
+entry of a name that KFP sets too makes the pod's specification invalid. Mounted it is one line.
 """
 
 import os

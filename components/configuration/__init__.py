@@ -11,7 +11,13 @@ from components.configuration.profiles import (
     profile_layers,
     profile_names,
 )
-from components.configuration.resolve import Resolved, Settings, resolve, resolve_with_origins
+from components.configuration.resolve import (
+    Resolved,
+    Settings,
+    resolve,
+    resolve_for_stages,
+    resolve_with_origins,
+)
 from components.configuration.stages import STAGES
 
 __all__ = [
@@ -24,5 +30,6 @@ __all__ = [
     "profile_layers",
     "profile_names",
     "resolve",
+    "resolve_for_stages",
     "resolve_with_origins",
 ]

@@ -33,8 +33,9 @@ def resolve_configuration(
         snapshot: All settings as one JSON file.
 
     Returns:
-        Settings of every stage, and the responders dealt over answering tasks.
+        What differs from the defaults in every stage's settings, and the responders dealt over
+        answering tasks.
     """
-    from components.configuration import resolve
+    from components.configuration import resolve_for_stages
 
-    return resolve(profile, overrides, snapshot.path)
+    return resolve_for_stages(profile, overrides, snapshot.path)

@@ -79,6 +79,20 @@ def resolve(profile: str, overrides: Iterable[str] = (), snapshot: str | None = 
     return Settings(**stages, responder_groups=_groups(stages["responses"]))
 
 
+def resolve_for_stages(profile: str, overrides: Iterable[str], snapshot: str) -> Settings:
+    """The same, but of each stage only what differs from its defaults, as tasks pass it on.
+
+    A stage fills in the rest. Written out, settings would stand six times a task in the status of a
+    workflow, which has to stay small (docs/delivery.md).
+    """
+    whole = resolve(profile, overrides, snapshot)
+    stages = {
+        name: model.parse(getattr(whole, name), name).model_dump(mode="json", exclude_defaults=True)
+        for name, model in STAGES.items()
+    }
+    return Settings(**stages, responder_groups=whole.responder_groups)
+
+
 def resolve_with_origins(profile: str, overrides: Iterable[str] = ()) -> Resolved:
     """Settings of every stage, and where each value came from; see `resolve`."""
     tree: Tree = {}

@@ -1,5 +1,6 @@
 """What the compiled pipelines ask of a cluster, read from the compiled YAML, task by task."""
 
+import importlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -149,16 +150,47 @@ def test_it_runs_as_a_numeric_user_that_is_not_root(task: Task) -> None:
 
 @pytest.mark.parametrize("task", ALL)
 def test_secrets_and_places_come_by_name(task: Task) -> None:
-    named = {each["secretName"] for each in task.pod["secretAsEnv"]}
-    assert {"spa-vl-s3", "spa-vl-mlflow"} <= named <= SECRETS
-    assert ("spa-vl-judges" in named) == (task.kind in {"judging", "inference"})
+    secrets = {named(each, "secret"): each["mountPath"] for each in task.pod["secretAsVolume"]}
+    assert secrets == {name: f"/etc/spa-vl/secrets/{name}" for name in secrets}
+    assert {"spa-vl-s3", "spa-vl-mlflow"} <= set(secrets) <= SECRETS
+    assert ("spa-vl-judges" in secrets) == (task.kind in {"judging", "inference"})
+    assert all(each["optional"] for each in task.pod["secretAsVolume"])
+    [places] = task.pod["configMapAsVolume"]
+    assert (named(places, "configMap"), places["mountPath"], places["optional"]) == (
+        "spa-vl-environment",
+        "/etc/spa-vl/environment",
+        False,
+    )
+    # An entry of a name that KFP sets as well would make the pod's specification invalid.
     assert "env" not in task.container
-    assert {each["configMapName"] for each in task.pod["configMapAsEnv"]} == {"spa-vl-environment"}
+    assert not {"configMapAsEnv", "secretAsEnv"} & set(task.pod)
     assert task.pod["fieldPathAsEnv"] == [
         {"name": "SPAVL_RUN_ID", "fieldPath": "metadata.labels['pipeline/runid']"}
     ]
-    mounts = {each["mountPath"]: each["constant"] for each in task.pod["pvcMount"]}
+    mounts = {each["mountPath"]: named(each, "pvc") for each in task.pod["pvcMount"]}
     assert mounts == {"/work": "spa-vl-work", "/models": "spa-vl-models"}
+
+
+def named(entry: dict[str, Any], kind: str) -> str:
+    return str(entry[f"{kind}NameParameter"]["runtimeValue"]["constant"])
+
+
+@pytest.mark.parametrize("task", ALL)
+def test_it_is_started_by_its_name_under_a_supervisor(task: Task) -> None:
+    command = task.container["command"]
+    assert command[:3] == ["python3", "-m", "pipelines.stage_process"]
+    module, function = command[3].split(":")
+    component = getattr(importlib.import_module(module), function)
+    assert component.name == function.replace("_", "-")
+    assert task.container["args"] == ["--executor_input", "{{$}}"]
+
+
+@pytest.mark.parametrize("pipeline", PIPELINES)
+def test_only_the_form_is_described(pipeline: str) -> None:
+    ir = next(yaml.safe_load_all(texts(CLUSTER)[f"{pipeline}.yaml"]))
+    form = ir["root"]["inputDefinitions"]["parameters"]
+    assert all(each["description"] for each in form.values())
+    assert "description" not in yaml.safe_dump(ir["components"])
 
 
 @pytest.mark.parametrize("text", TEXTS)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from components.configuration import profile_names, resolve
+from components.configuration import profile_names, resolve, resolve_for_stages
 from components.configuration.stages import STAGES
 from spavl.errors import InputError
 
@@ -29,6 +29,19 @@ def test_the_seed_goes_to_every_stage() -> None:
     settings = resolve("pocket", ["seed=7"])
     seeds = {stage["seed"] for stage in settings[:-1]}
     assert seeds == {7}
+
+
+@pytest.mark.parametrize("profile", profile_names())
+def test_what_tasks_pass_on_is_brief_and_means_the_same(profile: str, tmp_path: Path) -> None:
+    overrides = ["seed=7", "dpo.beta=0.3"]
+    whole = resolve(profile, overrides)
+    brief = resolve_for_stages(profile, overrides, str(tmp_path / "snapshot.json"))
+    for name, model in STAGES.items():
+        said, meant = getattr(brief, name), getattr(whole, name)
+        assert model.parse(said, name) == model.parse(meant, name)
+        assert len(said) < len(meant)
+    assert brief.responder_groups == whole.responder_groups
+    assert json.loads((tmp_path / "snapshot.json").read_text())["dpo"] == whole.dpo
 
 
 def test_the_snapshot_holds_all_settings(tmp_path: Path) -> None:

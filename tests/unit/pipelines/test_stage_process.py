@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[3]
 SOON = Patience(attempts=4, pause=0.0)
 
 
-@pytest.fixture()
+@pytest.fixture
 def run_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("SPAVL_RUN_FOLDER", str(tmp_path / "run"))
     (tmp_path / "run").mkdir()

@@ -13,9 +13,11 @@ from pipelines.placement import TRAINING, Pools, place
 class AlignmentOutputs(NamedTuple):
     """What the alignment pipeline hands on."""
 
-    reward_model: dsl.Model
-    dpo: dsl.Model
-    ppo: dsl.Model
+    reward_model_uri: str
+    dpo_uri: str
+    dpo_digest: str
+    ppo_uri: str
+    ppo_digest: str
     rollouts: dsl.Dataset
 
 
@@ -68,12 +70,14 @@ def alignment(
     preferring = train_dpo(settings=dpo, train=train, validation=validation, **shared)
     place(preferring, TRAINING, pools).set_display_name("Align by DPO")
     optimising = train_ppo(
-        settings=ppo, train=train, reward_model=rewarding.outputs["reward_model"], **shared
+        settings=ppo, train=train, reward_model_uri=rewarding.outputs["uri"], **shared
     ).set_display_name("Align by PPO")
     place(optimising, TRAINING, pools)
     return AlignmentOutputs(
-        reward_model=rewarding.outputs["reward_model"],
-        dpo=preferring.outputs["policy"],
-        ppo=optimising.outputs["policy"],
+        reward_model_uri=rewarding.outputs["uri"],
+        dpo_uri=preferring.outputs["uri"],
+        dpo_digest=preferring.outputs["digest"],
+        ppo_uri=optimising.outputs["uri"],
+        ppo_digest=optimising.outputs["digest"],
         rollouts=optimising.outputs["rollouts"],
     )

@@ -6,12 +6,13 @@ from kfp import dsl
 
 from components.evaluation.component import (
     answer_benchmarks,
-    answer_benchmarks_of_base,
     answer_benchmarks_of_champion,
     prepare_benchmarks,
     score_answers,
 )
 from pipelines.placement import DATA, INFERENCE, JUDGING, Pools, place
+
+NAMES = {"base": "base", "dpo": "DPO", "ppo": "PPO"}
 
 
 class EvaluationOutputs(NamedTuple):
@@ -32,8 +33,10 @@ def evaluation(
     images_digest: str,
     base_uri: str,
     base_digest: str,
-    dpo: dsl.Input[dsl.Model],
-    ppo: dsl.Input[dsl.Model],
+    dpo_uri: str,
+    dpo_digest: str,
+    ppo_uri: str,
+    ppo_digest: str,
     cpu_pool: dict = {},  # noqa: B006  KFP reads defaults into the form; nothing mutates them
     gpu_pool: dict = {},  # noqa: B006
     training_pool: dict = {},  # noqa: B006
@@ -48,8 +51,10 @@ def evaluation(
         images_digest: Its manifest's digest.
         base_uri: The base VLM.
         base_digest: Digest of its files.
-        dpo: The DPO model.
-        ppo: The PPO model.
+        dpo_uri: The DPO model.
+        dpo_digest: Digest of its files.
+        ppo_uri: The PPO model.
+        ppo_digest: Digest of its files.
         cpu_pool: Node selector of tasks without accelerators.
         gpu_pool: Node selector of tasks that answer with a model.
         training_pool: Node selector of tasks that train.
@@ -64,32 +69,37 @@ def evaluation(
         "benchmarks_uri": prepared.outputs["uri"],
         "benchmarks_digest": prepared.outputs["digest"],
     }
-    base_answers = answer_benchmarks_of_base(
-        settings=evaluation, model_uri=base_uri, model_digest=base_digest, **benchmarks
-    ).set_display_name("Answer benchmarks: base")
-    place(base_answers, INFERENCE, pools)
-    dpo_answers = answer_benchmarks(settings=evaluation, name="dpo", model=dpo, **benchmarks)
-    place(dpo_answers, INFERENCE, pools).set_display_name("Answer benchmarks: DPO")
-    ppo_answers = answer_benchmarks(settings=evaluation, name="ppo", model=ppo, **benchmarks)
-    place(ppo_answers, INFERENCE, pools).set_display_name("Answer benchmarks: PPO")
+    models = {
+        "base": (base_uri, base_digest),
+        "dpo": (dpo_uri, dpo_digest),
+        "ppo": (ppo_uri, ppo_digest),
+    }
+    answers = {}
+    for name, (uri, digest) in models.items():
+        answered = answer_benchmarks(
+            settings=evaluation, name=name, model_uri=uri, model_digest=digest, **benchmarks
+        ).set_display_name(f"Answer benchmarks: {NAMES[name]}")
+        answers[name] = place(answered, INFERENCE, pools).outputs["answers"]
     champion_answers = answer_benchmarks_of_champion(
-        settings=evaluation, reporting=reporting, dpo=dpo, ppo=ppo, **benchmarks
+        settings=evaluation,
+        reporting=reporting,
+        dpo_digest=dpo_digest,
+        ppo_digest=ppo_digest,
+        **benchmarks,
     ).set_display_name("Answer benchmarks: champion")
     place(champion_answers, INFERENCE, pools)
     champion_answers.set_caching_options(False)  # who reigns is no input of the task
     scored = score_answers(
         settings=evaluation,
-        base=base_answers.outputs["answers"],
-        dpo=dpo_answers.outputs["answers"],
-        ppo=ppo_answers.outputs["answers"],
+        **answers,
         champion=champion_answers.outputs["answers"],
         **benchmarks,
     ).set_display_name("Judge answers")
     place(scored, JUDGING, pools)
     return EvaluationOutputs(
         benchmarks_uri=prepared.outputs["uri"],
-        base_answers=base_answers.outputs["answers"],
-        dpo_answers=dpo_answers.outputs["answers"],
-        ppo_answers=ppo_answers.outputs["answers"],
+        base_answers=answers["base"],
+        dpo_answers=answers["dpo"],
+        ppo_answers=answers["ppo"],
         figures=scored.outputs["figures"],
     )

@@ -50,11 +50,14 @@ def align_and_judge(first: FirstHalf, pools: Pools) -> None:
         **base_model,
         **pools.as_arguments(),
     ).set_display_name("Alignment")
+    candidates = {
+        name: aligned.outputs[name] for name in ("dpo_uri", "dpo_digest", "ppo_uri", "ppo_digest")
+    }
+    addresses = {name: aligned.outputs[name] for name in ("dpo_uri", "ppo_uri")}
     judged = evaluation(
         evaluation=config["evaluation"],
         reporting=config["reporting"],
-        dpo=aligned.outputs["dpo"],
-        ppo=aligned.outputs["ppo"],
+        **candidates,
         **store,
         **base_model,
         **pools.as_arguments(),
@@ -70,9 +73,8 @@ def align_and_judge(first: FirstHalf, pools: Pools) -> None:
         benchmarks_uri=judged.outputs["benchmarks_uri"],
         **splits,
         **first.origin,
-        reward_model=aligned.outputs["reward_model"],
-        dpo=aligned.outputs["dpo"],
-        ppo=aligned.outputs["ppo"],
+        reward_model_uri=aligned.outputs["reward_model_uri"],
+        **addresses,
         rollouts=aligned.outputs["rollouts"],
         base_answers=judged.outputs["base_answers"],
         dpo_answers=judged.outputs["dpo_answers"],
@@ -88,8 +90,7 @@ def align_and_judge(first: FirstHalf, pools: Pools) -> None:
         published = publish_champion(
             settings=config["reporting"],
             candidate=decided.outputs["Output"],
-            dpo=aligned.outputs["dpo"],
-            ppo=aligned.outputs["ppo"],
+            **addresses,
             figures=judged.outputs["figures"],
             decision=decision,
             snapshot=config["snapshot"],

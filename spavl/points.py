@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from spavl.shards import write_json
 from spavl.storage import local_copy
-from spavl.work import Stage, Work, run_stage, stage_uri
+from spavl.work import Reference, Stage, Work, run_stage, stage_uri
 
 Body = Callable[[Work], dict[str, object]]
 
@@ -72,10 +72,25 @@ def train_each(
     Returns:
         `uri` and `digest` of every trained model by the point's id.
     """
-    trained = {}
-    for name in names:
-        if points[name].method == method:
-            stage, body = prepared(name, points[name])
-            digest = str(run_stage(stage, body)["digest"])
-            trained[name] = {"uri": f"{stage_uri(stage)}/model", "digest": digest}
-    return trained
+    return {
+        name: asdict(trained(*prepared(name, points[name])))
+        for name in names
+        if points[name].method == method
+    }
+
+
+def trained(stage: Stage, body: Body, publish: Mapping[str, str | Path] | None = None) -> Reference:
+    """Do a trainer's work once; its model is passed on by reference.
+
+    As an artifact, KFP would copy its 14 GB to S3, and from there into every pod that reads of it.
+
+    Args:
+        stage: The training.
+        body: Leaves the model in `model`, and gives its `digest`.
+        publish: What else is published, as in `run_stage`.
+
+    Returns:
+        The trained model.
+    """
+    digest = str(run_stage(stage, body, publish)["digest"])
+    return Reference(f"{stage_uri(stage)}/model", digest)

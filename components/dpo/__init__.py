@@ -7,11 +7,11 @@ aligned policy with its figures and curves.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from spavl.points import Body, Point, train_each
+from spavl.points import Body, Point, train_each, trained
 from spavl.settings.dpo import DpoSettings
 from spavl.shards import read_manifest
 from spavl.storage import local_copy
-from spavl.work import Reference, Stage, Work, run_stage
+from spavl.work import Reference, Stage, Work
 
 
 def train(
@@ -20,9 +20,8 @@ def train(
     validation: str,
     images: Reference,
     base: Reference,
-    output: str,
-) -> None:
-    """Train the policy and publish its folder.
+) -> Reference:
+    """Train the policy.
 
     Args:
         settings: Raw settings; see `DpoSettings`.
@@ -30,13 +29,15 @@ def train(
         validation: Data set of `Preference` looked at during training.
         images: The image store.
         base: The base model's folder; policy and reference start there.
-        output: Where the model's folder is published.
+
+    Returns:
+        The policy.
 
     Raises:
         InputError: If a setting is bad or no pair can be used.
     """
     stage, body = _prepared(settings, {"train": train, "validation": validation}, images, base)
-    run_stage(stage, body, publish={"model": output})
+    return trained(stage, body)
 
 
 def train_points(

@@ -1,5 +1,7 @@
 """KFP door of the DPO stage."""
 
+from typing import NamedTuple
+
 from kfp import dsl
 
 
@@ -12,8 +14,7 @@ def train_dpo(
     images_digest: str,
     base_uri: str,
     base_digest: str,
-    policy: dsl.Output[dsl.Model],
-):
+) -> NamedTuple("Outputs", [("uri", str), ("digest", str)]):
     """Align the base by direct preference optimisation.
 
     Args:
@@ -24,13 +25,15 @@ def train_dpo(
         images_digest: Its manifest's digest.
         base_uri: The base VLM.
         base_digest: Digest of its files.
-        policy: The aligned VLM.
+
+    Returns:
+        Where the aligned VLM lies, and the digest of its files.
     """
     from components.dpo import train as train_policy
     from spavl.work import Reference
 
     images, base = Reference(images_uri, images_digest), Reference(base_uri, base_digest)
-    train_policy(settings, train.path, validation.path, images, base, policy.path)
+    return train_policy(settings, train.path, validation.path, images, base)
 
 
 @dsl.component(base_image="spa-vl/trainer:components.dpo", install_kfp_package=False)

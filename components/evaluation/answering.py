@@ -17,6 +17,7 @@ from spavl.images import ImageStore
 from spavl.records import EvalAnswer, EvalItem, record_id
 from spavl.seeds import derive_seed
 from spavl.settings.evaluation import AnsweringSettings, EvaluationSettings
+from spavl.settings.reporting import ReportingSettings
 from spavl.shards import DatasetWriter, read_manifest, read_records
 from spavl.storage import local_copy
 from spavl.work import Reference, Stage, Work, run_stage
@@ -57,7 +58,7 @@ def answer(
 
 def answer_as_champion(
     settings: dict[str, Any],
-    name: str,
+    reporting: dict[str, Any],
     candidates: Collection[str],
     benchmarks: Reference,
     output: str,
@@ -66,11 +67,12 @@ def answer_as_champion(
 
     Args:
         settings: Raw `EvaluationSettings`.
-        name: The registered model's name.
+        reporting: Raw `ReportingSettings`; they name the registered model.
         candidates: Digests of the models that want to succeed it.
         benchmarks: The benchmarks' folder.
         output: Output data set of answers.
     """
+    name = ReportingSettings.parse(reporting, "reporting").model_name
     champion = reigning_champion(name, candidates)
     if champion is None:
         with DatasetWriter(output, EvalAnswer):

@@ -30,19 +30,21 @@ def prepare_benchmarks(settings: dict, images_uri: str, images_digest: str) -> N
 @dsl.component(
     base_image="spa-vl/trainer:components.evaluation.examining", install_kfp_package=False
 )
-def answer_benchmarks_of_base(
+def answer_benchmarks(
     settings: dict,
+    name: str,
     model_uri: str,
     model_digest: str,
     benchmarks_uri: str,
     benchmarks_digest: str,
     answers: dsl.Output[dsl.Dataset],
 ):
-    """Let the base VLM answer the benchmarks.
+    """Let a VLM answer the benchmarks.
 
     Args:
         settings: The `evaluation` settings.
-        model_uri: The base VLM.
+        name: `base`, `dpo` or `ppo`.
+        model_uri: The VLM.
         model_digest: Digest of its files.
         benchmarks_uri: The benchmarks.
         benchmarks_digest: Their digest.
@@ -51,41 +53,8 @@ def answer_benchmarks_of_base(
     from components.evaluation.examining import examine
     from spavl.work import Reference
 
-    model, benchmarks = (
-        Reference(model_uri, model_digest),
-        Reference(benchmarks_uri, benchmarks_digest),
-    )
-    examine(settings, "base", model, benchmarks, answers.path)
-
-
-@dsl.component(
-    base_image="spa-vl/trainer:components.evaluation.examining", install_kfp_package=False
-)
-def answer_benchmarks(
-    settings: dict,
-    name: str,
-    model: dsl.Input[dsl.Model],
-    benchmarks_uri: str,
-    benchmarks_digest: str,
-    answers: dsl.Output[dsl.Dataset],
-):
-    """Let a trained VLM answer the benchmarks.
-
-    Args:
-        settings: The `evaluation` settings.
-        name: `dpo` or `ppo`.
-        model: The trained VLM.
-        benchmarks_uri: The benchmarks.
-        benchmarks_digest: Their digest.
-        answers: Data set of EvalAnswer records; beside it what lmms-eval measured, where asked.
-    """
-    from components.evaluation.examining import examine
-    from spavl.models.saving import saved_digest
-    from spavl.work import Reference
-
-    trained = Reference(model.path, saved_digest(model.path))
-    benchmarks = Reference(benchmarks_uri, benchmarks_digest)
-    examine(settings, name, trained, benchmarks, answers.path)
+    model = Reference(model_uri, model_digest)
+    examine(settings, name, model, Reference(benchmarks_uri, benchmarks_digest), answers.path)
 
 
 @dsl.component(
@@ -94,8 +63,8 @@ def answer_benchmarks(
 def answer_benchmarks_of_champion(
     settings: dict,
     reporting: dict,
-    dpo: dsl.Input[dsl.Model],
-    ppo: dsl.Input[dsl.Model],
+    dpo_digest: str,
+    ppo_digest: str,
     benchmarks_uri: str,
     benchmarks_digest: str,
     answers: dsl.Output[dsl.Dataset],
@@ -105,19 +74,17 @@ def answer_benchmarks_of_champion(
     Args:
         settings: The `evaluation` settings.
         reporting: The `reporting` settings; they name the registered model.
-        dpo: The DPO model, which cannot be its own champion.
-        ppo: The PPO model, likewise.
+        dpo_digest: Digest of the DPO model's files; it cannot be its own champion.
+        ppo_digest: The same of the PPO model.
         benchmarks_uri: The benchmarks.
         benchmarks_digest: Their digest.
         answers: Data set of EvalAnswer records.
     """
     from components.evaluation.answering import answer_as_champion
-    from spavl.models.saving import saved_digest
     from spavl.work import Reference
 
-    candidates = [saved_digest(dpo.path), saved_digest(ppo.path)]
     benchmarks = Reference(benchmarks_uri, benchmarks_digest)
-    answer_as_champion(settings, reporting["model_name"], candidates, benchmarks, answers.path)
+    answer_as_champion(settings, reporting, [dpo_digest, ppo_digest], benchmarks, answers.path)
 
 
 @dsl.component(

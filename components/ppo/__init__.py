@@ -10,11 +10,11 @@ from typing import Any
 
 from spavl.digests import folder_digest
 from spavl.models.saving import MODEL_FILE, saved_digest
-from spavl.points import Body, Point, train_each
+from spavl.points import Body, Point, train_each, trained
 from spavl.settings.ppo import PpoSettings
 from spavl.shards import read_manifest
 from spavl.storage import local_copy
-from spavl.work import Reference, Stage, Work, run_stage
+from spavl.work import Reference, Stage, Work
 
 
 def train(
@@ -23,26 +23,28 @@ def train(
     images: Reference,
     base: Reference,
     reward_model: str,
-    output: str,
     rollouts: str,
-) -> None:
-    """Train the policy and publish its folder and its rollouts.
+) -> Reference:
+    """Train the policy and publish its rollouts.
 
     Args:
         settings: Raw settings; see `PpoSettings`.
         train: Data set of `Preference`; its distinct questions on pictures are the prompts.
         images: The image store.
         base: The base model's folder; policy and reference start there.
-        reward_model: The trained reward model's folder; the reward, and where the value model
+        reward_model: Address of the trained reward model; the reward, and where the value model
             starts.
-        output: Where the model's folder is published.
         rollouts: Where the data set of `Rollout` is published.
+
+    Returns:
+        The policy.
 
     Raises:
         InputError: If a setting is bad or no prompt can be used.
     """
-    stage, body = _prepared(settings, train, images, base, reward_model)
-    run_stage(stage, body, publish={"model": output, "rollouts": rollouts})
+    rewarding = str(local_copy(reward_model))
+    stage, body = _prepared(settings, train, images, base, rewarding)
+    return trained(stage, body, publish={"rollouts": rollouts})
 
 
 def train_points(

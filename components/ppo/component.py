@@ -1,5 +1,7 @@
 """KFP door of the PPO stage."""
 
+from typing import NamedTuple
+
 from kfp import dsl
 
 
@@ -11,10 +13,9 @@ def train_ppo(
     images_digest: str,
     base_uri: str,
     base_digest: str,
-    reward_model: dsl.Input[dsl.Model],
-    policy: dsl.Output[dsl.Model],
+    reward_model_uri: str,
     rollouts: dsl.Output[dsl.Dataset],
-):
+) -> NamedTuple("Outputs", [("uri", str), ("digest", str)]):
     """Align the base by proximal policy optimisation against the reward model.
 
     Args:
@@ -24,15 +25,17 @@ def train_ppo(
         images_digest: Its manifest's digest.
         base_uri: The base VLM.
         base_digest: Digest of its files.
-        reward_model: The trained reward model.
-        policy: The aligned VLM.
+        reward_model_uri: The trained reward model.
         rollouts: Data set of Rollout records.
+
+    Returns:
+        Where the aligned VLM lies, and the digest of its files.
     """
     from components.ppo import train as train_policy
     from spavl.work import Reference
 
     images, base = Reference(images_uri, images_digest), Reference(base_uri, base_digest)
-    train_policy(settings, train.path, images, base, reward_model.path, policy.path, rollouts.path)
+    return train_policy(settings, train.path, images, base, reward_model_uri, rollouts.path)
 
 
 @dsl.component(base_image="spa-vl/trainer:components.ppo", install_kfp_package=False)

@@ -12,9 +12,9 @@ def write_report(
     train: dsl.Input[dsl.Dataset],
     validation: dsl.Input[dsl.Dataset],
     test: dsl.Input[dsl.Dataset],
-    reward_model: dsl.Input[dsl.Model],
-    dpo: dsl.Input[dsl.Model],
-    ppo: dsl.Input[dsl.Model],
+    reward_model_uri: str,
+    dpo_uri: str,
+    ppo_uri: str,
     rollouts: dsl.Input[dsl.Dataset],
     base_answers: dsl.Input[dsl.Dataset],
     dpo_answers: dsl.Input[dsl.Dataset],
@@ -41,9 +41,9 @@ def write_report(
         train: Preferences trained on.
         validation: Preferences watched while training.
         test: Preferences held out.
-        reward_model: The reward model.
-        dpo: The DPO model.
-        ppo: The PPO model.
+        reward_model_uri: The reward model.
+        dpo_uri: The DPO model.
+        ppo_uri: The PPO model.
         rollouts: Rollout records.
         base_answers: Answers of the base.
         dpo_answers: Answers of the DPO model.
@@ -68,9 +68,9 @@ def write_report(
         train=train.path,
         validation=validation.path,
         test=test.path,
-        reward_model=reward_model.path,
-        dpo=dpo.path,
-        ppo=ppo.path,
+        reward_model=reward_model_uri,
+        dpo=dpo_uri,
+        ppo=ppo_uri,
         rollouts=rollouts.path,
         benchmarks=benchmarks_uri,
         answers=(base_answers.path, dpo_answers.path, ppo_answers.path),
@@ -115,8 +115,8 @@ def write_ablation_report(
 def publish_champion(
     settings: dict,
     candidate: str,
-    dpo: dsl.Input[dsl.Model],
-    ppo: dsl.Input[dsl.Model],
+    dpo_uri: str,
+    ppo_uri: str,
     figures: dsl.Input[dsl.Artifact],
     decision: dsl.Input[dsl.Artifact],
     snapshot: dsl.Input[dsl.Artifact],
@@ -127,8 +127,8 @@ def publish_champion(
     Args:
         settings: The `reporting` settings.
         candidate: `dpo` or `ppo`.
-        dpo: The DPO model.
-        ppo: The PPO model.
+        dpo_uri: The DPO model.
+        ppo_uri: The PPO model.
         figures: figures.json and the verdicts.
         decision: decision.json.
         snapshot: Every stage's settings; the card shows the trainer's.
@@ -136,11 +136,10 @@ def publish_champion(
     """
     from components.reporting.publishing import publish
 
-    chosen = {"dpo": dpo, "ppo": ppo}[candidate]
     publish(
         settings,
         candidate,
-        chosen.path,
+        {"dpo": dpo_uri, "ppo": ppo_uri}[candidate],
         figures.path,
         decision.path,
         champion.path,

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,7 @@ def read_json(path: str | Path, name: str) -> dict[str, Any]:
     Raises:
         InputError: If it is missing or is not a JSON object.
     """
-    path = local_path(path)
-    file = path / name if path.is_dir() else path
+    file = _own_file(path, name)
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -30,15 +30,24 @@ def read_json(path: str | Path, name: str) -> dict[str, Any]:
 
 def read_optional(path: str | Path, name: str) -> dict[str, Any]:
     """Like `read_json` for a folder's file that need not be there: then empty."""
-    return read_json(path, name) if (local_path(path) / name).is_file() else {}
+    return read_json(path, name) if _own_file(path, name).is_file() else {}
 
 
 def read_curves(folder: str | Path) -> list[dict[str, float]]:
     """The logged steps of a trainer, in the order written; empty where it logged none."""
-    file = local_path(folder) / "curves.jsonl"
+    file = _own_file(folder, "curves.jsonl")
     if not file.is_file():
         return []
     return [json.loads(line) for line in file.read_text().splitlines() if line.strip()]
+
+
+def _own_file(path: str | Path, name: str) -> Path:
+    """A file that is named itself or by its folder; of one on S3 no other file is fetched."""
+    if is_s3(str(path)):
+        with suppress(InputError):  # a folder need not hold it
+            return local_copy(f"{path}/{name}")
+    place = local_path(path)
+    return place / name if place.is_dir() else place
 
 
 def local_path(uri: str | Path) -> Path:

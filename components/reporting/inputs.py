@@ -13,7 +13,7 @@ class ReportInputs:
         train: Preferences to train on.
         validation: Preferences to choose by.
         test: Held-out preferences.
-        reward_model: Model folder with `metrics.json` and `curves.jsonl`.
+        reward_model: Model folder with `metrics.json` and `curves.jsonl`, or its address.
         dpo: The same of DPO.
         ppo: The same of PPO.
         rollouts: Data set of `Rollout`.

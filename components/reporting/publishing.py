@@ -41,7 +41,7 @@ def publish(
     Args:
         settings: `ReportingSettings` as a dict.
         candidate: `dpo` or `ppo`.
-        model: The candidate's folder.
+        model: The candidate's folder, or its address.
         figures: Folder with `figures.json`.
         decision: Folder with `decision.json`, or that file.
         output: Folder that becomes a copy of the published one.
@@ -65,7 +65,7 @@ def publish(
             "name": checked.model_name,
             "license": checked.license,
             "method": candidate,
-            **read_json(Path(model) / "model.json", "model.json"),
+            **read_json(model, "model.json"),
             "figures": measured["models"],
             "capabilities": capability_rows(measured.get("capabilities", {})),
             "rules": verdict["rules"],

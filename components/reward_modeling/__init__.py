@@ -8,11 +8,11 @@ never saw.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from spavl.points import Body, Point, train_each
+from spavl.points import Body, Point, train_each, trained
 from spavl.settings.reward_modeling import RewardModelingSettings
 from spavl.shards import read_manifest
 from spavl.storage import local_copy
-from spavl.work import Reference, Stage, Work, run_stage
+from spavl.work import Reference, Stage, Work
 
 SPLITS = ("train", "validation", "test")
 
@@ -24,8 +24,7 @@ def train(
     test: str,
     images: Reference,
     base: Reference,
-    output: str,
-) -> None:
+) -> Reference:
     """Train the reward model and publish its folder.
 
     Args:
@@ -42,7 +41,7 @@ def train(
     """
     splits = dict(zip(SPLITS, (train, validation, test), strict=True))
     stage, body = _prepared(settings, splits, images, base)
-    run_stage(stage, body, publish={"model": output})
+    return trained(stage, body)
 
 
 def train_points(

@@ -1,5 +1,7 @@
 """KFP door of the reward modeling stage."""
 
+from typing import NamedTuple
+
 from kfp import dsl
 
 
@@ -13,8 +15,7 @@ def train_reward_model(
     images_digest: str,
     base_uri: str,
     base_digest: str,
-    reward_model: dsl.Output[dsl.Model],
-):
+) -> NamedTuple("Outputs", [("uri", str), ("digest", str)]):
     """Train a reward model on the preferences, starting from the base VLM.
 
     Args:
@@ -26,13 +27,15 @@ def train_reward_model(
         images_digest: Its manifest's digest.
         base_uri: The base VLM.
         base_digest: Digest of its files.
-        reward_model: The trained reward model.
+
+    Returns:
+        Where the reward model lies, and the digest of its files.
     """
     from components.reward_modeling import train as train_model
     from spavl.work import Reference
 
     images, base = Reference(images_uri, images_digest), Reference(base_uri, base_digest)
-    train_model(settings, train.path, validation.path, test.path, images, base, reward_model.path)
+    return train_model(settings, train.path, validation.path, test.path, images, base)
 
 
 @dsl.component(base_image="spa-vl/trainer:components.reward_modeling", install_kfp_package=False)

@@ -40,16 +40,17 @@ ROLLOUTS = {
     "kl_target": 1.0,
     "kl_horizon": 20,
 }  # 10 iterations
-# A process trains as a step does, and ends with the exit code of what stopped it.
+# A process trains as a step does, links its model to where it is looked for, and ends with the exit
+# code of what stopped it.
 PROGRAM = """
-import json, sys
+import json, os, sys
 from importlib import import_module
 from spavl.errors import SpavlError
 from spavl.work import Reference
-room, arguments = sys.argv[1], json.loads(sys.argv[2])
+room, arguments, output = sys.argv[1], json.loads(sys.argv[2]), sys.argv[3]
 arguments = [Reference(**a) if isinstance(a, dict) and "uri" in a else a for a in arguments]
 try:
-    import_module(f"components.{room}").train(*arguments)
+    os.symlink(import_module(f"components.{room}").train(*arguments).uri, output)
 except SpavlError as error:
     print(error, file=sys.stderr)
     sys.exit(error.exit_code)
@@ -65,27 +66,26 @@ def arguments_of(
     room: str, settings: dict[str, object], world: World, folder: Path
 ) -> list[object]:
     images, base = vars(world.images), vars(world.base)
-    output = str(folder / "output")
     match room:
         case "reward_modeling":
             splits = [world.train, world.validation, world.test]
-            return [settings, *splits, images, base, output]
+            return [settings, *splits, images, base]
         case "dpo":
-            return [settings, world.train, world.validation, images, base, output]
+            return [settings, world.train, world.validation, images, base]
         case _:
             reward_model = Path(world.base.uri).parent / "reward"
             if not reward_model.exists():
                 torch.manual_seed(3)
                 save_model(*load_reward_model(world.base.uri), reward_model, {})
             rollouts = str(folder / "rollouts")
-            return [settings, world.train, images, base, str(reward_model), output, rollouts]
+            return [settings, world.train, images, base, str(reward_model), rollouts]
 
 
 def start(room: str, arguments: list[object], folder: Path) -> subprocess.Popen[str]:
     folder.mkdir(parents=True, exist_ok=True)
     environment = {**os.environ, "SPAVL_WORK_ROOT": str(folder / "work"), "PYTHONPATH": str(ROOT)}
     return subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, room, json.dumps(arguments)],
+        [sys.executable, "-c", PROGRAM, room, json.dumps(arguments), str(folder / "output")],
         env=environment,
         text=True,
         stdout=subprocess.DEVNULL,

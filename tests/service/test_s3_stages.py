@@ -128,11 +128,16 @@ def test_a_training_that_is_killed_is_gone_on_with_elsewhere_to_the_same_weights
     base = prepare({"source": "path", "path": "s3://spa-vl/models/tiny"})
     assert base.uri == "s3://spa-vl/models/tiny"
 
-    def arguments(output: Path) -> list[object]:
-        return [LONG, world.train, world.validation, world.images, Reference(*base), str(output)]
-
+    arguments = [LONG, world.train, world.validation, world.images, Reference(*base)]
     killed = subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, "dpo", json.dumps(arguments(tmp_path / "a"), default=vars)],
+        [
+            sys.executable,
+            "-c",
+            PROGRAM,
+            "dpo",
+            json.dumps(arguments, default=vars),
+            str(tmp_path / "a"),
+        ],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
     when_there_is(s3, "/state.json", killed)
@@ -142,19 +147,17 @@ def test_a_training_that_is_killed_is_gone_on_with_elsewhere_to_the_same_weights
 
     another_machine()
     capsys.readouterr()
-    train(*arguments(tmp_path / "resumed"))
+    resumed = local_copy(train(*arguments).uri)
     told = capsys.readouterr().out
     assert "0 pairs computed" in told  # the reference's log-probs were on S3 as well
 
     monkeypatch.setenv("SPAVL_WORK_ROOT", str(tmp_path / "work"))
-    train(*arguments(tmp_path / "undisturbed"))
-    one, other = (
-        load_file(tmp_path / name / "model.safetensors") for name in ("resumed", "undisturbed")
-    )
+    undisturbed = local_copy(train(*arguments).uri)
+    one, other = (load_file(each / "model.safetensors") for each in (resumed, undisturbed))
     assert all(torch.equal(one[name], other[name]) for name in one)
     steps = [
-        [json.loads(line)["step"] for line in (tmp_path / name / "curves.jsonl").open()]
-        for name in ("resumed", "undisturbed")
+        [json.loads(line)["step"] for line in (each / "curves.jsonl").open()]
+        for each in (resumed, undisturbed)
     ]
     assert steps[0] == steps[1] == list(range(1, 61))
 

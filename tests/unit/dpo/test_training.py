@@ -32,10 +32,8 @@ SETTINGS: dict[str, object] = {
 
 def run(world: World, folder: Path, monkeypatch: pytest.MonkeyPatch, **changes: object) -> Path:
     monkeypatch.setenv("SPAVL_WORK_ROOT", str(folder / "work"))
-    output = folder / "output"
     settings = {**SETTINGS, **changes}
-    train(settings, world.train, world.validation, world.images, world.base, str(output))
-    return output
+    return Path(train(settings, world.train, world.validation, world.images, world.base).uri)
 
 
 def curves(output: Path) -> list[dict[str, float]]:

@@ -60,9 +60,11 @@ def test_the_champion_answers_the_same_items_and_where_nobody_reigns_nobody_answ
     asked = []
     monkeypatch.setattr(answering, "answer", lambda *arguments: asked.append(arguments))
     benchmarks = Reference("items", "digest")
-    answer_as_champion({}, "vlm", ["third"], benchmarks, "out")
+    answer_as_champion({}, {"model_name": "vlm"}, ["third"], benchmarks, "out")
     model = Reference(str(champions / "second"), "second")
     assert asked == [({}, "champion", model, benchmarks, "out")]
-    answer_as_champion({}, "another", ["third"], benchmarks, str(tmp_path / "empty"))
+    answer_as_champion(
+        {}, {"model_name": "another"}, ["third"], benchmarks, str(tmp_path / "empty")
+    )
     assert (read_manifest(tmp_path / "empty").rows, len(asked)) == (0, 1)
     assert read_manifest(tmp_path / "empty").schema == EvalAnswer.__name__

@@ -281,17 +281,16 @@ def test_on_one_backbone_it_trains_and_the_result_loads_in_one_call(
     world: World, lora_reward_model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SPAVL_WORK_ROOT", str(tmp_path / "work"))
-    output = tmp_path / "model"
     settings = {**SETTINGS, **LORA, "total_episodes": 16, "num_generations": 2}
-    train(
+    policy = train(
         settings,
         world.train,
         world.images,
         world.base,
         lora_reward_model,
-        str(output),
         str(tmp_path / "rollouts"),
     )
+    output = Path(policy.uri)
     curves = [json.loads(line) for line in (output / "curves.jsonl").read_text().splitlines()]
     told = {"kl", "entropy", "clip_fraction", "explained_variance", "reward_mean", "reward_std"}
     assert told | {"kl_coef", "response_length", "tokens_per_second"} <= curves[0].keys()

@@ -73,17 +73,15 @@ def run(
     **changes: object,
 ) -> Path:
     monkeypatch.setenv("SPAVL_WORK_ROOT", str(folder / "work"))
-    output = folder / "output"
-    train(
+    policy = train(
         {**SETTINGS, **changes},
         world.train,
         world.images,
         world.base,
         reward_model,
-        str(output),
         str(folder / "rollouts"),
     )
-    return output
+    return Path(policy.uri)
 
 
 def trainer_of(players: Players, settings: PpoSettings, folder: Path) -> Trainer:

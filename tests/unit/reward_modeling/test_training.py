@@ -40,10 +40,8 @@ SETTINGS: dict[str, object] = {
 
 def run(world: World, folder: Path, monkeypatch: pytest.MonkeyPatch, **changes: object) -> Path:
     monkeypatch.setenv("SPAVL_WORK_ROOT", str(folder / "work"))
-    output = folder / "output"
     splits = (world.train, world.validation, world.test)
-    train({**SETTINGS, **changes}, *splits, world.images, world.base, str(output))
-    return output
+    return Path(train({**SETTINGS, **changes}, *splits, world.images, world.base).uri)
 
 
 def curves_of(output: Path) -> list[dict[str, float]]:

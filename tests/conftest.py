@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-FOLDERS = {"unit", "local", "service", "deploy", "container", "browser"}
+FOLDERS = {"unit", "local", "service", "deploy", "container", "browser", "cluster"}
 HERE = Path(__file__).parent
 
 

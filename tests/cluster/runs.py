@@ -1,0 +1,152 @@
+"""Runs in a cluster: started by `spavl submit`, looked at from all sides."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from spavl.errors import DONE
+from tests.cluster.cluster import Cluster, Object, wait
+from tests.local.running import TINY
+
+SPAVL = str(Path(sys.executable).parent / "spavl")
+# A pocket base of one look at few pictures: what is tried here is what befalls pods.
+CLUSTER_TINY: Mapping[str, object] = {
+    **TINY,
+    "base_model.pocket.tower_steps": 60,
+    "base_model.pocket.tower_pictures": 2000,
+    "base_model.pocket.rows": 1500,
+    "base_model.pocket.row_pictures": 1500,
+}
+ENDED = {"SUCCEEDED", "FAILED", "CANCELED", "SKIPPED"}
+IN_MLFLOW = {"SUCCEEDED": "FINISHED", "FAILED": "FAILED", "CANCELED": "KILLED"}
+
+
+@dataclass
+class Run:
+    """A run that `spavl submit` follows.
+
+    Attributes:
+        cluster: Where it runs.
+        id: KFP's id.
+        name: Its name for people.
+        process: The command that follows it.
+        log: What the command has printed.
+    """
+
+    cluster: Cluster
+    id: str
+    name: str
+    process: "subprocess.Popen[str]"
+    log: Path
+
+    def pod_of(self, task: str, seconds: float = 1200) -> Object:
+        """Wait until a task has a pod at work."""
+
+        def found() -> Object | None:
+            assert self.process.poll() is None, self.log.read_text()[-4000:]
+            pods = [pod for pod in self.cluster.pods(self.id) if task_of(pod) == task]
+            return next((pod for pod in reversed(pods) if is_running(pod)), None)
+
+        pod: Object = wait(f"{self.name}: {task}", found, seconds, pause=0.5)
+        return pod
+
+    def told(self, stage: str, event: str = "started") -> bool:
+        """Whether a stage, or one of its parts, has told an event."""
+        events = self.cluster.events(self.id)
+        return any(
+            each["event"] == event and each["stage"].partition("-")[0] == stage for each in events
+        )
+
+    def attempts(self) -> Counter[str]:
+        """How many pods each task has had."""
+        return Counter(map(task_of, self.cluster.pods(self.id)))
+
+    def at_work(self) -> bool:
+        """Whether any of its pods is."""
+        return any(map(is_running, self.cluster.pods(self.id)))
+
+    def end(self, seconds: float = 2400) -> int:
+        """Wait for the end; the exit code of `spavl submit`."""
+        return self.process.wait(seconds)
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """summary.json of the run's folder."""
+        content: dict[str, Any] = json.loads(
+            self.cluster.file(f"/work/runs/{self.id}/summary.json")
+        )
+        return content
+
+    @property
+    def status(self) -> str:
+        """How the run's folder says that it ended."""
+        told = self.cluster.file(f"/work/runs/{self.id}/tracking/status.json")
+        return str(json.loads(told)["status"]) if told else ""
+
+
+def task_of(pod: Object) -> str:
+    """The task that a pod executes, e.g. `train-dpo`: its node is `...train-dpo(0).executor(0)`."""
+    node = pod["metadata"]["annotations"]["workflows.argoproj.io/node-name"]
+    return re.split(r"[.(]", re.sub(r"\(\d+\)", "", node).removesuffix(".executor"))[-1]
+
+
+def is_running(pod: Object) -> bool:
+    """Whether a pod is at work."""
+    return bool(pod["status"].get("phase") == "Running")
+
+
+def submit(cluster: Cluster, folder: Path, name: str, *arguments: str, **settings: object) -> Run:
+    """Start a tiny pocket run.
+
+    Args:
+        cluster: Where.
+        folder: Keeps what the command prints.
+        name: The run's name.
+        arguments: Further arguments of `spavl submit`.
+        settings: Further settings, `__` for a dot.
+    """
+    wanted = {**CLUSTER_TINY, **{key.replace("__", "."): each for key, each in settings.items()}}
+    command = [SPAVL, "submit", "--port-forward", "--sizes", "laptop", "--name", name]
+    command += ["--every", "3", *where(cluster), *arguments]
+    command += [f"--set={key}={value}" for key, value in wanted.items()]
+    if registry := os.environ.get("SPAVL_REGISTRY"):
+        command += ["--image-registry", registry]
+    log = folder / f"{name}.log"
+    with log.open("w") as stream:
+        process = subprocess.Popen(command, stdout=stream, stderr=subprocess.STDOUT, text=True)
+
+    def started() -> str:
+        found = re.search(rf"run {re.escape(name)}: (\S+)", log.read_text())
+        assert found or process.poll() is None, log.read_text()
+        return found.group(1) if found else ""
+
+    return Run(cluster, wait("a run's id", started, 120), name, process, log)
+
+
+def where(cluster: Cluster) -> list[str]:
+    """Arguments that name the namespace, where KFP serves several users."""
+    return [] if cluster.namespace == cluster.kfp else ["--namespace", cluster.namespace]
+
+
+def agree(run: Run, kfp: Any, mlflow: Any, expected: str) -> None:
+    """See that KFP, MLflow and the run's folder say the same of how a run ended."""
+    told = wait("KFP's state", lambda: (s := kfp.get_run(run.id).state) in ENDED and s, 180)
+    assert told == expected
+    wanted = IN_MLFLOW[expected]
+    wait("the folder's status", lambda: run.status == wanted, 180)
+    [parent] = wait("MLflow's run", lambda: mlflow(run), 180)
+    wait("MLflow's status", lambda: mlflow(run)[0]["info"]["status"] == wanted, 180)
+    assert parent["info"]["run_name"] == run.name
+
+
+def succeeded(run: Run) -> None:
+    """Wait until a run has ended well."""
+    code = run.end()
+    assert code == DONE, run.log.read_text()[-4000:]

@@ -1,0 +1,49 @@
+"""However a run ends, KFP, MLflow and the run's folder say the same of it."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from spavl.errors import DONE, FAULT_OF_OURS
+from tests.cluster.cluster import Cluster, wait
+from tests.cluster.runs import Run, agree, submit, succeeded
+
+Runs = Callable[[Run], list[Any]]
+
+
+def test_a_run_ends_with_its_figures_and_a_second_one_is_served_from_the_cache(
+    cluster: Cluster, kfp: Any, mlflow: Runs, tmp_path: Path
+) -> None:
+    first = submit(cluster, tmp_path, "first", seed=1)
+    succeeded(first)
+    agree(first, kfp, mlflow, "SUCCEEDED")
+    text = first.log.read_text()
+    for words in ("Align by DPO", "Write report", "HarmEval", "Reward model", "report"):
+        assert words in text
+    assert "executor" not in text
+    second = submit(cluster, tmp_path, "second", seed=1)
+    succeeded(second)
+    agree(second, kfp, mlflow, "SUCCEEDED")
+    assert len(second.attempts()) < len(first.attempts()) / 2
+    assert second.summary["models"] == first.summary["models"]
+
+
+def test_a_wrong_setting_fails_the_run_with_the_stages_own_line(
+    cluster: Cluster, kfp: Any, mlflow: Runs, tmp_path: Path
+) -> None:
+    settings = {"base_model__source": "path", "base_model__path": "/models/none"}
+    run = submit(cluster, tmp_path, "wrong", seed=2, **settings)
+    assert run.end() == FAULT_OF_OURS
+    assert "/models/none" in run.log.read_text()
+    agree(run, kfp, mlflow, "FAILED")
+
+
+def test_a_run_that_is_terminated_stands_so_everywhere(
+    cluster: Cluster, kfp: Any, mlflow: Runs, tmp_path: Path
+) -> None:
+    run = submit(cluster, tmp_path, "terminated", seed=3)
+    run.pod_of("collect-images")
+    kfp.terminate_run(run.id)
+    assert run.end() != DONE
+    agree(run, kfp, mlflow, "CANCELED")
+    wait("its pods' end", lambda: not run.at_work(), 180)

@@ -13,7 +13,7 @@ HASHED := pip compile --quiet --no-header --no-annotate --generate-hashes \
 	--python-version 3.11 --python-platform x86_64-manylinux_2_28
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format compile test-unit test-local test-deploy test-service test-container test-browser images sbom locks-of-images lock clean
+.PHONY: help setup demo test lint format compile test-unit test-local test-deploy test-service test-container test-browser test-cluster images sbom locks-of-images lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -82,6 +82,9 @@ test-browser: setup  ## tests that need a browser
 	elif ! command -v chromium >/dev/null && ! command -v google-chrome >/dev/null; then \
 		echo "test-browser: skipped, no chromium or google-chrome found"; \
 	else $(BIN)/python -m pytest tests/browser; fi
+
+test-cluster: setup  ## against the cluster that KUBECONFIG names, which has KFP 2.17
+	$(BIN)/python -m pytest --capture=no --verbose tests/cluster
 
 images: setup  ## build our images and tag them as compiled pipelines ask: make images IMAGES=trainer
 	PYTHON=$(BIN)/python images/build.sh $(IMAGES)

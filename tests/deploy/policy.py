@@ -8,12 +8,12 @@ Resource = dict[str, Any]
 
 CLUSTER_WIDE = {
     "Namespace",
-    "PriorityClass",
     "ClusterQueue",
     "ResourceFlavor",
     "ClusterRole",
     "ClusterRoleBinding",
 }
+PLATFORMS = {"ConfigMap/kfp-launcher", "ConfigMap/workflow-controller-configmap"}
 WORKLOADS = {"Deployment", "StatefulSet", "DaemonSet", "Job"}
 POD_KEYS_OF_KSERVE = {"minReplicas", "maxReplicas", "scaleMetric", "scaleTarget"}
 DIGEST = re.compile(r"@sha256:[0-9a-f]{64}$")
@@ -29,7 +29,7 @@ RESTRICTED = {
 def findings(resource: Resource) -> list[str]:
     """What breaks a rule; empty if nothing does."""
     name = f"{resource['kind']}/{resource['metadata']['name']}"
-    rules = (_namespace, _access, _pod, _containers, _values)
+    rules = (_namespace, _owner, _access, _policy, _pod, _containers, _values)
     return [f"{name}: {found}" for rule in rules for found in rule(resource)]
 
 
@@ -53,6 +53,26 @@ def _namespace(resource: Resource) -> Iterator[str]:
     namespace = resource["metadata"].get("namespace")
     if resource["kind"] not in CLUSTER_WIDE and namespace in (None, "", "default"):
         yield "no namespace of its own"
+
+
+def _owner(resource: Resource) -> Iterator[str]:
+    """KFP, or a Profile's controller, owns the namespace and what it keeps there."""
+    name = f"{resource['kind']}/{resource['metadata']['name']}"
+    if resource["kind"] == "Namespace" or name in PLATFORMS:
+        yield "the platform's own"
+
+
+def _policy(resource: Resource) -> Iterator[str]:
+    """Policies bind our pods: others live in the namespace too."""
+    if resource["kind"] != "NetworkPolicy":
+        return
+    labels = resource["spec"]["podSelector"].get("matchLabels", {})
+    if labels.get("app.kubernetes.io/part-of") != "spa-vl":
+        yield "a policy for pods that are not ours"
+    for rule in [*resource["spec"].get("egress", []), *resource["spec"].get("ingress", [])]:
+        peers = rule.get("to") or rule.get("from") or [{}]
+        if not all(peers):
+            yield "a policy that opens everybody"
 
 
 def _access(resource: Resource) -> Iterator[str]:

@@ -15,19 +15,29 @@ EXAMPLES = sorted(path.stem for path in (CHART / "examples").glob("*.yaml"))
 MANIFESTS = ROOT / "manifests"
 OVERLAYS = sorted(path.name for path in (MANIFESTS / "overlays").glob("*") if path.is_dir())
 NAMESPACE = "spa-vl-test"
+KFP = "kubeflow"
+SINGLE_USER = ("kind", "single-gpu")
+"""Examples for KFP's own namespace; the others are for a Profile's."""
+KUBERNETES_API = 'networkPolicies.kubernetesAPI.cidrs=["192.0.2.1/32"]'
+"""Rendering without a cluster has to be told."""
 
 Resource = dict[str, Any]
 
 
+def arguments(example: str, *settings: str) -> list[str]:
+    """Of `helm template` with an example's values and some settings changed (`key=value`, JSON)."""
+    namespace = KFP if example in SINGLE_USER else NAMESPACE
+    values = str(CHART / "examples" / f"{example}.yaml")
+    command = ["template", "spa-vl", str(CHART), "--namespace", namespace, "--values", values]
+    for setting in settings:
+        command += ["--set-json", setting]
+    return command
+
+
 @cache
 def rendered_text(example: str, *settings: str) -> str:
-    """The chart with an example's values and some settings changed (`key=value`, JSON values)."""
-    arguments = ["template", "spa-vl", str(CHART), "--namespace", NAMESPACE]
-    if example:
-        arguments += ["--values", str(CHART / "examples" / f"{example}.yaml")]
-    for setting in settings:
-        arguments += ["--set-json", setting]
-    return run("helm", *arguments).stdout
+    """The chart with an example's values and some settings changed."""
+    return run("helm", *arguments(example, KUBERNETES_API, *settings)).stdout
 
 
 def rendered(example: str, *settings: str) -> list[Resource]:

@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+from base64 import b64decode
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,19 @@ from pipelines.placement import (
 from spavl.events import EventReader
 from spavl.metrics import PORT, StageFigures
 from tests.deploy.policy import findings, pod_of
-from tests.deploy.rendering import CHART, EXAMPLES, NAMESPACE, rendered, rendered_text, title
+from tests.deploy.rendering import (
+    CHART,
+    EXAMPLES,
+    KFP,
+    KUBERNETES_API,
+    NAMESPACE,
+    SINGLE_USER,
+    Resource,
+    arguments,
+    rendered,
+    rendered_text,
+    title,
+)
 from tests.deploy.tools import run
 from tests.deploy.validation import problems, supported_versions
 
@@ -44,9 +57,16 @@ OTHER_SWITCHES = (
     ("modelServers", json.dumps(SERVER)),
     ("modelServers", json.dumps({"judge": {**SERVER["judge"], "engine": "kserve"}})),
     ("modelServers", json.dumps({"judge": {**SERVER["judge"], "accelerators": 0}})),
-    ("workflowDefaults.priorityClassName", '"spa-vl-training"'),
-    ("mlflow.image.digest", json.dumps("sha256:" + "a" * 64)),
+    ("image.digest", json.dumps("sha256:" + "a" * 64)),
+    ("mlflow.image", json.dumps(IMAGE)),
 )
+
+
+# Bounds of a namespace that is KFP's own, and a second bucket in KFP's S3.
+REFUSED = {
+    *((example, f"{key}.enabled") for example in SINGLE_USER for key in ("quota", "limitRange")),
+    *((example, "s3.createBucket") for example in ("kind", "single-gpu", "profile")),
+}
 
 
 def switches(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, bool]]:
@@ -73,6 +93,8 @@ def variants() -> Iterator[tuple[str, tuple[str, ...]]]:
     for example in EXAMPLES:
         yield example, ()
         for key, value in switches(merged(example)):
+            if (example, key) in REFUSED:
+                continue
             needed = ('externalSecrets.store.name="vault"',) if key.startswith("external") else ()
             yield example, (f"{key}={json.dumps(not value)}", *needed)
     for key, value in OTHER_SWITCHES:
@@ -90,8 +112,43 @@ def test_lint_is_strict_and_silent(example: str) -> None:
     assert "[ERROR]" not in done.stdout
 
 
-def test_there_are_the_three_promised_examples() -> None:
-    assert EXAMPLES == ["kind", "multi-pool", "single-gpu"]
+def test_there_are_the_promised_examples() -> None:
+    assert EXAMPLES == ["kind", "multi-pool", "profile", "single-gpu"]
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_an_example_says_what_it_needs_and_how_it_is_installed(example: str) -> None:
+    text = (CHART / "examples" / f"{example}.yaml").read_text()
+    head = text[: text.index("\nimage:")]
+    assert "# Needs: " in head
+    namespace = KFP if example in SINGLE_USER else "team-a"
+    assert f"helm install spa-vl charts/spa-vl --namespace {namespace}" in head
+    assert f"--values charts/spa-vl/examples/{example}.yaml" in head
+    assert all(name == namespace for name in re.findall(r"(?:-n|--namespace) (\S+)", head))
+
+
+OPTIONAL_GROUPS = {
+    "serving.kserve.io": "KServe",
+    "kueue.x-k8s.io": "Kueue",
+    "monitoring.coreos.com": "Prometheus operator",
+    "external-secrets.io": "External Secrets",
+}
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_an_example_names_the_optional_parts_of_a_cluster_that_it_needs(example: str) -> None:
+    text = (CHART / "examples" / f"{example}.yaml").read_text()
+    head = text[: text.index("\nimage:")]
+    groups = {r["apiVersion"].split("/")[0] for r in rendered(example)}
+    for group, name in OPTIONAL_GROUPS.items():
+        assert (group in groups) == (name in head)
+
+
+def test_without_examples_nothing_optional_of_a_cluster_is_needed() -> None:
+    image = f"image={json.dumps(IMAGE)}"
+    kinds = {r["apiVersion"] for r in rendered("profile", image)}
+    built_in = {"v1", "apps/v1", "batch/v1", "networking.k8s.io/v1", "rbac.authorization.k8s.io/v1"}
+    assert kinds <= built_in
 
 
 @pytest.mark.parametrize(("example", "settings"), VARIANTS)
@@ -122,22 +179,171 @@ def test_the_chart_gives_what_the_compiled_pipelines_name(example: str) -> None:
 
 
 def test_work_may_lie_in_the_bucket() -> None:
-    resources = {title(each): each for each in rendered("multi-pool", 's3.workPrefix="team/work"')}
+    resources = by_title("multi-pool", "s3.work=true")
     environment = resources[f"ConfigMap/{ENVIRONMENT}"]["data"]
-    assert environment["SPAVL_WORK_ROOT"] == "s3://example-spa-vl/team/work"
+    assert environment["SPAVL_WORK_ROOT"] == "s3://example-spa-vl/spa-vl/work"
     assert not environment["SPAVL_SCRATCH"].startswith(("/work", "/models"))  # shared by pods
     assert set(REQUIRED_KEYS) <= set(environment) <= {*REQUIRED_KEYS, *OPTIONAL_KEYS}
 
 
-def test_the_launcher_is_told_of_s3_and_of_the_plugin() -> None:
-    [launcher] = [r for r in rendered("multi-pool") if r["metadata"]["name"] == "kfp-launcher"]
-    s3 = yaml.safe_load(launcher["data"]["providers"])["s3"]["default"]
-    assert s3["endpoint"] == "s3.eu-central-1.amazonaws.com"
-    assert s3["disableSSL"] is False
-    assert s3["credentials"]["secretRef"]["secretName"] == S3.name
-    plugin = json.loads(launcher["data"]["plugins.mlflow"])
-    assert plugin["settings"]["injectUserEnvVars"] is True
-    assert launcher["data"]["defaultPipelineRoot"] == "s3://example-spa-vl/kfp"
+@pytest.mark.parametrize(("example", "namespace"), [("kind", KFP), ("profile", NAMESPACE)])
+def test_on_kfps_s3_everything_lies_where_the_namespaces_keys_open(
+    example: str, namespace: str
+) -> None:
+    """A Profile's keys open private/<namespace>/ of KFP's bucket; no bucket of ours is made."""
+    resources = by_title(example, "s3.work=true")
+    prefix = f"s3://mlpipeline/private/{namespace}/spa-vl"
+    environment = resources[f"ConfigMap/{ENVIRONMENT}"]["data"]
+    assert environment["AWS_ENDPOINT_URL"] == "http://seaweedfs.kubeflow:9000"
+    assert environment["SPAVL_WORK_ROOT"] == f"{prefix}/work"
+    assert (
+        f"--artifacts-destination={prefix}/mlflow"
+        in container("Deployment/spa-vl-mlflow", resources)["args"]
+    )
+    assert "Job/spa-vl-bucket" not in resources
+
+
+REFUSALS = {
+    "s3.createBucket=true": "s3.createBucket: KFP's own S3 has no volume left",
+    "quota.enabled=true": "this namespace is KFP's own",
+    "limitRange.enabled=true": "this namespace is KFP's own",
+    "mlflow.replicas=2": "mlflow.replicas: SQLite serves one replica",
+    'image.tag=""': "give image.tag or image.digest",
+}
+
+
+@pytest.mark.parametrize("setting", REFUSALS)
+def test_what_cannot_work_is_refused_in_one_line(setting: str) -> None:
+    done = run("helm", *arguments("kind", KUBERNETES_API, setting), check=False)
+    assert REFUSALS[setting] in done.stderr
+
+
+@pytest.mark.parametrize("address", ["seaweedfs:9000", "seaweedfs.kubeflow.svc.cluster.local:8333"])
+def test_kfps_s3_is_known_by_all_its_names(address: str) -> None:
+    settings = (f's3.endpoint="http://{address}"', "s3.createBucket=true")
+    done = run("helm", *arguments("kind", KUBERNETES_API, *settings), check=False)
+    assert "s3.createBucket" in done.stderr
+
+
+def test_a_bucket_of_ones_own_is_made_on_request() -> None:
+    resources = by_title("multi-pool", "s3.createBucket=true")
+    job = resources["Job/spa-vl-bucket"]
+    assert job["metadata"]["annotations"]["helm.sh/hook"] == "post-install,pre-upgrade"
+    assert container("Job/spa-vl-bucket", resources)["args"][1:] == ["bucket"]
+
+
+def by_title(example: str, *settings: str) -> dict[str, Resource]:
+    return {title(resource): resource for resource in rendered(example, *settings)}
+
+
+def container(name: str, resources: Mapping[str, Resource]) -> dict[str, Any]:
+    [found] = (pod_of(resources[name]) or {})["containers"]
+    return dict(found)
+
+
+def volumes_job(resources: Mapping[str, Resource]) -> Resource:
+    [found] = [each for name, each in resources.items() if name.startswith("Job/spa-vl-volumes-")]
+    return found
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_a_job_uses_both_claims_first_as_the_user_and_group_of_runs(example: str) -> None:
+    resources = by_title(example)
+    job = volumes_job(resources)
+    # As a hook Helm would start it only after its own --wait for claims that wait for it.
+    assert "helm.sh/hook" not in job["metadata"]["annotations"]
+    pod = pod_of(job) or {}
+    assert pod["securityContext"].items() >= {"runAsUser": 10001, "fsGroup": 10001}.items()
+    claims = {each["persistentVolumeClaim"]["claimName"] for each in pod["volumes"]}
+    assert claims == {WORK_VOLUME, MODELS_VOLUME}
+    for wanted in pod["containers"][0]["args"][1:]:
+        claim, folder, gib = wanted.split("=")
+        assert {"name": folder[1:], "mountPath": folder} in pod["containers"][0]["volumeMounts"]
+        assert claim in claims
+        assert int(gib) >= 1
+
+
+def test_another_pod_of_the_volumes_job_is_another_job() -> None:
+    """A Job's pod cannot be changed: an upgrade would be refused."""
+    first = volumes_job(by_title("kind"))
+    assert volumes_job(by_title("kind", "quota.hard={}"))["metadata"] == first["metadata"]
+    other = volumes_job(by_title("kind", "volumes.work.freeGiB=2"))
+    assert other["metadata"]["name"] != first["metadata"]["name"]
+
+
+def test_argo_cd_binds_claims_in_the_wave_of_what_first_uses_them() -> None:
+    """Bound late, they are healthy only then, and the next wave waits for it."""
+    resources = by_title("profile")
+    wave = "argocd.argoproj.io/sync-wave"
+    for claim, user in (
+        (WORK_VOLUME, volumes_job(resources)),
+        (MODELS_VOLUME, volumes_job(resources)),
+        ("spa-vl-mlflow", resources["Deployment/spa-vl-mlflow"]),
+    ):
+        made = resources[f"PersistentVolumeClaim/{claim}"]["metadata"]["annotations"]
+        assert made[wave] == user["metadata"]["annotations"][wave]
+
+
+def test_run_watch_reads_files_and_may_look_at_workflows_alone() -> None:
+    resources = by_title("profile")
+    watch = resources["Deployment/spa-vl-run-watch"]
+    assert watch["spec"]["strategy"] == {"type": "Recreate"}
+    pod = pod_of(watch) or {}
+    assert pod["automountServiceAccountToken"] is True
+    assert pod["containers"][0]["command"] == ["python3", "-m", "pipelines.run_watch"]
+    mounts = {each["name"]: each["mountPath"] for each in pod["containers"][0]["volumeMounts"]}
+    places = {mounts[each["name"]]: each for each in pod["volumes"]}
+    assert places["/etc/spa-vl/environment"]["configMap"] == {"name": ENVIRONMENT}
+    for secret in ("spa-vl-s3", "spa-vl-mlflow"):
+        wanted = {"secretName": secret, "optional": True}
+        assert places[f"/etc/spa-vl/secrets/{secret}"]["secret"] == wanted
+    assert places["/work"]["persistentVolumeClaim"] == {"claimName": WORK_VOLUME}
+    [rule] = resources["Role/spa-vl-run-watch"]["rules"]
+    assert rule == {
+        "apiGroups": ["argoproj.io"],
+        "resources": ["workflows"],
+        "verbs": ["get", "list", "watch"],
+    }
+
+
+def test_images_are_pulled_with_the_secrets_of_every_account() -> None:
+    """Pods of runs and of the recurring run's job have none but their account's."""
+    resources = by_title("multi-pool")
+    accounts = [each for each in resources.values() if each["kind"] == "ServiceAccount"]
+    assert len(accounts) == 6
+    assert [each["imagePullSecrets"] for each in accounts] == [[{"name": "registry"}]] * 6
+
+
+def test_kueues_flavors_share_one_group_and_name_every_resource_of_it() -> None:
+    resources = by_title("multi-pool")
+    [group] = resources["ClusterQueue/spa-vl"]["spec"]["resourceGroups"]
+    for flavor in group["flavors"]:
+        assert [each["name"] for each in flavor["resources"]] == group["coveredResources"]
+        assert f"ResourceFlavor/{flavor['name']}" in resources
+    quotas = {each["name"]: each["resources"] for each in group["flavors"]}
+    none = {"name": "nvidia.com/gpu", "nominalQuota": "0"}
+    assert none in quotas["cpu"]
+    spot = resources["ResourceFlavor/training-spot"]["spec"]
+    assert spot["nodeTaints"][0]["key"] == "nvidia.com/gpu"
+    assert spot["tolerations"][0]["key"] == "spot"
+
+
+def test_kserve_is_asked_for_plain_deployments_in_its_own_word() -> None:
+    service = by_title("multi-pool")["InferenceService/spa-vl-model-judge"]
+    assert service["metadata"]["annotations"]["serving.kserve.io/deploymentMode"] == "Standard"
+
+
+def test_kfps_secret_becomes_ours_by_the_template_that_the_examples_name() -> None:
+    literals = ("--from-literal=accesskey=an-id", "--from-literal=secretkey=a/secret+of=nothing")
+    template = CHART / "files" / "s3-secret.gotemplate"
+    told = ("--dry-run=client", "-o", f"go-template-file={template}")
+    theirs = ("create", "secret", "generic", "mlpipeline-minio-artifact", *literals)
+    made = yaml.safe_load(run("kubectl", *theirs, *told).stdout)
+    assert (made["kind"], made["metadata"]) == ("Secret", {"name": S3.name})
+    assert {key: b64decode(value).decode() for key, value in made["data"].items()} == {
+        "AWS_ACCESS_KEY_ID": "an-id",
+        "AWS_SECRET_ACCESS_KEY": "a/secret+of=nothing",
+    }
 
 
 def test_prometheus_finds_runs_at_the_port_that_their_environment_names() -> None:
@@ -155,7 +361,7 @@ def test_prometheus_finds_runs_at_the_port_that_their_environment_names() -> Non
 
 
 def test_mlflow_answers_to_its_service_names_and_to_no_others() -> None:
-    [mlflow] = [r for r in rendered("single-gpu") if title(r) == "Deployment/spa-vl-mlflow"]
+    [mlflow] = [r for r in rendered("profile") if title(r) == "Deployment/spa-vl-mlflow"]
     [hosts] = [
         argument.removeprefix("--allowed-hosts=").split(",")
         for argument in pod_of(mlflow)["containers"][0]["args"]
@@ -166,51 +372,12 @@ def test_mlflow_answers_to_its_service_names_and_to_no_others() -> None:
     assert "*" not in hosts
 
 
-def test_everything_is_denied_before_anything_is_opened() -> None:
-    policies = {
-        r["metadata"]["name"]: r["spec"]
-        for r in rendered("single-gpu")
-        if r["kind"] == "NetworkPolicy"
-    }
-    deny = policies.pop("spa-vl-default-deny")
-    assert deny == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
-    everywhere = [
-        name
-        for name, spec in policies.items()
-        for rule in spec.get("egress", [])
-        # Pods of one training speak to each other on ports that they choose themselves.
-        if rule.get("to") != [{"podSelector": spec["podSelector"]}]
-        and (not rule.get("to") or not rule.get("ports"))
-    ]
-    assert everywhere == []
-
-
-def test_sqlite_has_one_server() -> None:
-    done = run(
-        "helm",
-        "template",
-        str(CHART),
-        "--set",
-        "mlflow.replicas=2",
-        "--values",
-        str(CHART / "examples" / "kind.yaml"),
-        check=False,
-    )
-    assert "mlflow.replicas: SQLite serves one replica" in done.stderr
-
-
-def test_an_image_without_tag_and_digest_is_refused() -> None:
-    done = run("helm", "template", str(CHART), check=False)
-    assert "give image.tag or image.digest" in done.stderr
-
-
 def test_argo_cd_applies_in_waves() -> None:
     waves = {
         title(r): int(r["metadata"]["annotations"].get("argocd.argoproj.io/sync-wave", 0))
         for r in rendered("multi-pool")
     }
     order = [
-        "Namespace/spa-vl-test",
         "ExternalSecret/spa-vl-s3",
         "ConfigMap/spa-vl-environment",
         "PersistentVolumeClaim/spa-vl-work",

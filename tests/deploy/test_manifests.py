@@ -21,7 +21,7 @@ from tests.deploy.tools import run
 from tests.deploy.validation import problems, supported_versions
 
 REGISTRY = "registry.example.com"
-ALL = [*(f"overlays/{name}" for name in OVERLAYS), "argocd"]
+ALL = [*(f"overlays/{name}" for name in OVERLAYS), "argocd", "argocd-single-user"]
 
 
 @pytest.mark.parametrize("folder", ALL)
@@ -42,6 +42,17 @@ def test_the_charts_objects_of_an_environment_keep_the_rules(name: str) -> None:
     accounts = {r["metadata"]["name"] for r in resources if r["kind"] == "ServiceAccount"}
     [job] = [r for r in built(f"overlays/{name}") if r["kind"] == "Job"]
     assert job["spec"]["template"]["spec"]["serviceAccountName"] in accounts
+
+
+@pytest.mark.parametrize("name", OVERLAYS)
+def test_an_environment_says_what_it_needs_and_how_it_is_installed(name: str) -> None:
+    text = (MANIFESTS / "overlays" / name / "kustomization.yaml").read_text()
+    head = text[: text.index("\napiVersion")]
+    assert "# Needs: " in head
+    assert f"--values manifests/overlays/{name}/values.yaml" in head
+    assert f"kubectl apply --kustomize manifests/overlays/{name}\n" in head
+    spaces = set(re.findall(r"(?:-n|--namespace) (\S+)", head))
+    assert spaces == {namespace(name)}
 
 
 def namespace(overlay: str) -> str:
@@ -156,27 +167,41 @@ def test_a_released_version_names_everything_by_content(release: str) -> None:
     assert len(text) < 1_000_000  # etcd takes no object over 1.5 MB
 
 
-def test_the_applications_point_at_what_is_here() -> None:
-    [apps] = [r for r in built("argocd") if r["kind"] == "ApplicationSet"]
+@pytest.mark.parametrize(
+    ("folder", "environments"),
+    [
+        ("argocd", ["dev", "staging", "production"]),  # Profiles of a KFP for several users
+        ("argocd-single-user", ["kubeflow"]),
+    ],
+)
+def test_the_applications_point_at_what_is_here(folder: str, environments: list[str]) -> None:
+    [apps] = [r for r in built(folder) if r["kind"] == "ApplicationSet"]
     elements = apps["spec"]["generators"][0]["list"]["elements"]
-    assert [each["environment"] for each in elements] == ["dev", "staging", "production"]
+    assert [each["environment"] for each in elements] == environments
     chart, overlay = apps["spec"]["template"]["spec"]["sources"]
     root = MANIFESTS.parent
     for each in elements:
         assert each["namespace"] == namespace(each["environment"])
-        fill = {"{{ .environment }}": each["environment"]}
-        path = overlay["path"].replace(*next(iter(fill.items())))
+        path, values = (
+            text.replace("{{ .environment }}", each["environment"])
+            for text in (overlay["path"], chart["helm"]["valueFiles"][0])
+        )
         assert (root / path / "kustomization.yaml").exists()
-        values = chart["helm"]["valueFiles"][0].replace(*next(iter(fill.items())))
         assert (root / chart["path"] / values).resolve().exists()
-
-
-def test_the_project_allows_each_environment_and_no_secret() -> None:
-    [project] = [r for r in built("argocd") if r["kind"] == "AppProject"]
+    [project] = [r for r in built(folder) if r["kind"] == "AppProject"]
     allowed = {each["namespace"] for each in project["spec"]["destinations"]}
-    assert {namespace(name) for name in OVERLAYS} <= allowed
+    assert allowed == {each["namespace"] for each in elements}
+
+
+@pytest.mark.parametrize("folder", ["argocd", "argocd-single-user"])
+def test_the_project_allows_no_namespace_and_no_secret(folder: str) -> None:
+    [project] = [r for r in built(folder) if r["kind"] == "AppProject"]
     assert "*" not in str(project["spec"]["destinations"])
     assert {"group": "", "kind": "Secret"} in project["spec"]["namespaceResourceBlacklist"]
+    cluster_wide = {each["kind"] for each in project["spec"]["clusterResourceWhitelist"]}
+    assert cluster_wide == {"ClusterQueue", "ResourceFlavor"}
+    [apps] = [r for r in built(folder) if r["kind"] == "ApplicationSet"]
+    assert "CreateNamespace=false" in apps["spec"]["template"]["spec"]["syncPolicy"]["syncOptions"]
 
 
 @pytest.mark.parametrize("folder", ALL)

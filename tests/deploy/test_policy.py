@@ -41,6 +41,18 @@ metadata: {name: planted, namespace: here}
 rules:
   - {apiGroups: [""], resources: [pods], verbs: [get]}
 """
+POLICY = """
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: planted, namespace: here}
+spec:
+  podSelector:
+    matchLabels: {app.kubernetes.io/part-of: spa-vl}
+  policyTypes: [Egress]
+  egress:
+    - to:
+        - podSelector: {}
+"""
 TRAIN_JOB = """
 apiVersion: trainer.kubeflow.org/v1alpha1
 kind: TrainJob
@@ -104,6 +116,35 @@ def test_wide_rights_are_found(rule: Resource, finding: str) -> None:
     assert findings(role) == []
     role["rules"][0].update(rule)
     assert finding in " ".join(findings(role))
+
+
+@pytest.mark.parametrize(
+    ("change", "finding"),
+    [
+        ({"podSelector": {}}, "pods that are not ours"),
+        ({"podSelector": {"matchLabels": {"app": "ml-pipeline"}}}, "pods that are not ours"),
+        ({"egress": [{"ports": [{"port": 443}]}]}, "opens everybody"),
+        ({"ingress": [{}]}, "opens everybody"),
+    ],
+)
+def test_wide_policies_are_found(change: Resource, finding: str) -> None:
+    [policy] = objects(POLICY)
+    assert findings(policy) == []
+    policy["spec"].update(change)
+    assert finding in " ".join(findings(policy))
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        ("Namespace", "spa-vl"),
+        ("ConfigMap", "kfp-launcher"),
+        ("ConfigMap", "workflow-controller-configmap"),
+    ],
+)
+def test_the_platforms_objects_are_found(kind: str, name: str) -> None:
+    planted = {"apiVersion": "v1", "kind": kind, "metadata": {"name": name, "namespace": "here"}}
+    assert "the platform's own" in " ".join(findings(planted))
 
 
 @pytest.mark.parametrize("version", supported_versions())

@@ -25,6 +25,7 @@ KEYS = {"AWS_ACCESS_KEY_ID": "test-access", "AWS_SECRET_ACCESS_KEY": "test-secre
 SECRETS = {**KEYS, "MLFLOW_FLASK_SERVER_SECRET_KEY": "a-key-of-this-test"}
 EXPERIMENT = "/api/2.0/mlflow/experiments/get?experiment_id=0"
 BIN = Path(sys.executable).parent
+PREFIX = f"private/{NAMESPACE}/spa-vl"
 SERVICE = f"spa-vl-mlflow.{NAMESPACE}.svc"
 # Every Python of a process and its children looks names up with this.
 RESOLVER = f"""
@@ -57,7 +58,7 @@ class Server:
 
     def files_of(self, run: str) -> dict[str, str]:
         """A run's artifacts in S3: path below the run to the object's name."""
-        found = self.s3.list_objects("spa-vl", "mlflow/", recursive=True)
+        found = self.s3.list_objects("spa-vl", f"{PREFIX}/mlflow/", recursive=True)
         names = [str(each.object_name) for each in found]
         return {n.split("/artifacts/", 1)[1]: n for n in names if f"/{run}/artifacts/" in n}
 
@@ -104,7 +105,7 @@ def bucket(folder: Path) -> Iterator[tuple[str, Minio]]:
         job = {"AWS_ENDPOINT_URL": endpoint, "AWS_DEFAULT_REGION": "us-east-1", "BUCKET": "spa-vl"}
         for told in ("bucket spa-vl made", "bucket spa-vl is there"):
             done = subprocess.run(
-                [sys.executable, CHART / "files" / "bucket.py"],
+                [sys.executable, CHART / "files" / "services.py", "bucket"],
                 env={**os.environ, **KEYS, **job},
                 capture_output=True,
                 text=True,
@@ -130,9 +131,12 @@ def started(s3: tuple[str, Minio], folder: Path, *settings: str) -> Iterator[Ser
     """The container of the rendered Deployment as a process: its command, arguments, variables."""
     endpoint, client = s3
     port = free_port()
-    places = (f"mlflow.port={port}", f"s3.endpoint={json.dumps(endpoint)}")
+    places = (f"mlflow.port={port}", f"s3.endpoint={json.dumps(endpoint)}", 's3.bucket="spa-vl"')
+    open_network = "networkPolicies.enabled=false"  # for such an S3 they would need its addresses
     [deployment] = [
-        r for r in rendered("kind", *places, *settings) if title(r) == "Deployment/spa-vl-mlflow"
+        each
+        for each in rendered("profile", *places, open_network, *settings)
+        if title(each) == "Deployment/spa-vl-mlflow"
     ]
     container = (pod_of(deployment) or {})["containers"][0]
     here = {"sqlite:////data": f"sqlite:///{folder}", "/auth": str(folder), "/tmp": str(folder)}

@@ -33,6 +33,14 @@ annotations:
   argocd.argoproj.io/sync-wave: {{ index . 2 | quote }}
 {{- end }}
 
+{{- /* Labels of a pod that the chart makes: (list context component). A Profile's namespace injects
+       Istio's sidecar, with which no job ends and which our policies know nothing of. */}}
+{{- define "spa-vl.podLabels" -}}
+{{- include "spa-vl.labels" (index . 0) }}
+app.kubernetes.io/component: {{ index . 1 }}
+sidecar.istio.io/inject: "false"
+{{- end }}
+
 {{- define "spa-vl.selector" -}}
 app.kubernetes.io/part-of: spa-vl
 app.kubernetes.io/component: {{ . }}
@@ -65,20 +73,50 @@ capabilities:
   drop: [ALL]
 {{- end }}
 
-{{- /* What every pod of the chart begins with: (list context accountName) */}}
-{{- define "spa-vl.pod" -}}
-{{- $root := index . 0 -}}
-serviceAccountName: {{ index . 1 }}
-automountServiceAccountToken: false
-enableServiceLinks: false
-securityContext:
-  {{- include "spa-vl.podSecurity" $root | nindent 2 }}
-{{- with $root.Values.imagePullSecrets }}
+{{- define "spa-vl.pullSecrets" -}}
+{{- with .Values.imagePullSecrets }}
 imagePullSecrets:
   {{- range . }}
   - name: {{ . }}
   {{- end }}
 {{- end }}
+{{- end }}
+
+{{- /* What every pod of the chart begins with: (list context accountName [token]) */}}
+{{- define "spa-vl.pod" -}}
+{{- $root := index . 0 -}}
+serviceAccountName: {{ index . 1 }}
+automountServiceAccountToken: {{ gt (len .) 2 }}
+enableServiceLinks: false
+securityContext:
+  {{- include "spa-vl.podSecurity" $root | nindent 2 }}
+{{- include "spa-vl.pullSecrets" $root }}
+{{- end }}
+
+{{- /* A container that runs a script of files/ and ends: (list context name script arguments) */}}
+{{- define "spa-vl.script" -}}
+{{- $root := index . 0 -}}
+- name: {{ index . 1 }}
+  image: {{ include "spa-vl.image" $root.Values.image }}
+  imagePullPolicy: {{ $root.Values.image.pullPolicy }}
+  command: [python3, -c]
+  args:
+    - |
+      {{- $root.Files.Get (index . 2) | nindent 6 }}
+    {{- toYaml (index . 3) | nindent 4 }}
+  # A script's last line is the fault; `kubectl describe` and events show it.
+  terminationMessagePolicy: FallbackToLogsOnError
+  resources:
+    requests: {cpu: 50m, memory: 128Mi}
+    limits: {cpu: 500m, memory: 512Mi}
+  securityContext:
+    {{- include "spa-vl.containerSecurity" $root | nindent 4 }}
+{{- end }}
+
+{{- /* Scratch space of a pod whose root is read-only. */}}
+{{- define "spa-vl.scratch" -}}
+- name: scratch
+  emptyDir: {sizeLimit: {{ . }}}
 {{- end }}
 
 {{- define "spa-vl.s3Environment" -}}
@@ -90,6 +128,16 @@ imagePullSecrets:
   value: {{ .Values.s3.region | quote }}
 - name: AWS_ENDPOINT_URL
   value: {{ .Values.s3.endpoint | quote }}
+{{- end }}
+
+{{- define "spa-vl.s3Prefix" -}}
+{{ .Values.s3.prefix | default (printf "private/%s/spa-vl" .Release.Namespace) }}
+{{- end }}
+
+{{- /* "yes" if the S3 is KFP's own, by its Service's name; else empty. */}}
+{{- define "spa-vl.s3IsKFPs" -}}
+{{- $host := (urlParse .Values.s3.endpoint).hostname -}}
+{{- if regexMatch (printf "^seaweedfs(\\.%s(\\.svc.*)?)?$" .Values.kfp.namespace) $host }}yes{{ end -}}
 {{- end }}
 
 {{- define "spa-vl.mlflowHosts" -}}

@@ -70,7 +70,7 @@ def code_digest(module: str) -> str:
 def import_closure(module: str) -> set[str]:
     """Our modules that `module` (or any module below it) needs, itself included.
 
-    KFP doors (`component.py`) are left out: KFP hashes them itself, as the task's command.
+    KFP doors (`component.py`) are left out: they call the room and decide nothing.
     """
     graph = _import_graph()
     below = graph.find_descendants(module)

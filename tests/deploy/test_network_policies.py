@@ -13,6 +13,7 @@ from tests.deploy.api_server import api_server
 from tests.deploy.policy import pod_of
 from tests.deploy.reachability import End, allowed
 from tests.deploy.rendering import (
+    CHART,
     KFP,
     KUBERNETES_API,
     NAMESPACE,
@@ -111,6 +112,38 @@ def test_each_kind_of_pod_reaches_what_it_needs_and_no_more(
         if name != source and allowed(found, End(namespace, LABELS[source]), target, port)
     }
     assert reached == MAY[source]
+
+
+ROWS = {
+    "stages": "stage",
+    "TrainJobs' pods (and each other)": "node of a TrainJob",
+    "run-watch": "run-watch",
+    "jobs that ask S3 and MLflow, recurring run's job": "helper",
+    "volumes job": "volumes",
+    "MLflow": "MLflow",
+    "model servers": "model",
+}
+CELLS = {
+    ("KFP's API", "8887"): "KFP's API, gRPC",
+    ("KFP's API", "8888"): "KFP's API, HTTP",
+    ("model servers", "yes"): "model",
+    ("outside, 443", "`outside`"): "judges outside",
+}
+
+
+def test_the_documented_table_is_the_one_asked_here() -> None:
+    text = (CHART.parents[1] / "docs" / "delivery.md").read_text()
+    lines = text[text.index("| from \\ to |") :].split("\n\n")[0].splitlines()
+    columns, _, *rows = [[cell.strip() for cell in each.split("|")[1:-1]] for each in lines]
+    told = {
+        ROWS[row[0]]: {
+            CELLS.get((column, cell), column if cell == "yes" else "")
+            for column, cell in zip(columns[1:], row[1:], strict=True)
+        }
+        - {""}
+        for row in rows
+    }
+    assert told == MAY
 
 
 @pytest.mark.parametrize(("example", "namespace"), EXAMPLES)

@@ -52,11 +52,10 @@ def shell(script: str, **variables: str) -> str:
 def cluster() -> Iterator[Cluster]:
     """The chart in a namespace of the cluster; removed afterwards, KFP as it was before."""
     found = Cluster(os.environ.get("SPAVL_NAMESPACE", "kubeflow"))
-    variables = {
-        "NAMESPACE": found.namespace,
-        "REGISTRY": os.environ.get("SPAVL_REGISTRY", ""),
-        "VALUES": "kind" if found.namespace == found.kfp else "profile",
-    }
+    example = "kind" if found.namespace == found.kfp else "profile"
+    own = os.environ.get("SPAVL_VALUES")
+    values = [f"charts/spa-vl/examples/{example}.yaml", *([own] if own else [])]
+    variables = {"NAMESPACE": found.namespace, "VALUES": ",".join(values)}
     before = objects(found)
     shell(commands("Install"), **variables)
     try:

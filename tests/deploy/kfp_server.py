@@ -8,13 +8,20 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import kfp_server_api as api
+import yaml
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 CODEC = api.ApiClient()
+COMPILED = Path(__file__).resolve().parents[2] / "manifests" / "pipelines" / "spa_vl.yaml"
+SPEC = dict(
+    zip(("pipeline_spec", "platform_spec"), yaml.safe_load_all(COMPILED.read_text()), strict=True)
+)
+"""What the server answers for a version, in the form of KFP 2.17."""
 
 
 @dataclass
@@ -79,6 +86,8 @@ def answer(kfp: Kfp, call: Call) -> Any:
                 for each, key in kfp.versions.items()
             ]
             return api.V2beta1ListPipelineVersionsResponse(pipeline_versions=_by(all_, name))
+        case "GET", ["pipelines", _, "versions", version]:
+            return api.V2beta1PipelineVersion(pipeline_version_id=version, pipeline_spec=SPEC)
         case "GET", ["runs"]:
             return api.V2beta1ListRunsResponse(runs=_by(kfp.runs, name))
         case "POST", ["runs"]:
@@ -140,6 +149,7 @@ def look(state: str, **tasks: str) -> api.V2beta1Run:
         display_name="first",
         state=state,
         run_details=api.V2beta1RunDetails(task_details=details),
+        pipeline_version_reference=api.V2beta1PipelineVersionReference("pipeline-1", "version-1"),
     )
 
 

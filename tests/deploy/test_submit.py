@@ -45,6 +45,7 @@ def submit(
 
     monkeypatch.setattr(sdk.Client, "_LOCAL_KFP_CONTEXT", str(tmp_path / "no-context.json"))
     monkeypatch.delenv("SPAVL_KFP_TOKEN", raising=False)
+    monkeypatch.setenv("KUBECONFIG", os.devnull)
 
     def run(kfp: Kfp | None, *arguments: str, **environment: str) -> Ended:
         host = () if "--port-forward" in arguments or kfp is None else ("--host", kfp.host)
@@ -103,8 +104,8 @@ def test_a_run_is_started_as_asked_and_followed_to_its_end(kfp: Kfp, submit: Sub
     assert f"KFP      {kfp.host}/#/runs/details/run-1" in lines
     assert "MLflow   https://mlflow.example/#/runs/7f" in lines
     assert [line for line in lines if line.startswith("[")] == [
-        "[train-dpo] running",
-        "[train-dpo] succeeded after 42 s",
+        "[Align by DPO] running",
+        "[Align by DPO] succeeded after 42 s",
     ]
 
 

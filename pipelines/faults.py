@@ -16,6 +16,7 @@ LAUNCHER_ERROR = re.compile(r"^[EF]\d{4} \S+ +\d+ \S+\] (?P<text>.+)")
 """An error's line in the log of KFP's launcher and driver."""
 PASSING_REASONS = {"Evicted", "NodeLost", "NodeShutdown", "Shutdown", "Terminated", "Preempting"}
 KILLED = {137: "SIGKILL", 143: "SIGTERM"}
+SMALLER = "choose larger --sizes, or less at once in this stage's settings"
 AGAIN = "start it again: finished work is kept"
 IMAGE_REASONS = {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"}
 STUCK_REASONS = {"CreateContainerConfigError", "CreateContainerError", "RunContainerError"}
@@ -78,6 +79,8 @@ def fault_of(pod: Json, said: Said) -> Fault | None:
     if said.failed is not None:
         code = int(said.failed.get("exit_code", FAULT_OF_OURS))
         message = str(said.failed.get("message", ""))
+        if "memory limit" in message:  # told by the stage's supervisor, after several attempts
+            return Fault(message, SMALLER)
         return Fault(message, AGAIN, passing=code == TRY_AGAIN, exit_code=code)
     for container, ended in _ended(status):
         return _exit(container, ended, said)
@@ -136,10 +139,7 @@ def _out_of_memory(pod: Json, container: str) -> Fault:
         None,
     )
     said = f" (limit {limit})" if limit else ""
-    return Fault(
-        f"its pod was killed: out of memory{said}",
-        "choose larger --sizes, or less at once in this stage's settings",
-    )
+    return Fault(f"its pod was killed: out of memory{said}", SMALLER)
 
 
 def stuck(pod: Json) -> Fault | None:

@@ -129,7 +129,8 @@ def serving(cluster: Cluster) -> Iterator[Cluster]:
             cluster.calls.append((self.command, url.path))
             query = {key: values[0] for key, values in parse_qs(url.query).items()}
             status, content = cluster.answer(self.command, url.path, query, body)
-            if "PartialObjectMetadataList" in (self.headers.get("Accept") or ""):
+            names_only = "PartialObjectMetadataList" in (self.headers.get("Accept") or "")
+            if names_only and status == 200:
                 content = {"items": [{"metadata": one["metadata"]} for one in content["items"]]}
             text = content if isinstance(content, str) else json.dumps(content)
             cluster.sent.append(text)

@@ -96,6 +96,17 @@ def test_a_stage_that_asks_to_be_tried_again_failed_by_what_passes(
     assert pods.faults["Align by DPO"].passing
 
 
+def test_a_stage_that_asks_for_too_much_memory_does_not_fail_by_what_passes(
+    cluster: Cluster, pods: RunPods
+) -> None:
+    """So the supervisor in the pod tells it, when all its attempts ended so."""
+    failed = event(2, "failed", message="the pod's memory limit was reached", exit_code=75)
+    put(cluster, "a", pod("train-dpo", "Failed", **ended(1)), failed)
+    list(pods.look())
+    assert not pods.faults["Align by DPO"].passing
+    assert "larger --sizes" in pods.faults["Align by DPO"].remedy
+
+
 def test_a_stage_that_was_tried_again_in_its_pod_has_no_fault(
     cluster: Cluster, pods: RunPods
 ) -> None:

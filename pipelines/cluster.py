@@ -2,7 +2,8 @@
 
 Three ways in: a host with a token (an ingress), the service account of the pod we are in, and a
 host without token (a port-forward). A token in a file is read anew for each request, so one that is
-rotated under a long wait goes on being good.
+rotated under a long wait goes on being good. The account's token is made for KFP alone (its
+audience), so it is sent wherever KFP is said to be, unless another was given.
 """
 
 import json
@@ -17,6 +18,11 @@ from typing import Any, TypeVar
 from spavl.errors import TRY_AGAIN, InputError, SpavlError
 
 SERVICE_ACCOUNT_TOKEN = Path("/var/run/secrets/kubeflow/pipelines/token")
+NEW_TOKEN = (
+    "get a new token: kubectl create token spa-vl-submitter --audience pipelines.kubeflow.org "
+    "--namespace NAMESPACE"
+)
+"""KFP 2.17 takes no other audience, so a cluster's usual tokens are refused."""
 Result = TypeVar("Result")
 
 
@@ -72,8 +78,10 @@ def connect(access: Access) -> Any:
     if access.host is None and not _kubernetes_says_where():
         raise InputError("no address of KFP", "--host", "name its URL, or use --port-forward")
     token_file = access.token_file
-    if token_file is None and access.host is None and SERVICE_ACCOUNT_TOKEN.exists():
+    if token_file is None and access.token is None and SERVICE_ACCOUNT_TOKEN.exists():
         token_file = SERVICE_ACCOUNT_TOKEN
+    if access.ca_file and not access.ca_file.is_file():
+        raise InputError("no certificates", str(access.ca_file), "name a file of them")
     credentials = _file_credentials(token_file) if token_file else None
 
     class Client(kfp.Client):  # type: ignore[misc]  # kfp has no types
@@ -82,13 +90,28 @@ def connect(access: Access) -> Any:
         def get_kfp_healthz(self, sleep_duration: int = 5) -> Any:
             return call(self._healthz_api.healthz_service_get_healthz)
 
-    return Client(
-        host=access.host,
-        namespace=access.namespace or "kubeflow",
-        existing_token=None if token_file else access.token,
-        credentials=credentials,
-        ssl_ca_cert=str(access.ca_file) if access.ca_file else None,
+    return call(
+        lambda: Client(
+            host=access.host,
+            namespace=access.namespace or "kubeflow",
+            existing_token=None if token_file else access.token,
+            credentials=credentials,
+            ssl_ca_cert=str(access.ca_file) if access.ca_file else None,
+        )
     )
+
+
+def require_namespace(client: Any, access: Access) -> None:
+    """Where KFP serves several users, every run is in somebody's namespace.
+
+    Raises:
+        InputError: If it does and none is named.
+        UnreachableError: If the server does not answer.
+    """
+    if access.namespace is None and call(client.get_kfp_healthz).multi_user:
+        raise InputError(
+            "this KFP serves several users", "--namespace", "name your Profile's namespace"
+        )
 
 
 def _kubernetes_says_where() -> bool:
@@ -104,7 +127,7 @@ def call(action: Callable[[], Result]) -> Result:
 
     Raises:
         RefusedTokenError: The token is not taken.
-        InputError: The server refuses: no such thing, wrong parameters.
+        InputError: The server refuses: no such thing, wrong parameters; or its client does.
         UnreachableError: No connection, or a fault of the server.
     """
     import kfp_server_api
@@ -116,6 +139,10 @@ def call(action: Callable[[], Result]) -> Result:
         raise _refusal(error) from error
     except urllib3.exceptions.HTTPError as error:
         raise UnreachableError(f"no connection to KFP: {_reason(error)}") from error
+    except (ValueError, TypeError) as error:  # how the SDK tells what it does not take
+        raise InputError(
+            "KFP's client refuses", type(error).__name__, _first_line(error)
+        ) from error
 
 
 def equals(field: str, value: str) -> str:
@@ -124,15 +151,20 @@ def equals(field: str, value: str) -> str:
     return json.dumps({"predicates": [predicate]})
 
 
-def version_ids(client: Any, pipeline: str, version: str) -> tuple[str, str]:
+def version_ids(client: Any, pipeline: str, version: str, namespace: str | None) -> tuple[str, str]:
     """Ids of a pipeline and of one of its versions, both by name.
+
+    Args:
+        client: A `kfp.Client`.
+        pipeline: The pipeline's name.
+        version: The version's name.
+        namespace: Namespace of runs where KFP serves several users: its own pipeline goes before
+            one that all share. Several environments of one KFP have a pipeline of this name each.
 
     Raises:
         InputError: If there is no such pipeline or version.
     """
-    pipeline_id = client.get_pipeline_id(pipeline)
-    if pipeline_id is None:
-        raise InputError("no such pipeline", pipeline, "sync manifests/ or upload it")
+    pipeline_id = _pipeline_id(client, pipeline, namespace)
     found = client.list_pipeline_versions(pipeline_id, filter=equals("display_name", version))
     versions = found.pipeline_versions or []
     if not versions:
@@ -140,11 +172,33 @@ def version_ids(client: Any, pipeline: str, version: str) -> tuple[str, str]:
     return pipeline_id, versions[0].pipeline_version_id
 
 
+def _pipeline_id(client: Any, name: str, namespace: str | None) -> str:
+    def listed(within: str | None) -> list[Any]:
+        found = client.list_pipelines(namespace=within, filter=equals("display_name", name))
+        return list(found.pipelines or [])
+
+    found = listed(namespace)
+    if not found and namespace:
+        # Without one the server lists those that all share or, from Kubernetes, everybody's.
+        found = [one for one in listed(None) if not one.namespace]
+    if len(found) > 1:  # a server for one user lists all namespaces, whichever is asked for
+        places = sorted(one.namespace or "" for one in found)
+        found = [one for one in found if one.namespace == namespace]
+        if not found:
+            remedy = f"give --namespace, one of {', '.join(places)}"
+            raise InputError("several pipelines of one name", name, remedy)
+    if not found:
+        where = f"{name} in namespace {namespace}" if namespace else name
+        raise InputError("no such pipeline", where, "sync manifests/ or upload it")
+    return str(found[0].pipeline_id)
+
+
 def _refusal(error: Any) -> SpavlError:
     match error.status:
-        case 401 | 403:
-            remedy = "get a new token, or the right to run pipelines"
-            return RefusedTokenError("the token is refused", f"KFP says {error.status}", remedy)
+        case 401:
+            return RefusedTokenError("the token is refused", "KFP says 401", NEW_TOKEN)
+        case 403:
+            return RefusedTokenError("the right is missing", "KFP says 403", _message(error))
         case status if status is not None and 400 <= status < 500 and status not in (408, 429):
             return InputError("refused", f"KFP says {status}", _message(error))
         case status:

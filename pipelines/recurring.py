@@ -70,7 +70,7 @@ def keep(client: Any, declared: Declaration, version: str, namespace: str | None
     if not declared.enabled:
         _remove(client, present)
         return "removed" if present else "absent"
-    pipeline_id, version_id = version_ids(client, declared.pipeline, version)
+    pipeline_id, version_id = version_ids(client, declared.pipeline, version, namespace)
     if len(present) == 1 and _equal(present[0], declared, version_id):
         return "unchanged"
     # The old one goes last: a failure in between leaves one too many, and the next sync mends it.

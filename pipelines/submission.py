@@ -10,7 +10,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from pipelines.cluster import Access, UnreachableError, call, equals, version_ids
+from pipelines.cluster import (
+    Access,
+    UnreachableError,
+    call,
+    equals,
+    require_namespace,
+    version_ids,
+)
 from spavl.errors import InputError
 from spavl.storage import is_s3
 
@@ -68,11 +75,12 @@ def submit(client: Any, submission: Submission, access: Access) -> Any:
         UnreachableError: If the server cannot be reached after several attempts.
     """
     _check(submission)
+    require_namespace(client, access)
     name = submission.name or _free_name(submission.profile)
     experiment = call(lambda: _experiment(client, submission.experiment, access.namespace))
     if call(lambda: _named(client, experiment, name)):
         raise InputError("a run of that name exists", name, "choose another --name")
-    body = call(lambda: _body(client, submission, name, experiment))
+    body = call(lambda: _body(client, submission, name, experiment, access.namespace))
     trouble: UnreachableError | None = None
     for _ in range(ATTEMPTS):
         try:
@@ -121,7 +129,9 @@ def _named(client: Any, experiment: str, name: str) -> list[Any]:
     return list(found.runs or [])
 
 
-def _body(client: Any, submission: Submission, name: str, experiment: str) -> Any:
+def _body(
+    client: Any, submission: Submission, name: str, experiment: str, namespace: str | None
+) -> Any:
     import kfp_server_api as api
 
     from components.configuration import portable_profile
@@ -141,7 +151,7 @@ def _body(client: Any, submission: Submission, name: str, experiment: str) -> An
     if submission.mlflow_experiment:
         body.plugins_input = {"mlflow": {"experiment_name": submission.mlflow_experiment}}
     if submission.version:
-        pipeline, version = version_ids(client, PIPELINE, submission.version)
+        pipeline, version = version_ids(client, PIPELINE, submission.version, namespace)
         body.pipeline_version_reference = api.V2beta1PipelineVersionReference(
             pipeline_id=pipeline, pipeline_version_id=version
         )

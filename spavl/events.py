@@ -12,6 +12,7 @@ JSON where `SPAVL_LOG=json` says that a machine reads the step's output, as in a
 | `done` | `seconds`, `imports`, `work` |
 | `kept` | `work`: finished by an earlier run |
 | `failed` | `message`, `exit_code` |
+| `summary` | of the report: `text`, what the gate decided; `table`, the figures as text |
 """
 
 import json

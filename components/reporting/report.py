@@ -17,10 +17,16 @@ from components.reporting.gallery_rows import gallery_collections
 from components.reporting.inputs import ReportInputs
 from components.reporting.labels import MODELS
 from components.reporting.page import render_page
-from components.reporting.summary import build_summary, stage_reports
+from components.reporting.summary import (
+    build_summary,
+    decision_line,
+    stage_reports,
+    table_text,
+)
 from components.reporting.svg import inline_svg, save_png
 from components.reporting.tables import Table
 from spavl.environment import run_folder
+from spavl.events import tell
 from spavl.settings.reporting import ReportingSettings
 from spavl.tracking.launch import followed
 from spavl.work import report_error
@@ -93,6 +99,8 @@ def write_report(
                 write_text(folder / "report.html", page)
                 write_text(folder / "summary.json", to_json(findings.summary))  # last: it is whole
                 share_beside_work(folder, [name for name in SHARED if (folder / name).exists()])
+            told = {"text": decision_line(findings.summary["decision"])}
+            tell("report", "summary", **told, table=table_text(findings.summary))
     except Exception as error:
         report_error("report", error)
         raise

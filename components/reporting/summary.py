@@ -94,6 +94,25 @@ def summary_table(summary: Mapping[str, Any]) -> "Table":
     return table
 
 
+def table_text(summary: Mapping[str, Any]) -> str:
+    """The same table as plain text, for whoever reads of the run in a pod's log."""
+    import io
+
+    from rich.console import Console
+
+    shown = io.StringIO()
+    Console(file=shown, width=80).print(summary_table(summary))
+    return "\n".join(line.rstrip() for line in shown.getvalue().rstrip().splitlines())
+
+
+def decision_line(decision: Mapping[str, Any]) -> str:
+    """What the gate decided, and by which rules it refused."""
+    if decision["promoted"]:
+        return f"Promoted: {decision['candidate']}."
+    failed = ", ".join(rule["name"] for rule in decision["rules"] if not rule["holds"])
+    return f"Nothing promoted: {failed or 'no candidate'}."
+
+
 def metric_rows(
     models: Mapping[str, Mapping[str, Any]],
 ) -> list[tuple[Metric, dict[str, dict[str, Any]]]]:
@@ -129,14 +148,9 @@ def _caption(
     from rich.markup import escape
 
     accuracy = summary["reward_model"]["pair_accuracy"]
-    decision = summary["decision"]
     ranked = f"{percent(accuracy)} of {accuracy['n']} held-out pairs ranked right"
     lines = [f"Reward model: {ranked if accuracy['n'] else 'no held-out pairs to rank'}."]
-    if decision["promoted"]:
-        lines.append(f"Promoted: {decision['candidate']}.")
-    else:
-        failed = ", ".join(rule["name"] for rule in decision["rules"] if not rule["holds"])
-        lines.append(f"Nothing promoted: {failed or 'no candidate'}.")
+    lines.append(decision_line(summary["decision"]))
     if imported := summary["imported"]:
         lines.append(f"Data set of {imported['n']} preferences imported: {imported['source']}.")
     lines += [f"{metric.short}, {drawn}." for metric, row in rows if (drawn := drawn_pictures(row))]

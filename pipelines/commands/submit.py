@@ -4,13 +4,20 @@ import contextlib
 import json
 import os
 import sys
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from pipelines.commands.completion import complete_profile, complete_setting
 from spavl.errors import INTERRUPTED, InputError
+
+if TYPE_CHECKING:
+    from pipelines.cluster import Access
+    from pipelines.ending import Place
+    from pipelines.following import Ended, Patience
+    from pipelines.submission import Submission
 
 SUBMIT_EXAMPLES = """Examples:
 
@@ -20,8 +27,8 @@ SUBMIT_EXAMPLES = """Examples:
 
   spavl submit --port-forward --follow 5c1f0d8e
 
-Exit codes: 0 the run succeeded; 1 it failed; 2 bad input, or the server refuses; 75 cancelled, or
-the server cannot be reached; 130 Ctrl-C (the run goes on)."""
+Exit codes: 0 the run succeeded; 1 it failed; 2 bad input, or the server refuses; 75 cancelled,
+ended by a fault that passes, or the server cannot be reached; 130 Ctrl-C (the run goes on)."""
 
 
 def submit(
@@ -87,9 +94,21 @@ def submit(
     kfp_namespace: Annotated[
         str, typer.Option(help="Namespace of KFP itself, for --port-forward.")
     ] = "kubeflow",
+    ui: Annotated[
+        str | None,
+        typer.Option(envvar="KF_PIPELINES_UI_ENDPOINT", help="URL of KFP's pages, for links."),
+    ] = None,
     follow: Annotated[
         str | None, typer.Option(metavar="RUN_ID", help="Start none; follow this run.")
     ] = None,
+    tries: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            help="Runs to start at most, where the cluster ends one by a fault that passes (a pod "
+            "taken away, storage away for a while); finished work is kept.",
+        ),
+    ] = 2,
     wait: Annotated[
         bool, typer.Option("--wait/--no-wait", help="Follow the run to its end.")
     ] = True,
@@ -98,7 +117,10 @@ def submit(
         float, typer.Option(help="Seconds without an answer to bear.", min=0)
     ] = 900,
 ) -> None:
-    """Start the whole DAG in a cluster and follow it to its end."""
+    """Start the whole DAG in a cluster and follow it to its end.
+
+    With a kube config that may read the run's pods, shows stages' progress and why one failed.
+    """
     from pipelines.cluster import Access
     from pipelines.following import Patience
     from pipelines.submission import Submission
@@ -122,34 +144,84 @@ def submit(
             host = stack.enter_context(forwarded(kfp_namespace))
         token = os.environ.get("SPAVL_KFP_TOKEN")
         access = Access(host, namespace, token, token_file, ca_file)
-        code = _run(submission, access, follow, Patience(every, longest_silence) if wait else None)
+        place = _place(access, ui, kfp_namespace, port_forward)
+        patience = Patience(every, longest_silence) if wait else None
+        code = _run(_Asked(submission, follow, tries, patience), access, place)
     raise typer.Exit(code)
 
 
-def _run(submission: Any, access: Any, run_id: str | None, patience: Any) -> int:
+@dataclass(frozen=True)
+class _Asked:
+    """What the command line asks for: a new run or one to follow, and how long to wait for it."""
+
+    submission: "Submission"
+    run_id: str | None
+    tries: int
+    patience: "Patience | None"
+
+
+def _place(access: "Access", ui: str | None, kfp_namespace: str, forwarded: bool) -> "Place":
+    """Where runs are, with the cluster itself if a kube config leads there."""
+    from pipelines.ending import Place
+    from pipelines.kubernetes_access import NoClusterError, kubernetes_access
+
+    try:
+        kubernetes = kubernetes_access()
+    except NoClusterError:
+        kubernetes = None
+    namespace = access.namespace or kfp_namespace
+    return Place(access.host, ui, kfp_namespace, namespace, forwarded, kubernetes)
+
+
+def _run(asked: _Asked, access: "Access", place: "Place") -> int:
     from pipelines.cluster import connect
-    from pipelines.following import ENDED, follow, mlflow_link
+    from pipelines.ending import end_lines, kfp_page
     from pipelines.submission import submit as start
 
     client = connect(access)
-    if run_id is None:
-        run = start(client, submission, access)
-        run_id = str(run.run_id)
-        print(f"run {run.display_name}: {run_id}", flush=True)
-        if access.host:
-            print(f"KFP      {access.host.rstrip('/')}/#/runs/details/{run_id}", flush=True)
-    if patience is None:
-        return 0
-    try:
-        ended = follow(client, run_id, patience, lambda line: print(line, flush=True))
-    except KeyboardInterrupt:
-        print(f"spavl: the run goes on; spavl submit --follow {run_id}", file=sys.stderr)
-        return INTERRUPTED
-    if link := mlflow_link(ended):
-        print(f"MLflow   {link}")
-    reason = f": {ended.error.message}" if ended.error and ended.error.message else ""
-    print(f"run {ended.display_name} {ended.state.lower()}{reason}")
-    return ENDED[ended.state]
+    submission, run_id = asked.submission, asked.run_id
+    for attempt in range(1, asked.tries + 1):
+        if asked.run_id is None:
+            run = start(client, submission, access)
+            run_id = str(run.run_id)
+            _say(f"run {run.display_name}: {run_id}")
+            _say(f"KFP      {kfp_page(place, run_id)}")
+        if asked.patience is None:
+            return 0
+        assert run_id is not None
+        try:
+            ended = _follow(client, run_id, asked.patience, place)
+        except KeyboardInterrupt:
+            print(f"spavl: the run goes on; spavl submit --follow {run_id}", file=sys.stderr)
+            return INTERRUPTED
+        for line in end_lines(ended, place):
+            _say(line)
+        if asked.run_id or not ended.passing or attempt == asked.tries:
+            break
+        name = (submission.name or ended.run.display_name).removesuffix(f"-{attempt}")
+        submission = replace(submission, name=f"{name}-{attempt + 1}")
+        _say(f"a fault that passes: started again as {submission.name}, finished work is kept")
+    return ended.exit_code
+
+
+def _follow(client: Any, run_id: str, patience: "Patience", place: "Place") -> "Ended":
+    from pipelines.following import follow
+    from pipelines.run_pods import RunPods
+
+    kubernetes = place.kubernetes
+    if kubernetes is None:
+        return follow(client, run_id, patience, _say)
+    return follow(
+        client,
+        run_id,
+        patience,
+        _say,
+        lambda names: RunPods(kubernetes, place.namespace, run_id, names),
+    )
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
 
 
 def _pools(given: list[str]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Literal
 
 from spavl.errors import InputError
 
-Status = Literal["ok", "missing", "broken"]
+Status = Literal["ok", "missing", "broken", "unknown"]
 
 SECONDS = 2.0
 DETAIL_CHARACTERS = 300
@@ -21,6 +21,10 @@ _URL_LOGIN = re.compile(r"(?<=://)[^/@\s]+(?=@)")
 
 class NotThereError(Exception):
     """Something optional is not here."""
+
+
+class UnknownError(Exception):
+    """It cannot be seen from here, e.g. without a right to."""
 
 
 class BrokenError(Exception):
@@ -33,7 +37,8 @@ class Check:
 
     Attributes:
         name: What is looked at.
-        look: Says what it found; raises `NotThereError`, `BrokenError` or `InputError`.
+        look: Says what it found; raises `NotThereError`, `BrokenError`, `UnknownError`
+            or `InputError`.
         remedy: How to get it, where it does not work.
         required: Whether a run on this machine needs it.
         seconds: Time limit.
@@ -52,7 +57,7 @@ class Finding:
 
     Attributes:
         name: What was looked at.
-        status: `ok`, `missing` (optional and not here) or `broken`.
+        status: `ok`, `missing` (optional and not here), `unknown` or `broken`.
         required: Whether a run on this machine needs it.
         detail: What was found.
         remedy: How to get it; empty where it works.
@@ -123,6 +128,8 @@ def _finding(check: Check, start: float) -> Finding:
         return _told(check, "ok", check.look(), start)
     except NotThereError as error:
         return _told(check, "broken" if check.required else "missing", str(error), start)
+    except UnknownError as error:
+        return _told(check, "unknown", str(error), start)
     except BrokenError as error:
         return _told(check, "broken", str(error), start)
     except InputError as error:
@@ -134,7 +141,7 @@ def _finding(check: Check, start: float) -> Finding:
 
 def _told(check: Check, status: Status, detail: str, start: float) -> Finding:
     line = " ".join(without_secrets(detail).split())[:DETAIL_CHARACTERS]
-    remedy = "" if status == "ok" else check.remedy
+    remedy = check.remedy if status in ("missing", "broken") else ""
     seconds = round(time.monotonic() - start, 3)
     return Finding(check.name, status, check.required, line, remedy, seconds)
 

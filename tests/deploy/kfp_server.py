@@ -8,13 +8,20 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import kfp_server_api as api
+import yaml
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 CODEC = api.ApiClient()
+COMPILED = Path(__file__).resolve().parents[2] / "manifests" / "pipelines" / "spa_vl.yaml"
+SPEC = dict(
+    zip(("pipeline_spec", "platform_spec"), yaml.safe_load_all(COMPILED.read_text()), strict=True)
+)
+"""What the server answers for a version, in the form of KFP 2.17."""
 
 
 @dataclass
@@ -34,6 +41,13 @@ class Kfp:
 
     host: str = ""
     token: str | None = None
+    multi_user: bool = False
+    store: str = "database"
+    pipelines: list[Any] = field(
+        default_factory=lambda: [
+            api.V2beta1Pipeline(pipeline_id="pipeline-1", display_name="spa-vl", namespace="")
+        ]
+    )
     calls: list[Call] = field(default_factory=list)
     experiments: list[Any] = field(default_factory=list)
     runs: list[Any] = field(default_factory=list)
@@ -49,11 +63,13 @@ class Kfp:
 
 
 def answer(kfp: Kfp, call: Call) -> Any:
-    """What a call gets; None is 404."""
+    """What a call gets; None is 404, a tuple a refusal."""
     name = _wanted(call.query)
     match call.method, call.path.removeprefix("/apis/v2beta1/").split("/"):
         case "GET", ["healthz"]:
-            return api.V2beta1GetHealthzResponse(multi_user=False)
+            return api.V2beta1GetHealthzResponse(kfp.multi_user, kfp.store)
+        case _, _ if kfp.multi_user and _needs_namespace(call):
+            return 400, "Namespace is required"
         case "GET", ["experiments"]:
             return api.V2beta1ListExperimentsResponse(experiments=_by(kfp.experiments, name))
         case "POST", ["experiments"]:
@@ -62,14 +78,16 @@ def answer(kfp: Kfp, call: Call) -> Any:
             kfp.experiments.append(made)
             return made
         case "GET", ["pipelines"]:
-            one = api.V2beta1Pipeline(pipeline_id="pipeline-1", display_name="spa-vl")
-            return api.V2beta1ListPipelinesResponse(pipelines=_by([one], name))
-        case "GET", ["pipelines", "pipeline-1", "versions"]:
+            listed = _by(_visible(kfp, call.query.get("namespace", "")), name)
+            return api.V2beta1ListPipelinesResponse(pipelines=listed or None)
+        case "GET", ["pipelines", _, "versions"]:
             all_ = [
                 api.V2beta1PipelineVersion(pipeline_version_id=key, display_name=each)
                 for each, key in kfp.versions.items()
             ]
             return api.V2beta1ListPipelineVersionsResponse(pipeline_versions=_by(all_, name))
+        case "GET", ["pipelines", _, "versions", version]:
+            return api.V2beta1PipelineVersion(pipeline_version_id=version, pipeline_spec=SPEC)
         case "GET", ["runs"]:
             return api.V2beta1ListRunsResponse(runs=_by(kfp.runs, name))
         case "POST", ["runs"]:
@@ -94,6 +112,26 @@ def answer(kfp: Kfp, call: Call) -> Any:
     return None
 
 
+def _needs_namespace(call: Call) -> bool:
+    """Experiments are somebody's where KFP serves several users."""
+    if not call.path.endswith("/experiments"):
+        return False
+    given = call.body if call.method == "POST" else call.query
+    return not given.get("namespace")
+
+
+def _visible(kfp: Kfp, namespace: str) -> list[Any]:
+    """Pipelines that a list shows: as KFP 2.17's two stores do it.
+
+    A server for one user asks for the empty namespace whatever it is told; the database takes that
+    literally, a list from Kubernetes takes it for all.
+    """
+    wanted = namespace if kfp.multi_user else ""
+    if wanted == "" and kfp.store == "kubernetes":
+        return kfp.pipelines
+    return [one for one in kfp.pipelines if (one.namespace or "") == wanted]
+
+
 def look(state: str, **tasks: str) -> api.V2beta1Run:
     """A run as one look at it shows it: its state, and those of its tasks."""
     details = [
@@ -111,6 +149,7 @@ def look(state: str, **tasks: str) -> api.V2beta1Run:
         display_name="first",
         state=state,
         run_details=api.V2beta1RunDetails(task_details=details),
+        pipeline_version_reference=api.V2beta1PipelineVersionReference("pipeline-1", "version-1"),
     )
 
 
@@ -135,6 +174,8 @@ def serving(kfp: Kfp) -> Iterator[Kfp]:
                 content = answer(kfp, call)
                 if (fault := kfp.after(call)) is not None:
                     self._fail(fault)
+                elif isinstance(content, tuple):
+                    self._send(content[0], {"error": content[1]})
                 elif content is None:
                     self._send(404, {"error": f"{url.path} not found"})
                 else:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import kfp_server_api as api
 import pytest
 
 from pipelines.cluster import Access, connect
@@ -127,3 +128,26 @@ def test_the_job_ends_with_the_code_that_says_why(
         main()
     assert ended.value.code == code
     assert len(capsys.readouterr().err.strip().splitlines()) == 1
+
+
+def test_in_a_pod_the_accounts_token_is_sent_to_the_host_that_is_named(
+    kfp: Kfp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the job after a sync has it: an address, and a token made for KFP alone."""
+    token = tmp_path / "token"
+    token.write_text("of-the-account\n")
+    monkeypatch.setattr("pipelines.cluster.SERVICE_ACCOUNT_TOKEN", token)
+    kfp.token, kfp.multi_user = "of-the-account", True
+    kfp.pipelines[0].namespace = "spa-vl"
+    assert kept(kfp, WEEKLY) == "created"
+    assert kfp.experiments[0].namespace == "spa-vl"
+
+
+def test_of_several_environments_the_jobs_own_is_kept(kfp: Kfp) -> None:
+    kfp.multi_user = True
+    kfp.pipelines = [
+        api.V2beta1Pipeline(pipeline_id=f"of-{name}", display_name="spa-vl", namespace=name)
+        for name in ("other", "spa-vl")
+    ]
+    kept(kfp, WEEKLY)
+    assert kfp.recurring[0].pipeline_version_reference.pipeline_id == "of-spa-vl"

@@ -45,6 +45,7 @@ def submit(
 
     monkeypatch.setattr(sdk.Client, "_LOCAL_KFP_CONTEXT", str(tmp_path / "no-context.json"))
     monkeypatch.delenv("SPAVL_KFP_TOKEN", raising=False)
+    monkeypatch.setenv("KUBECONFIG", os.devnull)
 
     def run(kfp: Kfp | None, *arguments: str, **environment: str) -> Ended:
         host = () if "--port-forward" in arguments or kfp is None else ("--host", kfp.host)
@@ -103,8 +104,8 @@ def test_a_run_is_started_as_asked_and_followed_to_its_end(kfp: Kfp, submit: Sub
     assert f"KFP      {kfp.host}/#/runs/details/run-1" in lines
     assert "MLflow   https://mlflow.example/#/runs/7f" in lines
     assert [line for line in lines if line.startswith("[")] == [
-        "[train-dpo] running",
-        "[train-dpo] succeeded after 42 s",
+        "[Align by DPO] running",
+        "[Align by DPO] succeeded after 42 s",
     ]
 
 
@@ -199,6 +200,78 @@ def test_a_token_that_stays_refused_ends_with_one_line(kfp: Kfp, submit: Submit)
     assert done.returncode == 2
     assert "the token is refused (KFP says 401): get a new token" in one_line(done)
     assert "stale-secret" not in done.stdout + done.stderr
+
+
+def test_a_token_without_rights_is_told_apart_from_a_bad_one(kfp: Kfp, submit: Submit) -> None:
+    kfp.before = lambda call: 403 if call.path.endswith("/experiments") else None
+    assert "the right is missing (KFP says 403): planted 403" in one_line(submit(kfp))
+    kfp.before = lambda call: 401 if call.path.endswith("/experiments") else None
+    assert "--audience pipelines.kubeflow.org" in one_line(submit(kfp))
+
+
+def test_where_kfp_serves_several_users_a_namespace_has_to_be_named(
+    kfp: Kfp, submit: Submit
+) -> None:
+    kfp.multi_user = True
+    done = submit(kfp)
+    assert done.returncode == 2
+    assert one_line(done) == (
+        "spavl: this KFP serves several users (--namespace): name your Profile's namespace"
+    )
+    assert kfp.experiments == []
+    assert submit(kfp, "--namespace", "team").returncode == 0
+    assert kfp.experiments[0].namespace == "team"
+
+
+def environments(*namespaces: str) -> list[api.V2beta1Pipeline]:
+    return [
+        api.V2beta1Pipeline(pipeline_id=f"of-{name}", display_name="spa-vl", namespace=name)
+        for name in namespaces
+    ]
+
+
+@pytest.mark.parametrize("store", ["database", "kubernetes"])
+@pytest.mark.parametrize(
+    ("namespaces", "found"),
+    [
+        (("dev", "staging", "production"), "of-staging"),
+        (("dev", "", "staging"), "of-staging"),
+        (("dev", "", "production"), "of-"),
+    ],
+)
+def test_of_several_environments_ones_own_pipeline_is_taken(
+    kfp: Kfp, submit: Submit, store: str, namespaces: tuple[str, ...], found: str
+) -> None:
+    kfp.multi_user, kfp.store, kfp.pipelines = True, store, environments(*namespaces)
+    done = submit(kfp, "--namespace", "staging")
+    assert done.returncode == 0, done.stderr
+    [run] = [call.body for call in kfp.made("/runs")]
+    assert run["pipeline_version_reference"]["pipeline_id"] == found
+
+
+def test_others_pipelines_are_not_ones_own(kfp: Kfp, submit: Submit) -> None:
+    kfp.multi_user, kfp.store, kfp.pipelines = True, "kubernetes", environments("dev", "production")
+    done = submit(kfp, "--namespace", "staging")
+    assert "no such pipeline (spa-vl in namespace staging)" in one_line(done)
+
+
+def test_where_the_namespace_is_not_told_several_are_told_by_theirs(
+    kfp: Kfp, submit: Submit
+) -> None:
+    kfp.store, kfp.pipelines = "kubernetes", environments("dev", "kubeflow")
+    line = one_line(submit(kfp))
+    assert line.endswith(
+        "several pipelines of one name (spa-vl): give --namespace, one of dev, kubeflow"
+    )
+    assert submit(kfp, "--namespace", "kubeflow").returncode == 0
+
+
+def test_what_the_sdk_refuses_is_one_line(kfp: Kfp, submit: Submit) -> None:
+    """The SDK ends in a ValueError where two experiments have one name."""
+    kfp.experiments += [api.V2beta1Experiment(experiment_id=i, display_name="spa-vl") for i in "ab"]
+    done = submit(kfp)
+    assert done.returncode == 2
+    assert "KFP's client refuses (ValueError): Multiple experiments" in one_line(done)
 
 
 def test_a_token_that_runs_out_for_good_says_how_to_go_on(kfp: Kfp, submit: Submit) -> None:
@@ -296,6 +369,7 @@ def test_it_need_not_be_followed(kfp: Kfp, submit: Submit) -> None:
         (("--pool", "gpu_pool=a100"), "no JSON (gpu_pool=a100)"),
         (("--pool", "gpu_pool=[]"), "gpu_pool takes an object"),
         (("--token-file", "absent"), "no token (absent)"),
+        (("--ca-file", "absent"), "no certificates (absent)"),
     ],
 )
 def test_bad_input_ends_with_one_line(

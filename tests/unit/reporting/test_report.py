@@ -165,6 +165,18 @@ def test_the_run_folder_gets_the_report(make_run, tmp_path, monkeypatch):
     assert figures[1].startswith("harm_eval_usr,base,0.442,")
 
 
+def test_the_run_is_told_the_figures_and_the_decision(make_run, tmp_path, monkeypatch):
+    """In a line that a container's runtime does not cut (16 KiB)."""
+    monkeypatch.setenv("SPAVL_RUN_FOLDER", str(tmp_path / "runs/one"))
+    report_of(make_run(promoted=False), tmp_path / "out")
+    [line] = (tmp_path / "runs/one/events.jsonl").read_text().splitlines()
+    told = json.loads(line)
+    assert (told["stage"], told["event"]) == ("report", "summary")
+    assert told["text"] == "Nothing promoted: help not worse."
+    assert "44.2 [41.2, 47.2]" in told["table"]
+    assert len(line) < 16 * 1024
+
+
 def test_the_same_run_gives_the_same_page(make_run, tmp_path):
     inputs = make_run()
     assert report_of(inputs, tmp_path / "one") == report_of(inputs, tmp_path / "two")

@@ -48,14 +48,19 @@ def shell(script: str, **variables: str) -> str:
     return done.stdout
 
 
+def commands_environment(cluster: Cluster) -> dict[str, str]:
+    """What the page's commands ask for; SPAVL_VALUES names a file of further values."""
+    example = "kind" if cluster.namespace == cluster.kfp else "profile"
+    own = os.environ.get("SPAVL_VALUES")
+    values = [f"charts/spa-vl/examples/{example}.yaml", *([own] if own else [])]
+    return {"NAMESPACE": cluster.namespace, "VALUES": ",".join(values)}
+
+
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Cluster]:
     """The chart in a namespace of the cluster; removed afterwards, KFP as it was before."""
     found = Cluster(os.environ.get("SPAVL_NAMESPACE", "kubeflow"))
-    example = "kind" if found.namespace == found.kfp else "profile"
-    own = os.environ.get("SPAVL_VALUES")
-    values = [f"charts/spa-vl/examples/{example}.yaml", *([own] if own else [])]
-    variables = {"NAMESPACE": found.namespace, "VALUES": ",".join(values)}
+    variables = commands_environment(found)
     before = objects(found)
     shell(commands("Install"), **variables)
     try:

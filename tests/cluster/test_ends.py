@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from spavl.errors import DONE, FAULT_OF_OURS
+from spavl.errors import BAD_INPUT, DONE
 from tests.cluster.cluster import Cluster, wait
 from tests.cluster.runs import Run, agree, submit, succeeded
 
@@ -33,7 +33,7 @@ def test_a_wrong_setting_fails_the_run_with_the_stages_own_line(
 ) -> None:
     settings = {"base_model__source": "path", "base_model__path": "/models/none"}
     run = submit(cluster, tmp_path, "wrong", seed=2, **settings)
-    assert run.end() == FAULT_OF_OURS
+    assert run.end() == BAD_INPUT
     assert "/models/none" in run.log.read_text()
     agree(run, kfp, mlflow, "FAILED")
 

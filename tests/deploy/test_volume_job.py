@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -46,8 +47,10 @@ def line(done: "subprocess.CompletedProcess[str]") -> str:
 @pytest.fixture(name="folder")
 def open_folder(tmp_path: Path) -> Path:
     """A folder that every user reaches and only its owner writes."""
-    for each in (*tmp_path.parents[:2], tmp_path):
-        each.chmod(0o755)
+    shared = Path(tempfile.gettempdir()).resolve()
+    for each in (*tmp_path.parents, tmp_path):
+        if each != shared and each.is_relative_to(shared):
+            each.chmod(0o755)
     folder = tmp_path / "volume"
     folder.mkdir()
     return folder

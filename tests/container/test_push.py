@@ -218,5 +218,7 @@ def test_kind_gets_every_tag_in_one_archive(tree: Tree, tmp_path: Path) -> None:
         stream = archive.extractfile("manifest.json")
         assert stream is not None
         held = json.load(stream)
-    assert [set(image["RepoTags"]) for image in held] == list(tree.references().values())
+    assert len(held) == len(IMAGES)
+    for references in tree.references().values():
+        assert references in [set(image["RepoTags"]) for image in held]
     assert [len(image["Layers"]) for image in held] == [LAYERS, LAYERS]

@@ -11,9 +11,12 @@ ARGS   ?=
 IMAGES ?= pipeline trainer responder
 HASHED := pip compile --quiet --no-header --no-annotate --generate-hashes \
 	--python-version 3.11 --python-platform x86_64-manylinux_2_28
+# kfp-server-api has no wheel; it is pure Python.
+WHEELS := pip install --quiet --dry-run --target build/uv/none --python-version 3.11 --no-deps \
+	--require-hashes --only-binary :all: --no-binary kfp-server-api
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format compile test-unit test-local test-deploy test-service test-container test-browser test-cluster images sbom locks-of-images lock clean
+.PHONY: help setup demo test lint format compile test-unit test-local test-deploy test-service test-container test-browser test-cluster images push kind-load sbom locks-of-images lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -70,11 +73,13 @@ compile: setup  ## write what is made from the code: compiled pipelines, schema 
 	$(BIN)/spavl config reference > docs/settings.md
 	$(BIN)/spavl compile
 
-test-container: setup  ## images and the DAG in containers; root with Debian's docker.io
-	@mkdir -p build; if [ "$$(id -u)" != 0 ]; then echo "test-container: skipped, only root can start an engine"; \
-	elif ! command -v dockerd >/dev/null && ! { command -v apt-get && apt-get update && \
-		apt-get install --yes --no-install-recommends docker.io; } >build/docker.io.log 2>&1; then \
-		echo "test-container: skipped, dockerd is not here and docker.io does not install"; \
+# docker.io brings the engine, docker-registry the registry that pushes are proved against.
+test-container: setup  ## images, pushes and the DAG in containers; root with Debian's docker.io
+	@mkdir -p build; if [ "$$(id -u)" != 0 ]; then echo "test-container: skipped, only root can start an engine"; exit; fi; \
+	for needed in docker.io:dockerd docker-registry:docker-registry; do \
+		command -v $${needed#*:} >/dev/null || { apt-get update && \
+		apt-get install --yes --no-install-recommends $${needed%:*}; } >>build/apt.log 2>&1 || true; done; \
+	if ! command -v dockerd >/dev/null; then echo "test-container: skipped, dockerd is not here and docker.io does not install"; \
 	else $(BIN)/python -m pytest tests/container; fi
 
 test-browser: setup  ## tests that need a browser
@@ -87,7 +92,13 @@ test-cluster: setup  ## against the cluster that KUBECONFIG names, which has KFP
 	$(BIN)/python -m pytest --capture=no --verbose tests/cluster
 
 images: setup  ## build our images and tag them as compiled pipelines ask: make images IMAGES=trainer
-	PYTHON=$(BIN)/python images/build.sh $(IMAGES)
+	PYTHON=$(BIN)/python images/images.sh build $(IMAGES)
+
+push: setup  ## push them with all their tags: make push REGISTRY=registry.example.com/team
+	@PYTHON=$(BIN)/python images/images.sh push $(IMAGES)
+
+kind-load: setup  ## load them into a kind cluster: make kind-load KIND_CLUSTER=kind IMAGES="pipeline trainer"
+	@PYTHON=$(BIN)/python images/images.sh kind-load $(IMAGES)
 
 sbom:  ## what is in our images, as CycloneDX, from their locks
 	@test -x build/sbom/bin/cyclonedx-py || { $(PYTHON) -m venv build/sbom && \
@@ -96,6 +107,8 @@ sbom:  ## what is in our images, as CycloneDX, from their locks
 		build/sbom/bin/cyclonedx-py requirements --output-reproducible --output-format JSON \
 		--output-file build/sbom/$$image.json build/sbom/$$image.lock && echo build/sbom/$$image.json; done
 
+# Hashes are those of every file of a version, so one lock serves x86_64 and aarch64: the last lines
+# ask whether Debian bookworm finds wheels on both.
 locks-of-images:  ## resolve images/*/*.in anew, within requirements.lock, with hashes
 	@test -x build/uv/bin/uv || { $(PYTHON) -m venv build/uv && \
 		build/uv/bin/python -m pip install --quiet --no-deps "$$(grep '^uv==' images/tools.in)"; }
@@ -107,6 +120,9 @@ locks-of-images:  ## resolve images/*/*.in anew, within requirements.lock, with 
 		--output-file images/trainer/requirements.lock
 	build/uv/bin/uv $(HASHED) --no-deps images/trainer/deepspeed.in --output-file images/trainer/deepspeed.lock
 	build/uv/bin/uv $(HASHED) images/responder/requirements.in --output-file images/responder/requirements.lock
+	@for image in pipeline trainer responder; do for machine in x86_64 aarch64; do \
+		build/uv/bin/uv $(WHEELS) --python-platform $$machine-manylinux_2_36 \
+		--requirement images/$$image/requirements.lock || exit; done; done
 
 lock:  ## resolve pyproject.toml anew into requirements.lock
 	rm -rf build/lock

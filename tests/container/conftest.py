@@ -72,7 +72,7 @@ def build(engine: Engine, image: str, tree: Path = ROOT) -> str:
     }
     start = time.monotonic()
     done = subprocess.run(
-        ["images/build.sh", image],
+        ["images/images.sh", "build", image],
         cwd=tree,
         env=environment,
         stdout=subprocess.PIPE,

@@ -40,7 +40,7 @@ def in_subprocesses(
     process = start_spavl_run(out, "run", settings=TINY)
     try:
         request.getfixturevalue("images")
-        output, _ = process.communicate(timeout=900)
+        output, _ = process.communicate(timeout=1800)
     finally:
         process.kill()  # its steps end with it
     assert process.returncode == 0, output
@@ -55,7 +55,7 @@ def killed(
     out = tmp_path_factory.mktemp("docker")
     process = start_spavl_run(out, "run", DOCKER, settings=TINY, env=environment(images))
     reader = EventReader(out / "run")
-    wait_until(lambda: ("questions", "started") in told_by(reader) or process.poll(), seconds=200)
+    wait_until(lambda: ("questions", "started") in told_by(reader) or process.poll(), seconds=600)
     assert images.docker("ps", "--quiet"), "no container was at work"
     os.kill(process.pid, signal.SIGKILL)
     process.communicate(timeout=60)

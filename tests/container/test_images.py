@@ -32,7 +32,11 @@ def test_an_image_runs_confined_as_nobody_and_has_no_compiler(images: Engine, im
 @pytest.mark.parametrize(
     ("image", "modules"),
     [
-        ("pipeline", "kfp, kfp.client, mlflow, boto3, psycopg2, minio, components.reporting"),
+        (
+            "pipeline",
+            "kfp, kfp.client, mlflow, boto3, psycopg2, minio, requests, spavl.tracking, "
+            "components.reporting",
+        ),
         ("trainer", "torch, transformers, trl, peft, deepspeed, mlflow, components.dpo"),
     ],
 )

@@ -1,5 +1,6 @@
-"""Containerfiles and their locks: what every image of ours has to be."""
+"""Containerfiles and their locks, the script that ships images, and what CI may do with them."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -8,6 +9,9 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
+
+from pipelines.image_tags import image_tags
 
 ROOT = Path(__file__).resolve().parents[2]
 IMAGES = ("pipeline", "trainer", "responder")
@@ -46,7 +50,9 @@ def test_the_final_stage_is_nobodys_and_gives_way_to_kfps_command(image: str) ->
     final = final_stage(image)
     assert re.findall(r"^USER (.*)$", final, re.M) == ["10001:10001"]
     assert re.findall(r"^ENTRYPOINT (.*)$", final, re.M) == ["[]"]
-    assert "org.opencontainers.image.title=" in final
+    assert "HEALTHCHECK" not in final  # probes are Kubernetes'
+    labels = re.findall(r"org\.opencontainers\.image\.(\w+)=", final)
+    assert labels == ["title", "description", "licenses"]
     assert containerfile(image).count("ARG BASE_IMAGE=docker.io/library/python:3.11-slim") == 1
 
 
@@ -89,3 +95,65 @@ def test_torch_and_the_trainers_own_libraries_are_those_of_pyproject() -> None:
         **pins((folder / "deepspeed.lock").read_text()),
     }
     assert trainer.items() <= locked.items()
+
+
+def images(
+    *arguments: str, engine: str = "false", **environment: str
+) -> "subprocess.CompletedProcess[str]":
+    """Run images.sh with a program in the engine's place."""
+    given = {name: value for name, value in os.environ.items() if name != "REGISTRY"}
+    own = {"PYTHON": sys.executable, "PYTHONPATH": str(ROOT), "ENGINE": engine}
+    return subprocess.run(
+        [ROOT / "images" / "images.sh", *arguments],
+        env={**given, **own, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "told"),
+    [
+        (["push"], {}, "where to? say REGISTRY=registry.example.com/team"),
+        (["push", "judge"], {}, 'no image "judge": pipeline, trainer or responder'),
+        (["pull"], {}, 'no verb "pull": build, push or kind-load'),
+        (
+            ["build"],
+            {"PLATFORMS": "linux/amd64,linux/arm64"},
+            "several platforms go straight to a registry: say REGISTRY=registry.example.com/team",
+        ),
+    ],
+)
+def test_a_refusal_is_one_line(
+    arguments: list[str], environment: dict[str, str], told: str
+) -> None:
+    done = images(*arguments, **environment)
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", f"images: {told}\n")
+
+
+def test_several_platforms_are_one_build_that_pushes_every_tag(tmp_path: Path) -> None:
+    """What buildx is asked for; it is not here to answer."""
+    engine = tmp_path / "engine"
+    engine.write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" > {tmp_path}/asked\n')
+    engine.chmod(0o700)
+    both = {"REGISTRY": "registry.example/team", "PLATFORMS": "linux/amd64,linux/arm64"}
+    done = images("build", "pipeline", engine=str(engine), **both)
+    asked = (tmp_path / "asked").read_text().splitlines()
+    assert asked[:5] == ["buildx", "build", "--platform", both["PLATFORMS"], "--push"], done.stderr
+    tags = [asked[place + 1] for place, word in enumerate(asked) if word == "--tag"]
+    wanted = image_tags(both["REGISTRY"])["pipeline"]
+    assert sorted(tags) == sorted([*wanted, "registry.example/team/spa-vl/pipeline:v0.1.0"])
+
+
+WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
+def test_workflows_pin_actions_and_take_no_permission_for_granted(path: Path) -> None:
+    text = path.read_text()
+    used = re.findall(r"uses: (.*)$", text, re.M)
+    assert used
+    for action in used:
+        assert re.fullmatch(r"[\w./-]+@[0-9a-f]{40}  # v\d+\.\d+\.\d+", action), action
+    assert yaml.safe_load(text)["permissions"] in ({}, {"contents": "read"})

@@ -7,7 +7,7 @@ from components.base_model.component import prepare_backbones
 from components.configuration.component import resolve_configuration
 from components.evaluation.component import prepare_benchmarks, score_points
 from components.importing.component import import_preferences
-from components.reporting.component import close_tracking, write_ablation_report
+from components.reporting.component import write_ablation_report
 from pipelines.placement import DATA, GPU_TOLERATIONS, JUDGING, LIGHT, TRAINING, Pools, place
 from pipelines.points import points
 
@@ -43,58 +43,55 @@ def ablation(
         gpu_tolerations: Tolerations of both.
     """
     pools = Pools(cpu_pool, gpu_pool, training_pool, gpu_tolerations)
-    closing = close_tracking(profile=profile).set_display_name("Close tracking")
-    place(closing, LIGHT, pools)
-    with dsl.ExitHandler(closing, name="SPA-VL ablation"):
-        config = resolve_configuration(profile=profile, overrides=overrides)
-        place(config, LIGHT, pools).set_display_name("Resolve configuration")
-        imported = import_preferences(uri=data, digest=data_digest)
-        place(imported, DATA, pools).set_display_name("Import preferences")
-        store = {name: imported.outputs[name] for name in ("images_uri", "images_digest")}
-        drawn = draw_points(
-            plan=plan,
-            axes=axes,
-            **{name: config.outputs[name] for name in ("dpo", "ppo", "reward_modeling")},
-            base_model=config.outputs["base_model"],
-            **{name: imported.outputs[name] for name in ("train", "validation", "test")},
-            **store,
-            data_digest=imported.outputs["digest"],
-        ).set_display_name("Draw points")
-        place(drawn, DATA, pools)
-        backbones = prepare_backbones(settings=drawn.outputs["backbones"])
-        place(backbones, TRAINING, pools).set_display_name("Prepare base models")
-        prepared = prepare_benchmarks(settings=config.outputs["evaluation"], **store)
-        place(prepared, DATA, pools).set_display_name("Prepare benchmarks")
-        benchmarks = {
-            "benchmarks_uri": prepared.outputs["uri"],
-            "benchmarks_digest": prepared.outputs["digest"],
-        }
-        answered = points(
-            groups=drawn.outputs["groups"],
-            points_uri=drawn.outputs["points_uri"],
-            backbones=backbones.output,
-            evaluation=config.outputs["evaluation"],
-            **store,
-            **benchmarks,
-            **pools.as_arguments(),
-        ).set_display_name("Points")
-        scored = score_points(
-            settings=config.outputs["evaluation"],
-            answers=answered.outputs["answers"],
-            **benchmarks,
-        ).set_display_name("Judge answers")
-        place(scored, JUDGING, pools)
-        concluded = conclude_ablation(
-            plan=plan,
-            axes=axes,
-            points_uri=drawn.outputs["points_uri"],
-            figures=scored.outputs["figures"],
-            benchmarks_uri=prepared.outputs["uri"],
-        ).set_display_name("Conclude")
-        place(concluded, DATA, pools)
-        concluded.set_caching_options(False)  # it tells this run's folder
-        reported = write_ablation_report(
-            settings=config.outputs["reporting"], outcome=concluded.outputs["outcome"]
-        ).set_display_name("Write report")
-        place(reported, DATA, pools)
-        reported.set_caching_options(False)  # it writes this run's folder
+    config = resolve_configuration(profile=profile, overrides=overrides)
+    place(config, LIGHT, pools).set_display_name("Resolve configuration")
+    imported = import_preferences(uri=data, digest=data_digest)
+    place(imported, DATA, pools).set_display_name("Import preferences")
+    store = {name: imported.outputs[name] for name in ("images_uri", "images_digest")}
+    drawn = draw_points(
+        plan=plan,
+        axes=axes,
+        **{name: config.outputs[name] for name in ("dpo", "ppo", "reward_modeling")},
+        base_model=config.outputs["base_model"],
+        **{name: imported.outputs[name] for name in ("train", "validation", "test")},
+        **store,
+        data_digest=imported.outputs["digest"],
+    ).set_display_name("Draw points")
+    place(drawn, DATA, pools)
+    backbones = prepare_backbones(settings=drawn.outputs["backbones"])
+    place(backbones, TRAINING, pools).set_display_name("Prepare base models")
+    prepared = prepare_benchmarks(settings=config.outputs["evaluation"], **store)
+    place(prepared, DATA, pools).set_display_name("Prepare benchmarks")
+    benchmarks = {
+        "benchmarks_uri": prepared.outputs["uri"],
+        "benchmarks_digest": prepared.outputs["digest"],
+    }
+    answered = points(
+        groups=drawn.outputs["groups"],
+        points_uri=drawn.outputs["points_uri"],
+        backbones=backbones.output,
+        evaluation=config.outputs["evaluation"],
+        **store,
+        **benchmarks,
+        **pools.as_arguments(),
+    ).set_display_name("Points")
+    scored = score_points(
+        settings=config.outputs["evaluation"],
+        answers=answered.outputs["answers"],
+        **benchmarks,
+    ).set_display_name("Judge answers")
+    place(scored, JUDGING, pools)
+    concluded = conclude_ablation(
+        plan=plan,
+        axes=axes,
+        points_uri=drawn.outputs["points_uri"],
+        figures=scored.outputs["figures"],
+        benchmarks_uri=prepared.outputs["uri"],
+    ).set_display_name("Conclude")
+    place(concluded, DATA, pools)
+    concluded.set_caching_options(False)  # it tells this run's folder
+    reported = write_ablation_report(
+        settings=config.outputs["reporting"], outcome=concluded.outputs["outcome"]
+    ).set_display_name("Write report")
+    place(reported, DATA, pools)
+    reported.set_caching_options(False)  # it writes this run's folder

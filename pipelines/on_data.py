@@ -5,7 +5,6 @@ from kfp import dsl
 from components.base_model.component import prepare_base_model
 from components.configuration.component import resolve_configuration
 from components.importing.component import import_splits
-from components.reporting.component import close_tracking
 from pipelines.placement import DATA, GPU_TOLERATIONS, LIGHT, TRAINING, Pools, place
 from pipelines.second_half import FirstHalf, align_and_judge
 
@@ -33,16 +32,13 @@ def on_data(
         gpu_tolerations: Tolerations of both.
     """
     pools = Pools(cpu_pool, gpu_pool, training_pool, gpu_tolerations)
-    closing = close_tracking(profile=profile).set_display_name("Close tracking")
-    place(closing, LIGHT, pools)
-    with dsl.ExitHandler(closing, name="SPA-VL on a data set"):
-        config = resolve_configuration(profile=profile, overrides=overrides)
-        place(config, LIGHT, pools).set_display_name("Resolve configuration")
-        imported = import_splits(uri=data).set_display_name("Import data set")
-        place(imported, DATA, pools)
-        imported.set_caching_options(False)  # what lies at the address is no input of the task
-        base = prepare_base_model(settings=config.outputs["base_model"])
-        place(base, TRAINING, pools).set_display_name("Prepare base model")
-        base.after(imported)  # a torn data set ends the run before anything is trained
-        origin = {"imported": imported.outputs["imported"]}
-        align_and_judge(FirstHalf(config.outputs, base.outputs, imported.outputs, origin), pools)
+    config = resolve_configuration(profile=profile, overrides=overrides)
+    place(config, LIGHT, pools).set_display_name("Resolve configuration")
+    imported = import_splits(uri=data).set_display_name("Import data set")
+    place(imported, DATA, pools)
+    imported.set_caching_options(False)  # what lies at the address is no input of the task
+    base = prepare_base_model(settings=config.outputs["base_model"])
+    place(base, TRAINING, pools).set_display_name("Prepare base model")
+    base.after(imported)  # a torn data set ends the run before anything is trained
+    origin = {"imported": imported.outputs["imported"]}
+    align_and_judge(FirstHalf(config.outputs, base.outputs, imported.outputs, origin), pools)

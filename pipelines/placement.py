@@ -17,7 +17,8 @@ from types import MappingProxyType
 
 from kfp import dsl, kubernetes
 
-from spavl.pod_environment import MOUNTED
+from spavl.pod_environment import ENVIRONMENT as SETTINGS_PATH
+from spavl.pod_environment import SECRETS as SECRETS_PATH
 
 USER = 10001
 RUN_ID_LABEL = "metadata.labels['pipeline/runid']"
@@ -122,6 +123,6 @@ def _give_environment(task: dsl.PipelineTask, kind: Kind) -> None:
     As volumes, which `spavl.pod_environment` reads: see there for why.
     """
     kubernetes.use_field_path_as_env(task, "SPAVL_RUN_ID", RUN_ID_LABEL)
-    kubernetes.use_config_map_as_volume(task, ENVIRONMENT, str(MOUNTED / "environment"), False)
+    kubernetes.use_config_map_as_volume(task, ENVIRONMENT, str(SETTINGS_PATH), False)
     for secret in (S3, MLFLOW, *kind.secrets):
-        kubernetes.use_secret_as_volume(task, secret, str(MOUNTED / "secrets" / secret), True)
+        kubernetes.use_secret_as_volume(task, secret, str(SECRETS_PATH / secret), True)

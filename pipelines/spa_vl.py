@@ -4,7 +4,6 @@ from kfp import dsl
 
 from components.base_model.component import prepare_base_model
 from components.configuration.component import resolve_configuration
-from components.reporting.component import close_tracking
 from pipelines.data import data
 from pipelines.placement import GPU_TOLERATIONS, LIGHT, TRAINING, Pools, place
 from pipelines.second_half import FirstHalf, align_and_judge
@@ -41,25 +40,22 @@ def spa_vl(
         gpu_tolerations: Tolerations of both.
     """
     pools = Pools(cpu_pool, gpu_pool, training_pool, gpu_tolerations)
-    closing = close_tracking(profile=profile).set_display_name("Close tracking")
-    place(closing, LIGHT, pools)
-    with dsl.ExitHandler(closing, name="SPA-VL"):
-        config = resolve_configuration(profile=profile, overrides=overrides)
-        place(config, LIGHT, pools).set_display_name("Resolve configuration")
-        base = prepare_base_model(settings=config.outputs["base_model"])
-        place(base, TRAINING, pools).set_display_name("Prepare base model")
-        made = data(
-            collection=config.outputs["collection"],
-            questions=config.outputs["questions"],
-            responses=config.outputs["responses"],
-            labeling=config.outputs["labeling"],
-            responder_groups=config.outputs["responder_groups"],
-            model_uri=base.outputs["uri"],
-            model_digest=base.outputs["digest"],
-            images=images,
-            images_digest=images_digest,
-            classes=classes,
-            **pools.as_arguments(),
-        ).set_display_name("Data")
-        origin = {name: made.outputs[name] for name in MADE_FROM}
-        align_and_judge(FirstHalf(config.outputs, base.outputs, made.outputs, origin), pools)
+    config = resolve_configuration(profile=profile, overrides=overrides)
+    place(config, LIGHT, pools).set_display_name("Resolve configuration")
+    base = prepare_base_model(settings=config.outputs["base_model"])
+    place(base, TRAINING, pools).set_display_name("Prepare base model")
+    made = data(
+        collection=config.outputs["collection"],
+        questions=config.outputs["questions"],
+        responses=config.outputs["responses"],
+        labeling=config.outputs["labeling"],
+        responder_groups=config.outputs["responder_groups"],
+        model_uri=base.outputs["uri"],
+        model_digest=base.outputs["digest"],
+        images=images,
+        images_digest=images_digest,
+        classes=classes,
+        **pools.as_arguments(),
+    ).set_display_name("Data")
+    origin = {name: made.outputs[name] for name in MADE_FROM}
+    align_and_judge(FirstHalf(config.outputs, base.outputs, made.outputs, origin), pools)

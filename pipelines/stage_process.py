@@ -29,7 +29,7 @@ from spavl.child_processes import ends_with_this_process
 from spavl.environment import run_folder
 from spavl.errors import BAD_INPUT, DONE, FAULT_OF_OURS, TRY_AGAIN, InputError, SpavlError
 from spavl.events import EventReader, tell
-from spavl.pod_environment import load_pod_environment, missing
+from spavl.pod_environment import load_pod_environment
 from spavl.work import keep_error, report_error
 
 REQUIRED_KEYS = ("SPAVL_WORK_ROOT", "SPAVL_RUNS", "SPAVL_CACHE", "SPAVL_LOG")
@@ -182,9 +182,10 @@ def check_pod() -> None:
     Raises:
         InputError: Names the key or the volume.
     """
-    if absent := missing(REQUIRED_KEYS):
-        remedy = "install the chart into this namespace, or add the key"
-        raise InputError("a key is missing", f"ConfigMap spa-vl-environment: {absent[0]}", remedy)
+    for key in REQUIRED_KEYS:
+        if not os.environ.get(key):
+            remedy = "install the chart into this namespace, or add the key"
+            raise InputError("a key is missing", f"ConfigMap spa-vl-environment: {key}", remedy)
     for folder in filter(None, (run_folder(), Path(os.environ["SPAVL_CACHE"]))):
         try:
             folder.mkdir(parents=True, exist_ok=True)

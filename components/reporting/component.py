@@ -1,4 +1,4 @@
-"""KFP doors of the reporting stages: the report, publishing, closing the tracking."""
+"""KFP doors of the reporting stages: the report, publishing."""
 
 from kfp import dsl
 
@@ -145,16 +145,3 @@ def publish_champion(
         champion.path,
         snapshot.path,
     )
-
-
-@dsl.component(base_image="spa-vl/pipeline:components.reporting.closing", install_kfp_package=False)
-def close_tracking(status: dsl.PipelineTaskFinalStatus, profile: str):
-    """Close the run's tracking with the final status, however the run ended.
-
-    Args:
-        status: How the pipeline ended; filled in by KFP.
-        profile: Name of the profile of the run.
-    """
-    from components.reporting.closing import close
-
-    close(status.state, status.error_message or "", profile)

@@ -10,14 +10,28 @@ from pathlib import Path
 from typing import Any
 
 from spavl.alignment.failures import TrainingFailedError, raise_failure
-from spavl.alignment.kubernetes_api import Cluster
 from spavl.alignment.signals import termination_deferred
 from spavl.alignment.train_job import NODE
 from spavl.errors import TRY_AGAIN, AwayError, InputError, TerminatedError
+from spavl.kubernetes_api import Cluster
 
 HEARTBEAT = "heartbeat"
 JOB_SET = "jobset.sigs.k8s.io/jobset-name"
 SECONDS_TO_GO = 900.0  # for pods to end after their TrainJob was deleted
+
+
+def own_cluster(stage: str) -> Cluster:
+    """The cluster that a trainer runs in.
+
+    Raises:
+        InputError: If it runs in none.
+    """
+    outside = InputError(
+        "several nodes train in a TrainJob, and this is no pod of a cluster",
+        f"{stage}.num_nodes",
+        "submit the run to Kubeflow Pipelines, or set num_nodes to 1",
+    )
+    return Cluster.of_pod(outside)
 
 
 def run_train_job(

@@ -122,11 +122,10 @@ def _run_nodes(work: Work, settings: AlignmentSettings, folder: Path) -> None:
         raise InputError(
             "several nodes want a work folder that all see", root, "name one on a shared volume"
         )
-    from spavl.alignment.following import run_train_job
-    from spavl.alignment.kubernetes_api import Cluster
+    from spavl.alignment.following import own_cluster, run_train_job
     from spavl.alignment.train_job import train_job, train_job_name
 
-    cluster = Cluster.of_pod(work.stage.name)
+    cluster = own_cluster(work.stage.name)
     name = train_job_name(work.stage.name, work.stage.digest)
     run_train_job(cluster, train_job(name, folder, settings, cluster.own_pod()), folder, work.note)
 

@@ -1,22 +1,32 @@
 """Brings what is new in a run's folder to MLflow; called again and again, it says nothing twice."""
 
 import json
-import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from spavl.tracking.address import run_link
-from spavl.tracking.hostile import PER_CALL, numbers
+from spavl.tracking.curves import by_metrics, metrics
+from spavl.tracking.launch import OPENING, Outcome
+from spavl.tracking.parents import FollowedRun, parent_of
 from spavl.tracking.positions import FOLDER, Position, load_position
 from spavl.tracking.run_parts import STATUS, run_parts
 from spavl.tracking.stage_parts import stage_parts
-from spavl.tracking.stages import CURVES, CurveRow, StageReader, StageView, rows_after
-from spavl.tracking.store import FailedError, RefusedError, Store, told_apart
+from spavl.tracking.stages import CURVES, StageReader, StageView, rows_after
+from spavl.tracking.store import (
+    RUN_TAG,
+    STAGE_TAG,
+    WORK_TAG,
+    FailedError,
+    RefusedError,
+    Store,
+    told_apart,
+)
 
 WHOLE = "whole"
-RUN_SCOPES = (None, "report", "publish")
+RUN_SCOPES = (None, "report", "publish", OPENING)
+CACHED_TAG = "spavl.cached"
 ENDED = {"done": "FINISHED", "failed": "FAILED"}
 Parts = Mapping[str, Callable[[Store, str], None]]
 
@@ -25,31 +35,25 @@ class Follower:
     """Follows one run.
 
     Args:
-        folder: The run's folder.
+        run: The run.
         uri: Tracking URI.
-        run: The run's name for people.
-        run_id: The run's unique id.
-        only: The one stage to follow, `report` or `publish`, as in a pod; None for all.
+        only: The one stage to follow, `report` or `publish`, as in a pod; `opening` to have the run
+            there under its name; None for all.
     """
 
-    def __init__(
-        self, folder: Path, uri: str, run: str, run_id: str, only: str | None = None
-    ) -> None:
-        self._folder = folder
+    def __init__(self, run: FollowedRun, uri: str, only: str | None = None) -> None:
+        self._run, self._folder = run, run.folder
         self._uri = uri
-        self._run = run
-        self._run_id = run_id
         self._only = only
         self._own = only or "run"
-        self._reader = StageReader(folder)
+        self._reader = StageReader(self._folder)
         self._store: Store | None = None
         self._parent = ""
         self._positions: dict[str, Position] = {}
         self._offsets: dict[tuple[Path, int | None], int] = {}
         self._refused: dict[str, str] = {}
         self._failed: list[str] = []
-        # KFP's own plugin gives a task its run; KFP opens and closes it.
-        self._given = os.environ.get("MLFLOW_RUN_ID") or None
+        self._answered = False
 
     @property
     def link(self) -> str:
@@ -65,7 +69,7 @@ class Follower:
             UnansweredError: If MLflow does not answer; what was brought before is remembered.
             FailedError: If it answered and failed at something; all else was brought.
         """
-        self._failed = []
+        self._failed, self._answered = [], False
         views = self._reader.read()
         with told_apart():
             self._connect()
@@ -76,10 +80,16 @@ class Follower:
             self._attempt("run", self._bring_run)
         if self._failed:
             raise FailedError("; ".join(self._failed))
+        self._answered = True
 
-    def missing(self) -> str:
-        """What is not in MLflow yet, for people; empty if all is there."""
-        told = []
+    def outcome(self) -> Outcome:
+        """How following ended: what is not in MLflow, for people."""
+        refused = [f"refused: {name}: {why}" for name, why in self._refused.items()]
+        gap = "; ".join(self._gaps() + refused)
+        return Outcome(self.link, gap, lasting=bool(gap) and self._answered)
+
+    def _gaps(self) -> list[str]:
+        told: list[str] = []
         for view in self._reader.read().values():
             if self._only in (None, view.name):
                 told += _unsent(view.name, self._unsent_of(view))
@@ -89,8 +99,9 @@ class Follower:
         final = self._final_status()
         if final and self._only is None and _status_part(final) not in known.sent:
             unsent.append("its end")
-        told += _unsent("run", unsent)
-        return "; ".join(told + [f"refused: {name}: {why}" for name, why in self._refused.items()])
+        if self._only == OPENING and not self._answered:
+            unsent.append("its name")
+        return told + _unsent("run", unsent)
 
     def settle(self) -> None:
         """Agree with pods that started at the same time on one parent run."""
@@ -98,15 +109,11 @@ class Follower:
 
     def _connect(self) -> None:
         if self._store is None:
-            self._store = Store(self._uri, self._run_id)
+            self._store = Store(self._uri, self._run.id)
         if not self._parent:
-            if self._given:
-                tags = self._store.client.get_run(self._given).data.tags
-                self._parent = tags.get("mlflow.parentRunId", self._given)
-            else:
-                starts = (view.started for view in self._reader.views.values())
-                start = min((each for each in starts if each), default=None)
-                self._parent = self._store.parent(self._run, start)
+            starts = (view.started for view in self._reader.views.values())
+            start = min((each for each in starts if each), default=None)
+            self._parent = parent_of(self._run, self._store, start)
 
     @property
     def _connected(self) -> Store:
@@ -158,21 +165,33 @@ class Follower:
         """The position with a run in this store below this parent."""
         store = self._connected
         if position.run and position.work != view.work_id:  # it started anew with other work
-            if position.status == "RUNNING" and not self._given:
+            if position.status == "RUNNING" and not self._run.task:
                 store.end(position.run, "KILLED")
             position = Position()
-        if position.run and not self._is_here(position) and not _exists(store, position.run):
+        if position.run and not self._is_here(position) and not store.has(position.run):
             position = Position()
         if not position.run:
-            position.run = self._given if self._only and self._given else self._nested(view)
+            position.run = self._given_to(view) or self._nested(view)
             position.work = view.work_id
         if not self._is_here(position):
-            if position.run not in (self._given, self._parent):
+            if position.run not in (self._run.task, self._parent):
                 store.adopt(position.run, self._parent)
             position.parent = self._parent
         self._positions[view.name] = position
         position.save(self._folder, view.name)
         return position
+
+    def _given_to(self, view: StageView) -> str | None:
+        """KFP's run of this pod's task, for the first stage that the task does."""
+        given = self._run.task if self._only else None
+        if given is None:
+            return None
+        store = self._connected
+        if store.client.get_run(given).data.tags.get(STAGE_TAG, view.name) != view.name:
+            return None
+        own = {RUN_TAG: self._run.id, STAGE_TAG: view.name, WORK_TAG: view.work_id}
+        store.log_tags(given, own)
+        return given
 
     def _nested(self, view: StageView) -> str:
         store = self._connected
@@ -185,8 +204,8 @@ class Follower:
         """Send new rows in batches; what was sent is remembered after each."""
         place = (file, view.process)
         rows = rows_after(file, getattr(position, counter), self._offsets.get(place, 0))
-        for batch in _by_metrics(rows):
-            self._connected.log_metrics(position.run, _metrics(batch, view))
+        for batch in by_metrics(rows):
+            self._connected.log_metrics(position.run, metrics(batch, view))
             setattr(position, counter, batch[-1].step)
             self._offsets[place] = batch[-1].end
             position.save(self._folder, view.name)
@@ -198,15 +217,22 @@ class Follower:
         if position.run != self._parent:
             position = self._positions[self._own] = Position(run=self._parent, parent=self._parent)
         self._know_what_pods_sent(position)
-        if not self._final_status() and position.status != "RUNNING" and not self._given:
-            self._connected.reopen(self._parent)
-            position.status = "RUNNING"
+        if not self._final_status() and self._is_closed(position):
+            self._set_status(position, "RUNNING", None, "")
         self._send_parts(self._own, position, run_parts(self._folder, self._only))
         final = self._final_status()
-        if final and self._only is None and _status_part(final) not in position.sent:
-            self._end_run(final, position)
-            position.sent.append(_status_part(final))
+        if final and self._only is None:
+            if _status_part(final) not in position.sent:
+                self._end_run(final, position)
+                position.sent.append(_status_part(final))
+            if self._run.tree:
+                self._correct(final)
         position.save(self._folder, self._own)
+
+    def _is_closed(self, position: Position) -> bool:
+        if self._only == OPENING:  # by an ending that was not the last, as before a retry of KFP's
+            return self._connected.status(position.run) != "RUNNING"
+        return position.status != "RUNNING"
 
     def _know_what_pods_sent(self, position: Position) -> None:
         """Whoever closes a run of pods need not send a champion's weights again."""
@@ -222,7 +248,23 @@ class Follower:
             if own.run and own.status == "RUNNING" and view.state == "running":
                 self._set_status(own, final["status"], final["time"], "")
                 own.save(self._folder, view.name)
+        if final.get("cached"):
+            self._connected.log_tags(position.run, {CACHED_TAG: "true"})
         self._set_status(position, final["status"], final["time"], final["error"])
+
+    def _correct(self, final: Mapping[str, Any]) -> None:
+        """Say again what KFP, which closes its tree too and knows less, has said otherwise.
+
+        It takes a terminated run for a failed one, and whatever was at work for failed.
+        """
+        store = self._connected
+        told = [(self._parent, final["status"], final["time"])]
+        for view in self._reader.views.values():
+            run = self._position(view.name).run
+            told.append((run, ENDED.get(view.state, final["status"]), view.ended or final["time"]))
+        for run, status, when in told:
+            if run and store.status(run) != status:
+                store.end(run, status, when)
 
     def _final_status(self) -> dict[str, Any]:
         """How the run ended; empty while it goes."""
@@ -238,14 +280,18 @@ class Follower:
         self, position: Position, status: str, when: float | None, message: str
     ) -> None:
         store = self._connected
-        if message:
-            store.log_tags(position.run, {"spavl.error": message})
-        if position.run not in (self._given, self._given and self._parent):
+        store.tell_error(position.run, message)
+        if not self._is_kfps(position.run):
             if status == "RUNNING":
                 store.reopen(position.run)
             else:
                 store.end(position.run, status, when)
         position.status = status
+
+    def _is_kfps(self, run: str) -> bool:
+        """Whether KFP opens and closes a run; when a run is over, it has done so."""
+        told = self._run.task or (self._only and self._run.tree)
+        return bool(told) and run in (self._run.task, self._parent)
 
     def _send_parts(self, name: str, position: Position, parts: Parts) -> bool:
         """Send what was not sent; whether all is there now."""
@@ -271,41 +317,8 @@ class Follower:
         parts = stage_parts(view, self._reader.views)
         found = [f"{rows} steps"] if rows else []
         found += [part for part in parts if part not in position.sent]
-        return found or ([] if position.status == ENDED.get(view.state) else ["its end"])
-
-
-def _by_metrics(rows: Iterable[CurveRow]) -> Iterable[list[CurveRow]]:
-    """Rows in batches that hold about as many metrics as MLflow takes at once."""
-    batch: list[CurveRow] = []
-    count = 0
-    for row in rows:
-        batch.append(row)
-        count += len(row.values)
-        if count >= PER_CALL["metrics"]:
-            yield batch
-            batch, count = [], 0
-    if batch:
-        yield batch
-
-
-def _metrics(rows: Iterable[CurveRow], view: StageView) -> list[tuple[str, float, int, int]]:
-    """Curve rows as name, value, milliseconds, step; rows of old told no time."""
-    return [
-        (name, value, round((row.time or view.ended or 0.0) * 1000), row.step)
-        for row in rows
-        for name, value in numbers(row.values).items()
-    ]
-
-
-def _exists(store: Store, run: str) -> bool:
-    from mlflow.exceptions import MlflowException
-
-    try:
-        return bool(store.client.get_run(run).info.lifecycle_stage == "active")
-    except MlflowException as error:
-        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
-            return False
-        raise
+        ended = ENDED.get(view.state, self._final_status().get("status", ""))
+        return found or ([] if position.status == ended else ["its end"])
 
 
 def _status_part(final: Mapping[str, Any]) -> str:

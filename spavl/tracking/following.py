@@ -12,7 +12,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from spavl.tracking.launch import followers_lock, write_outcome
+from spavl.tracking.launch import PLUGIN, followers_lock, write_outcome
 
 SECONDS_BETWEEN_ROUNDS = 2.0
 LONGEST_WAIT_SECONDS = 15.0
@@ -60,18 +60,23 @@ def main() -> None:
 
 def _follow(given: argparse.Namespace, leash: Leash) -> None:
     from spavl.tracking.follower import Follower
+    from spavl.tracking.parents import FollowedRun
+    from spavl.tracking.plugin import plugin_tree
     from spavl.tracking.system import sample_until
 
     sampling = (leash.ended, given.folder, given.only)
     threading.Thread(target=sample_until, args=sampling, name="samples", daemon=True).start()
-    uri = os.environ["MLFLOW_TRACKING_URI"]
-    follower = Follower(given.folder, uri, given.run, given.run_id, given.only)
+    tree = plugin_tree(os.environ.get(PLUGIN, ""))
+    os.environ.update(tree.environment() if tree else {})
+    task = os.environ.get("MLFLOW_RUN_ID") or None
+    run = FollowedRun(given.folder, given.run, given.run_id, tree, task)
+    follower = Follower(run, os.environ["MLFLOW_TRACKING_URI"], given.only)
     rounds = Rounds(follower, leash)
     while not leash.ended.is_set():
         rounds.one()
         leash.ended.wait(SECONDS_BETWEEN_ROUNDS)
     rounds.last()
-    write_outcome(given.folder, given.only, follower.link, follower.missing())
+    write_outcome(given.folder, given.only, follower.outcome())
 
 
 class Rounds:

@@ -13,7 +13,7 @@ import sys
 import time
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from spavl.environment import run_folder
@@ -21,7 +21,9 @@ from spavl.errors import INTERRUPTED, TRY_AGAIN, BusyError
 from spavl.events import tell
 from spavl.shards import write_json
 
-FOLDER = "tracking"
+FOLDER, RUN, STATUS = "tracking", "run.json", "status.json"
+OPENING = "opening"  # the scope of a follower that has the run there under its name, and no more
+PLUGIN = "KFP_MLFLOW_CONFIG"
 LONGEST_END_SECONDS = 600.0
 PATIENCE_SECONDS = 20.0
 HURRY_SECONDS = 3.0
@@ -35,10 +37,29 @@ class Outcome:
     Attributes:
         link: What opens the run in MLflow; empty if it was never reached.
         gap: What is not there; empty if all is.
+        lasting: Whether MLflow refuses all that is not there, so that no other time will help.
     """
 
     link: str
     gap: str
+    lasting: bool = False
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a run ended.
+
+    Attributes:
+        status: MLflow's status of a run, e.g. `FINISHED`.
+        error: What it failed by; empty otherwise.
+        time: Seconds since 1970.
+        cached: Whether no stage of it had anything to do.
+    """
+
+    status: str
+    error: str = ""
+    time: float = field(default_factory=lambda: round(time.time(), 3))
+    cached: bool = False
 
 
 class FollowerProcess:
@@ -49,10 +70,14 @@ class FollowerProcess:
         run: The run's name for people.
         run_id: The run's unique id.
         only: The one stage to follow, as in a pod; None for all.
+        plugin: Content of KFP's variable that names its plugin's tree; empty for this process's.
     """
 
-    def __init__(self, folder: Path, run: str, run_id: str, only: str | None = None) -> None:
+    def __init__(
+        self, folder: Path, run: str, run_id: str, only: str | None = None, plugin: str = ""
+    ) -> None:
         self._folder, self._only = folder, only
+        self._plugin = {PLUGIN: plugin} if plugin else {}
         self._process: subprocess.Popen[bytes] | None = None
         command = [sys.executable, "-m", "spavl.tracking.following", str(folder)]
         command += [f"--run={run}", f"--run-id={run_id}", *([f"--only={only}"] if only else [])]
@@ -68,23 +93,26 @@ class FollowerProcess:
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
+                env=os.environ | self._plugin,
                 start_new_session=True,  # Ctrl-C is for the run; this one is told afterwards
             )
 
-    def end(self, patience: float = PATIENCE_SECONDS) -> Outcome:
+    def end(
+        self, patience: float = PATIENCE_SECONDS, longest: float = LONGEST_END_SECONDS
+    ) -> Outcome:
         """Let it bring the rest and end it.
 
         Args:
             patience: Seconds for which it goes on asking an MLflow that does not answer.
+            longest: Seconds after which it is ended although MLflow takes one thing after another.
         """
         if self._process is not None:
-            _let_end(self._process, patience)
+            hurry = patience < PATIENCE_SECONDS
+            _let_end(self._process, patience, patience + SECONDS_OF_A_CALL if hurry else longest)
         return read_outcome(self._folder, self._only)
 
 
-def _let_end(process: subprocess.Popen[bytes], patience: float) -> None:
-    hurry = patience < PATIENCE_SECONDS
-    longest = patience + SECONDS_OF_A_CALL if hurry else LONGEST_END_SECONDS
+def _let_end(process: subprocess.Popen[bytes], patience: float, longest: float) -> None:
     try:
         # What is missing when this fails is told by the outcome.
         with contextlib.suppress(subprocess.TimeoutExpired, OSError):
@@ -97,7 +125,7 @@ def _let_end(process: subprocess.Popen[bytes], patience: float) -> None:
 @contextlib.contextmanager
 def tracked(folder: Path) -> Iterator[None]:
     """Follow a run on this machine while the block runs it; how the block ends is its status."""
-    (folder / FOLDER / "status.json").unlink(missing_ok=True)
+    (folder / FOLDER / STATUS).unlink(missing_ok=True)
     process = FollowerProcess(folder, folder.name, unique_id(folder))
     try:
         yield
@@ -119,7 +147,7 @@ def followed(scope: str) -> Iterator[None]:
         return
     folder = run_folder()
     assert folder is not None
-    process = FollowerProcess(folder, _pod_run(), _pod_run(), scope)
+    process = FollowerProcess(folder, run_name(folder), os.environ["SPAVL_RUN_ID"], scope)
     try:
         yield
     finally:
@@ -128,35 +156,31 @@ def followed(scope: str) -> Iterator[None]:
             tell(scope, "note", text=f"not in MLflow yet: {outcome.gap}")
 
 
-def close_in_pod(status: str, error: str) -> Outcome:
-    """Bring what pods left behind and close the run in MLflow.
-
-    Args:
-        status: MLflow's status of a run, e.g. `FINISHED`.
-        error: What it failed by; empty otherwise.
-    """
-    folder = run_folder()
-    assert folder is not None
-    write_status(folder, status, error)
-    return FollowerProcess(folder, _pod_run(), _pod_run()).end()
-
-
 def bring_now(folder: Path) -> Outcome:
     """Bring a run's folder to MLflow, whatever of it is not there yet.
 
     A run that ended without saying how, as by kill -9, is closed there by what it left.
     """
     with followers_lock(folder, 0):
-        if not (folder / FOLDER / "status.json").exists():
+        if not (folder / FOLDER / STATUS).exists():
             whole = (folder / "summary.json").exists()
-            write_status(folder, "FINISHED" if whole else "KILLED", "")
-    return FollowerProcess(folder, folder.name, unique_id(folder)).end()
+            write_status(folder, Ending("FINISHED" if whole else "KILLED"))
+    return FollowerProcess(folder, run_name(folder), unique_id(folder)).end()
 
 
 def in_pod() -> bool:
     """Whether this step runs with an MLflow, in a run, and with no command line around it."""
-    named = os.environ.get("MLFLOW_TRACKING_URI") and os.environ.get("SPAVL_RUN_ID")
-    return bool(named) and "SPAVL_PARENT" not in os.environ and run_folder() is not None
+    named = os.environ.get("MLFLOW_TRACKING_URI") or os.environ.get(PLUGIN)
+    alone = "SPAVL_PARENT" not in os.environ and run_folder() is not None
+    return bool(named and os.environ.get("SPAVL_RUN_ID")) and alone
+
+
+def run_name(folder: Path) -> str:
+    """The run's name for people: what `run.json` tells on a cluster, else its folder's."""
+    try:
+        return str(json.loads((folder / FOLDER / RUN).read_text())["name"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return folder.name
 
 
 def unique_id(folder: Path) -> str:
@@ -168,11 +192,10 @@ def unique_id(folder: Path) -> str:
     return file.read_text()
 
 
-def write_status(folder: Path, status: str, error: str) -> None:
+def write_status(folder: Path, ending: Ending) -> None:
     """Leave how the run ended."""
     (folder / FOLDER).mkdir(parents=True, exist_ok=True)
-    content = {"status": status, "error": error, "time": round(time.time(), 3)}
-    write_json(folder / FOLDER / "status.json", content)
+    write_json(folder / FOLDER / STATUS, asdict(ending))
 
 
 @contextlib.contextmanager
@@ -192,9 +215,9 @@ def followers_lock(folder: Path, seconds: float, only: str | None = None) -> Ite
         raise BusyError(f"the run goes on and is followed ({folder}): wait for its end") from None
 
 
-def write_outcome(folder: Path, only: str | None, link: str, gap: str) -> None:
+def write_outcome(folder: Path, only: str | None, outcome: Outcome) -> None:
     """Leave how following ended."""
-    write_json(_outcome_file(folder, only), {"link": link, "gap": gap})
+    write_json(_outcome_file(folder, only), asdict(outcome))
 
 
 def read_outcome(folder: Path, only: str | None = None) -> Outcome:
@@ -206,7 +229,7 @@ def read_outcome(folder: Path, only: str | None = None) -> Outcome:
 
 
 def _close(folder: Path, process: FollowerProcess, status: str, error: str) -> None:
-    write_status(folder, status, error)
+    write_status(folder, Ending(status, error))
     outcome = process.end(HURRY_SECONDS if status == "KILLED" else PATIENCE_SECONDS)
     if outcome.gap:
         remedy = f"spavl track {folder} brings it"
@@ -225,10 +248,6 @@ def _why(folder: Path, error: BaseException) -> str:
 def _status_of(error: BaseException) -> str:
     stopped = getattr(error, "exit_code", None) in (TRY_AGAIN, INTERRUPTED)
     return "KILLED" if stopped or isinstance(error, KeyboardInterrupt) else "FAILED"
-
-
-def _pod_run() -> str:
-    return os.environ["SPAVL_RUN_ID"]
 
 
 def _outcome_file(folder: Path, only: str | None) -> Path:

@@ -10,13 +10,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from spavl.errors import AwayError
 from spavl.tracking.address import artifact_location, database_file, masked
 from spavl.tracking.hostile import PER_CALL, TAG_CHARACTERS, batches, text
 
 EXPERIMENT = "spa-vl"
 RUN_TAG = "spavl.run"
+ROLE_TAG = "spavl.role"
 STAGE_TAG = "spavl.stage"
 WORK_TAG = "spavl.work"
+ERROR_TAG = "spavl.error"
 PARENT_TAG = "mlflow.parentRunId"
 # MLflow's UI opens an experiment of this kind with its pages for training.
 KIND_TAG, KIND = "mlflow.experimentKind", "custom_model_development"
@@ -59,6 +62,8 @@ def _kind(error: BaseException) -> type[StoreError]:
     import requests
     from mlflow.exceptions import MlflowException
 
+    if isinstance(error, AwayError):
+        return FailedError
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, requests.ConnectionError | requests.Timeout):
@@ -111,19 +116,22 @@ class Store:
         """
         found = self._parents()
         if not found:
-            tags = {RUN_TAG: self.name, "spavl.role": "parent"}
+            tags = {RUN_TAG: self.name, ROLE_TAG: "parent"}
             self.client.create_run(self.experiment, _milliseconds(start), tags, run_name)
             found = self._parents()
         for other in found[1:]:
             with contextlib.suppress(Exception):
-                self.client.delete_run(other)
-        return found[0]
+                self.client.delete_run(other.run_id)
+        # A pod that was first knew the id only.
+        if found[0].run_name == self.name != run_name:
+            self.client.update_run(found[0].run_id, name=run_name)
+        return str(found[0].run_id)
 
-    def _parents(self) -> list[str]:
-        asked = f"tags.`{RUN_TAG}` = '{self.name}' and tags.`spavl.role` = 'parent'"
+    def _parents(self) -> list[Any]:
+        asked = f"tags.`{RUN_TAG}` = '{self.name}' and tags.`{ROLE_TAG}` = 'parent'"
         runs = self.client.search_runs([self.experiment], asked)
-        ordered = sorted(runs, key=lambda run: (run.info.start_time, run.info.run_id))
-        return [str(run.info.run_id) for run in ordered]
+        infos = [run.info for run in runs]
+        return sorted(infos, key=lambda info: (info.start_time, info.run_id))
 
     def nested(self, stage: str, work: str, start: float | None, tags: Mapping[str, str]) -> str:
         """Find a stage's run by its tags, or create it; `adopt` gives it its parent."""
@@ -191,6 +199,28 @@ class Store:
     def end(self, run: str, status: str, when: float | None = None) -> None:
         """Close a run."""
         self.client.set_terminated(run, status, _milliseconds(when))
+
+    def tell_error(self, run: str, message: str) -> None:
+        """Say what a run failed by; with no message, that what it failed by before is mended."""
+        if message:
+            self.log_tags(run, {ERROR_TAG: message})
+        elif ERROR_TAG in self.client.get_run(run).data.tags:
+            self.client.delete_tag(run, ERROR_TAG)
+
+    def status(self, run: str) -> str:
+        """A run's status as the store has it."""
+        return str(self.client.get_run(run).info.status)
+
+    def has(self, run: str) -> bool:
+        """Whether the store has a run, and not among the deleted."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            return bool(self.client.get_run(run).info.lifecycle_stage == "active")
+        except MlflowException as error:
+            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+                return False
+            raise
 
     def reopen(self, run: str) -> None:
         """A resumed run is running again."""

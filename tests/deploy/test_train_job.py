@@ -13,11 +13,11 @@ import pytest
 
 from spavl.alignment import node
 from spavl.alignment.failures import TrainingFailedError, leave_error
-from spavl.alignment.following import HEARTBEAT, run_train_job
-from spavl.alignment.kubernetes_api import Cluster
+from spavl.alignment.following import HEARTBEAT, own_cluster, run_train_job
 from spavl.alignment.signals import termination_deferred
 from spavl.alignment.train_job import train_job, train_job_name
 from spavl.errors import AwayError, InputError, TerminatedError
+from spavl.kubernetes_api import Cluster
 from spavl.settings.dpo import DpoSettings
 from tests.deploy.kubernetes_server import JOBS, Json, Kubernetes, serving
 from tests.deploy.policy import findings
@@ -369,4 +369,4 @@ def test_an_api_that_is_no_more_is_told_in_one_line(
 def test_outside_a_cluster_several_nodes_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
     with pytest.raises(InputError, match=r"no pod of a cluster \(dpo\.num_nodes\)"):
-        Cluster.of_pod("dpo")
+        own_cluster("dpo")

@@ -12,7 +12,6 @@ import pytest
 from pipelines.memory_limit import MemoryLimit
 from pipelines.stage_process import Patience, check_pod, supervise
 from spavl.errors import BAD_INPUT, DONE, FAULT_OF_OURS, TRY_AGAIN, InputError
-from spavl.pod_environment import load_pod_environment
 
 ROOT = Path(__file__).resolve().parents[3]
 SOON = Patience(attempts=4, pause=0.0)
@@ -153,31 +152,6 @@ def test_the_memory_limit_is_read_from_either_kind_of_control_group(
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
     assert MemoryLimit.of_this_container(tmp_path).reached() is expected
-
-
-def test_what_is_mounted_becomes_environment_unless_it_is_set(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name, value in {
-        "environment/SPAVL_LOG": "json",
-        "environment/MLFLOW_TRACKING_URI": "http://ours:5000\n",
-        "environment/..data/SPAVL_RUNS": "/hidden",
-        "secrets/spa-vl-s3/AWS_ACCESS_KEY_ID": "id",
-        "secrets/spa-vl-judges/note.txt": "no variable",
-    }.items():
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text(value)
-    for name in ("SPAVL_LOG", "SPAVL_RUNS", "AWS_ACCESS_KEY_ID", "note.txt"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://of-kfp:5000")
-    load_pod_environment(tmp_path)
-    assert os.environ["SPAVL_LOG"] == "json"
-    assert os.environ["MLFLOW_TRACKING_URI"] == "http://of-kfp:5000"
-    assert os.environ["AWS_ACCESS_KEY_ID"] == "id"
-    assert "SPAVL_RUNS" not in os.environ
-    assert "note.txt" not in os.environ
-    for name in ("SPAVL_LOG", "AWS_ACCESS_KEY_ID"):
-        del os.environ[name]
 
 
 def test_a_pod_without_a_key_says_which(monkeypatch: pytest.MonkeyPatch) -> None:

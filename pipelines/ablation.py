@@ -8,11 +8,11 @@ from components.configuration.component import resolve_configuration
 from components.evaluation.component import prepare_benchmarks, score_points
 from components.importing.component import import_preferences
 from components.reporting.component import write_ablation_report
-from pipelines.placement import DATA, GPU_TOLERATIONS, JUDGING, LIGHT, TRAINING, Pools, place
+from pipelines.placement import DATA, GPU_TOLERATIONS, JUDGING, LIFETIME, LIGHT, Pools, place
 from pipelines.points import points
 
 
-@dsl.pipeline(name="spa-vl-ablation", display_name="SPA-VL ablation")
+@dsl.pipeline(name="spa-vl-ablation", display_name="SPA-VL ablation", pipeline_config=LIFETIME)
 def ablation(
     data: str,
     data_digest: str = "",
@@ -59,7 +59,7 @@ def ablation(
     ).set_display_name("Draw points")
     place(drawn, DATA, pools)
     backbones = prepare_backbones(settings=drawn.outputs["backbones"])
-    place(backbones, TRAINING, pools).set_display_name("Prepare base models")
+    place(backbones, DATA, pools).set_display_name("Prepare base models")
     prepared = prepare_benchmarks(settings=config.outputs["evaluation"], **store)
     place(prepared, DATA, pools).set_display_name("Prepare benchmarks")
     benchmarks = {

@@ -16,6 +16,7 @@ from typing import Any
 import yaml
 from kfp import compiler
 
+from components.configuration import profile_names
 from pipelines.ablation import ablation
 from pipelines.alignment import alignment
 from pipelines.data import data
@@ -75,6 +76,9 @@ def compiled(pipeline: Any, target: Target) -> list[Any]:
         container["image"] = stage_image(container["image"], target.registry)
         set_size(container, pods[name], target)
     _leave_out_what_weighs(specification, pods)
+    form = specification["root"]["inputDefinitions"]["parameters"]
+    if "profile" in form:  # a list to choose from; the SDK has no way to say so
+        form["profile"]["literals"] = profile_names()
     return documents
 
 

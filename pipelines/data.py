@@ -36,7 +36,6 @@ def data(
     model_uri: str,
     model_digest: str,
     images: str = "",
-    images_digest: str = "",
     classes: str = "",
     cpu_pool: dict = {},  # noqa: B006  KFP reads defaults into the form; nothing mutates them
     gpu_pool: dict = {},  # noqa: B006
@@ -54,7 +53,6 @@ def data(
         model_uri: The VLM that captions, and that responders use which name no model.
         model_digest: Digest of its files.
         images: Folder of your own pictures; empty for none.
-        images_digest: Digest of that folder, so that the cache knows when it changes.
         classes: CSV of `file,class` for your own pictures; empty if nobody has classified them.
         cpu_pool: Node selector of tasks without accelerators.
         gpu_pool: Node selector of tasks that answer with a model.
@@ -62,10 +60,9 @@ def data(
         gpu_tolerations: Tolerations of both.
     """
     pools = Pools(cpu_pool, gpu_pool, training_pool, gpu_tolerations)
-    collected = collect_images(
-        settings=collection, images=images, images_digest=images_digest, classes=classes
-    ).set_display_name("Collect images")
-    place(collected, DATA, pools)
+    collected = collect_images(settings=collection, images=images, classes=classes)
+    place(collected, DATA, pools).set_display_name("Collect images")
+    collected.set_caching_options(False)  # what lies in a folder or a table is no input of the task
     store = {
         "images_uri": collected.outputs["uri"],
         "images_digest": collected.outputs["digest"],

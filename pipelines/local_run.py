@@ -18,7 +18,6 @@ from typing import Any
 
 from components.configuration import portable_profile, profile_label, resolve
 from pipelines.display import LogFormat, shown
-from pipelines.preflight import inputs_digest
 from pipelines.run_folders import FINISHED, new_folder, unfinished
 from pipelines.termination import sigterm_ends_run
 from spavl.errors import (
@@ -152,7 +151,6 @@ def _pipeline(request: RunRequest) -> tuple[Any, dict[str, str]]:
 
     return spa_vl, {
         "images": request.images,
-        "images_digest": inputs_digest(request),
         "classes": request.classes,
     }
 

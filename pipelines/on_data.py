@@ -5,11 +5,15 @@ from kfp import dsl
 from components.base_model.component import prepare_base_model
 from components.configuration.component import resolve_configuration
 from components.importing.component import import_splits
-from pipelines.placement import DATA, GPU_TOLERATIONS, LIGHT, TRAINING, Pools, place
+from pipelines.placement import DATA, GPU_TOLERATIONS, LIFETIME, LIGHT, Pools, place
 from pipelines.second_half import FirstHalf, align_and_judge
 
 
-@dsl.pipeline(name="spa-vl-on-data", display_name="SPA-VL on a data set: alignment to champion")
+@dsl.pipeline(
+    name="spa-vl-on-data",
+    display_name="SPA-VL on a data set: alignment to champion",
+    pipeline_config=LIFETIME,
+)
 def on_data(
     data: str,
     profile: str = "pocket",
@@ -38,7 +42,7 @@ def on_data(
     place(imported, DATA, pools)
     imported.set_caching_options(False)  # what lies at the address is no input of the task
     base = prepare_base_model(settings=config.outputs["base_model"])
-    place(base, TRAINING, pools).set_display_name("Prepare base model")
+    place(base, DATA, pools).set_display_name("Prepare base model")
     base.after(imported)  # a torn data set ends the run before anything is trained
     origin = {"imported": imported.outputs["imported"]}
     align_and_judge(FirstHalf(config.outputs, base.outputs, imported.outputs, origin), pools)

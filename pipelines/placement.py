@@ -30,6 +30,10 @@ ENVIRONMENT = "spa-vl-environment"
 WORK_VOLUME, WORK_PATH = "spa-vl-work", "/work"
 MODELS_VOLUME, MODELS_PATH = "spa-vl-models", "/models"
 HOUR = 3600
+# A run that hangs ends some day, and its Workflow stays for a day to be looked at.
+LIFETIME = dsl.PipelineConfig(
+    active_deadline_seconds=21 * 24 * HOUR, ttl_seconds_after_finished=24 * HOUR
+)
 GPU_TOLERATIONS = [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}]
 
 

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spavl.digests import file_digest, folder_digest
 from spavl.environment import work_root
 from spavl.errors import InputError
 from spavl.settings.alignment import require_deepspeed
@@ -254,12 +253,6 @@ def check_lmms_eval(evaluation: Mapping[str, Any], runner: str) -> None:
         check_task_files(settings.lmms_eval)
         if runner == "subprocess":
             check_command(settings.lmms_eval)
-
-
-def inputs_digest(request: "RunRequest") -> str:
-    """Digest of the user's pictures and classes; empty where there are none."""
-    digest = folder_digest(Path(request.images), whole_bytes=2**30) if request.images else ""
-    return digest + (file_digest(Path(request.classes)) if request.classes else "")
 
 
 def _model_folder(settings: Mapping[str, Any]) -> Path | None:

@@ -5,18 +5,21 @@ from kfp import dsl
 from components.base_model.component import prepare_base_model
 from components.configuration.component import resolve_configuration
 from pipelines.data import data
-from pipelines.placement import GPU_TOLERATIONS, LIGHT, TRAINING, Pools, place
+from pipelines.placement import DATA, GPU_TOLERATIONS, LIFETIME, LIGHT, Pools, place
 from pipelines.second_half import FirstHalf, align_and_judge
 
 MADE_FROM = ("questions", "responses", "verdicts", "pairs", "preferences")
 
 
-@dsl.pipeline(name="spa-vl", display_name="SPA-VL: from images to safety-aligned VLMs")
+@dsl.pipeline(
+    name="spa-vl",
+    display_name="SPA-VL: from images to safety-aligned VLMs",
+    pipeline_config=LIFETIME,
+)
 def spa_vl(
     profile: str = "pocket",
     overrides: list = [],  # noqa: B006
     images: str = "",
-    images_digest: str = "",
     classes: str = "",
     cpu_pool: dict = {},  # noqa: B006  KFP reads defaults into the form; nothing mutates them
     gpu_pool: dict = {},  # noqa: B006
@@ -31,8 +34,6 @@ def spa_vl(
         overrides: Single settings to change, each as `stage.key=value`, for example
             `["dpo.beta=0.2", "seed=7"]`.
         images: Folder of your own pictures to add; empty for none.
-        images_digest: Digest of that folder, so that the cache knows when it changes; the command
-            line fills it in.
         classes: CSV of `file,class` for your own pictures; empty if nobody has classified them.
         cpu_pool: Node selector of tasks without accelerators.
         gpu_pool: Node selector of tasks that answer with a model.
@@ -43,7 +44,7 @@ def spa_vl(
     config = resolve_configuration(profile=profile, overrides=overrides)
     place(config, LIGHT, pools).set_display_name("Resolve configuration")
     base = prepare_base_model(settings=config.outputs["base_model"])
-    place(base, TRAINING, pools).set_display_name("Prepare base model")
+    place(base, DATA, pools).set_display_name("Prepare base model")
     made = data(
         collection=config.outputs["collection"],
         questions=config.outputs["questions"],
@@ -53,7 +54,6 @@ def spa_vl(
         model_uri=base.outputs["uri"],
         model_digest=base.outputs["digest"],
         images=images,
-        images_digest=images_digest,
         classes=classes,
         **pools.as_arguments(),
     ).set_display_name("Data")

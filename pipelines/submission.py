@@ -93,13 +93,16 @@ def submit(client: Any, submission: Submission, access: Access) -> Any:
 
 def _check(submission: Submission) -> None:
     """What can be known before anything is sent."""
-    from components.configuration import resolve
+    from components.configuration import profile_names, resolve
     from pipelines.targeting import read_sizes
 
     if submission.data and submission.version:
         raise InputError(
             "versions are of the whole DAG", "--version", "leave it out: the pipeline here is sent"
         )
+    if submission.version and submission.profile not in profile_names():
+        remedy = "leave it out: the pipeline here is sent with it; or say the difference by --set"
+        raise InputError("versions know their own profiles only", "--version", remedy)
     _check_address(submission.data)
     resolve(submission.profile, submission.overrides)
     read_sizes(submission.sizes)
@@ -162,11 +165,14 @@ def _body(
 
 def _pipeline_here(submission: Submission) -> dict[str, Any]:
     """The pipeline of this checkout, in the form that KFP takes for a run without a version."""
+    from components.configuration import profile_names
     from pipelines.compilation import PIPELINES, compiled
     from pipelines.targeting import Target
 
     target = Target(submission.registry, submission.sizes)
     ir, platform = compiled(PIPELINES["on_data" if submission.data else "spa_vl"], target)
+    if submission.profile not in profile_names():  # sent as its text, which no list holds
+        del ir["root"]["inputDefinitions"]["parameters"]["profile"]["literals"]
     return {"pipeline_spec": ir, "platform_spec": platform}
 
 

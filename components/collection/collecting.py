@@ -14,7 +14,7 @@ from components.collection.photographs import Candidate, count_files, photograph
 from components.collection.pocket_pictures import pocket_pictures
 from components.collection.retrieval import retrieved
 from components.collection.review import read_dropped, without
-from spavl.digests import file_digest
+from spavl.digests import file_digest, folder_digest
 from spavl.errors import InputError
 from spavl.records import SetAside, Truth
 from spavl.settings.collection import CollectionSettings
@@ -23,6 +23,9 @@ from spavl.storage import local_copy
 from spavl.work import Stage, Work, report_error, run_stage, stage_uri
 
 FETCHED = "fetched"
+
+WHOLE_BYTES = 2**30
+"""Files above it count by size and time, so that one does not hold up the digest of a folder."""
 
 
 class Collected(NamedTuple):
@@ -53,33 +56,30 @@ class _Sources:
     decisions: Path | None
 
 
-def collect(
-    settings: Mapping[str, Any], images: str, images_digest: str, classes: str
-) -> Collected:
+def collect(settings: Mapping[str, Any], images: str, classes: str) -> Collected:
     """Collects pictures into an image store in the stage's work folder.
 
     Args:
         settings: See `CollectionSettings`.
         images: Folder with photographs, read with its sub-folders; empty for none.
-        images_digest: Digest of that folder's content.
         classes: CSV with the columns `file` (relative to the folder) and `class`; empty for none.
 
     Raises:
         InputError: A folder or CSV is missing or wrong, or no picture is usable.
     """
     try:
-        return _collect(settings, images, images_digest, classes)
+        return _collect(settings, images, classes)
     except Exception as error:
         report_error("collection", error)  # what is wrong may be told before the work begins
         raise
 
 
-def _collect(
-    settings: Mapping[str, Any], images: str, images_digest: str, classes: str
-) -> Collected:
+def _collect(settings: Mapping[str, Any], images: str, classes: str) -> Collected:
     parsed = CollectionSettings.parse(dict(settings), "collection")
     sources = _sources(images, classes, parsed)
-    inputs = {"images": images_digest} if sources.images else {}
+    inputs = {}
+    if sources.images:
+        inputs["images"] = folder_digest(sources.images, WHOLE_BYTES)
     for name in ("classes", "addresses", "decisions"):
         if table := getattr(sources, name):
             inputs[name] = file_digest(table)

@@ -6,7 +6,7 @@ from kfp import dsl
 
 
 @dsl.component(base_image="spa-vl/pipeline:components.collection", install_kfp_package=False)
-def collect_images(settings: dict, images: str, images_digest: str, classes: str) -> NamedTuple(
+def collect_images(settings: dict, images: str, classes: str) -> NamedTuple(
     "Outputs", [("uri", str), ("digest", str)]
 ):
     """Collect pictures into the image store, each stored once under the digest of its bytes.
@@ -14,7 +14,6 @@ def collect_images(settings: dict, images: str, images_digest: str, classes: str
     Args:
         settings: The `collection` settings.
         images: Folder of the user's pictures; empty for none.
-        images_digest: Digest of that folder; part of the cache key.
         classes: CSV of `file,class` for the user's pictures; empty for none.
 
     Returns:
@@ -22,4 +21,4 @@ def collect_images(settings: dict, images: str, images_digest: str, classes: str
     """
     from components.collection import collect
 
-    return collect(settings, images, images_digest, classes)
+    return collect(settings, images, classes)

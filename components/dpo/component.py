@@ -33,7 +33,8 @@ def train_dpo(
     from spavl.work import Reference
 
     images, base = Reference(images_uri, images_digest), Reference(base_uri, base_digest)
-    return train_policy(settings, train.path, validation.path, images, base)
+    policy = train_policy(settings, train.path, validation.path, images, base)
+    return policy.uri, policy.digest
 
 
 @dsl.component(base_image="spa-vl/trainer:components.dpo", install_kfp_package=False)

@@ -35,7 +35,8 @@ def train_ppo(
     from spavl.work import Reference
 
     images, base = Reference(images_uri, images_digest), Reference(base_uri, base_digest)
-    return train_policy(settings, train.path, images, base, reward_model_uri, rollouts.path)
+    policy = train_policy(settings, train.path, images, base, reward_model_uri, rollouts.path)
+    return policy.uri, policy.digest
 
 
 @dsl.component(base_image="spa-vl/trainer:components.ppo", install_kfp_package=False)

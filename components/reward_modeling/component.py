@@ -35,7 +35,8 @@ def train_reward_model(
     from spavl.work import Reference
 
     images, base = Reference(images_uri, images_digest), Reference(base_uri, base_digest)
-    return train_model(settings, train.path, validation.path, test.path, images, base)
+    model = train_model(settings, train.path, validation.path, test.path, images, base)
+    return model.uri, model.digest
 
 
 @dsl.component(base_image="spa-vl/trainer:components.reward_modeling", install_kfp_package=False)

@@ -78,11 +78,11 @@ def test_pictures_of_a_prefix_are_those_of_a_folder(
     """Hostile objects too: each is set aside for the reason that a file would be."""
     fill(s3, tmp_path / "photos", files())
     settings = {**OWN_ONLY, "s3_prefix": "s3://spa-vl/photos"}
-    from_s3 = collect(settings, "", "", "")
+    from_s3 = collect(settings, "", "")
     assert from_s3.uri.startswith("s3://spa-vl/work/collection/")
-    assert collect(settings, "", "", "") == from_s3
+    assert collect(settings, "", "") == from_s3
     monkeypatch.setenv("SPAVL_WORK_ROOT", str(tmp_path / "work"))
-    from_folder = collect(OWN_ONLY, str(tmp_path / "photos"), "digest", "")
+    from_folder = collect(OWN_ONLY, str(tmp_path / "photos"), "")
     assert from_s3.digest == from_folder.digest
     another_machine()
     for record in (Image, SetAside):

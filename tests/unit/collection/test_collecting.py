@@ -31,7 +31,7 @@ def facts(collected):
 
 
 def test_pocket_pictures_are_balanced_and_carry_their_class():
-    rows = facts(collect({"pocket_pictures": 2}, "", "", ""))
+    rows = facts(collect({"pocket_pictures": 2}, "", ""))
     assert Counter(row.truth for row in rows) == {"harmful": 106, "harmless": 106}
     shown = Counter(row.thing for row in rows)
     assert set(shown) == {thing.name for thing in things()}
@@ -44,16 +44,16 @@ def test_pocket_pictures_are_balanced_and_carry_their_class():
 
 
 def test_equal_settings_give_an_equal_store_and_another_seed_another():
-    first = collect({"pocket_pictures": 1}, "", "", "")
-    again = collect({"pocket_pictures": 1, "threads": 1}, "", "", "")
-    other = collect({"pocket_pictures": 1, "seed": 7}, "", "", "")
+    first = collect({"pocket_pictures": 1}, "", "")
+    again = collect({"pocket_pictures": 1, "threads": 1}, "", "")
+    other = collect({"pocket_pictures": 1, "seed": 7}, "", "")
     ids = [[row.image_id for row in facts(each)] for each in (first, again, other)]
     assert ids[0] == ids[1]
     assert not set(ids[0]) & set(ids[2])
 
 
 def test_photographs_come_on_top_of_the_pocket_with_unknown_truth(folder):
-    rows = facts(collect({"pocket_pictures": 1}, str(folder), "digest", ""))
+    rows = facts(collect({"pocket_pictures": 1}, str(folder), ""))
     own = [row for row in rows if not row.source.startswith("pocket:")]
     assert len(rows) == 106 + 4
     assert {(row.truth, row.class1, row.class3, row.thing) for row in own} == {
@@ -67,7 +67,7 @@ def test_a_csv_gives_photographs_their_classes(folder, tmp_path):
         "file,class,note\na.png,terrorism,x\nb.png,Harmless,\nsub/c.png,weather,\n",
         encoding="utf-8-sig",
     )
-    rows = facts(collect({"pocket_pictures": 0}, str(folder), "digest", str(table)))
+    rows = facts(collect({"pocket_pictures": 0}, str(folder), str(table)))
     known = {row.source: (row.truth, row.class2, row.class3) for row in rows}
     assert known["a.png"][0] == "harmful"
     assert known["a.png"][1]
@@ -90,29 +90,29 @@ def test_a_wrong_csv_is_bad_input_that_names_the_row(folder, tmp_path, text, tol
     table = tmp_path / "classes.csv"
     table.write_text(text)
     with pytest.raises(InputError, match=told):
-        collect({"pocket_pictures": 0}, str(folder), "digest", str(table))
+        collect({"pocket_pictures": 0}, str(folder), str(table))
 
 
 def test_classes_without_pictures_and_no_source_at_all_are_bad_input(tmp_path):
     table = tmp_path / "classes.csv"
     table.write_text("file,class\n")
     with pytest.raises(InputError, match="give --images"):
-        collect({}, "", "", str(table))
+        collect({}, "", str(table))
     with pytest.raises(InputError, match=r"collection\.pocket_pictures"):
-        collect({"pocket_pictures": 0}, "", "", "")
+        collect({"pocket_pictures": 0}, "", "")
 
 
 def test_a_changed_folder_is_collected_anew(folder):
-    before = collect({"pocket_pictures": 0}, str(folder), "one", "")
+    before = collect({"pocket_pictures": 0}, str(folder), "")
     PIL.Image.new("RGB", (20, 20), "white").save(folder / "new.png")
-    after = collect({"pocket_pictures": 0}, str(folder), "two", "")
+    after = collect({"pocket_pictures": 0}, str(folder), "")
     assert len(facts(after)) == len(facts(before)) + 1
 
 
 def test_what_is_wrong_is_left_in_the_run_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("SPAVL_RUN_FOLDER", str(tmp_path / "run"))
     with pytest.raises(InputError):
-        collect({}, str(tmp_path / "missing"), "digest", "")
+        collect({}, str(tmp_path / "missing"), "")
     told = json.loads((tmp_path / "run" / "error.json").read_text())
     assert (told["stage"], told["exit_code"]) == ("collection", 2)
     assert "missing" in told["message"]

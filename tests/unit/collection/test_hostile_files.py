@@ -51,8 +51,7 @@ from components.collection import collect
 from spavl.digests import folder_digest
 if __name__ == "__main__":
     folder, settings = sys.argv[1], json.loads(sys.argv[2])
-    digest = folder_digest(Path(folder), whole_bytes=2**30)
-    collected = collect(settings, folder, digest, "")
+    collected = collect(settings, folder, "")
     # Not getrusage of ourselves: its peak is that of the process which started us, if higher.
     status = Path("/proc/self/status").read_text()
     own = int(status.partition("VmHWM:")[2].split()[0]) / 1024
@@ -236,7 +235,7 @@ def test_trees_of_any_depth_are_gone_through(deep_folder):
 def test_hard_links_are_files_like_any_other(tmp_path):
     (tmp_path / "a.png").write_bytes(encoded(photo()))
     os.link(tmp_path / "a.png", tmp_path / "b.png")
-    collected = collect({"pocket_pictures": 0, "threads": 1}, str(tmp_path), "digest", "")
+    collected = collect({"pocket_pictures": 0, "threads": 1}, str(tmp_path), "")
     assert set(stored(collected.uri)) == {"a.png"}
     assert aside(collected.uri) == {"b.png": "duplicate"}
 
@@ -260,7 +259,7 @@ def test_a_file_that_changes_or_vanishes_while_it_is_read_is_set_aside(tmp_path,
         return stream
 
     monkeypatch.setattr("components.collection.photographs.open_regular", opened)
-    collected = collect({"pocket_pictures": 0, "threads": 1}, str(tmp_path), "digest", "")
+    collected = collect({"pocket_pictures": 0, "threads": 1}, str(tmp_path), "")
     assert set(stored(collected.uri)) == {"stays.png"}
     details = {
         row.record_id: row.detail

@@ -152,7 +152,7 @@ def test_the_store_keeps_the_first_and_says_what_the_others_repeat(tmp_path):
         change(first).save(folder / f"c{order}.png")
     first.save(folder / "d.png", compress_level=9)
     settings = {"pocket_pictures": 0, "threads": 1}
-    collected = collect(settings, str(folder), "digest", "")
+    collected = collect(settings, str(folder), "")
     facts = {each.source: each.image_id for each in ImageStore(collected.uri).facts()}
     rows = {
         row.record_id: (row.reason, row.detail)
@@ -163,7 +163,7 @@ def test_the_store_keeps_the_first_and_says_what_the_others_repeat(tmp_path):
         "d.png": ("duplicate", f"of {facts['a.png']}"),
         **{f"c{order}.png": ("near-duplicate", f"of {facts['a.png']}") for order in range(3)},
     }
-    every = collect({**settings, "near_duplicates": False}, str(folder), "digest", "")
+    every = collect({**settings, "near_duplicates": False}, str(folder), "")
     assert len(list(ImageStore(every.uri).facts())) == 5
 
 

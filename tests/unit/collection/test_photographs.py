@@ -37,7 +37,7 @@ def folder(tmp_path):
 
 
 def run(folder, **changes):
-    return collect({**NO_POCKET, **changes}, str(folder), "digest", "")
+    return collect({**NO_POCKET, **changes}, str(folder), "")
 
 
 def stored(collected):
@@ -193,7 +193,7 @@ def test_the_order_and_digest_do_not_depend_on_the_file_system(folder, tmp_path)
     other.mkdir()
     for name in ("a.png", "z.png", "good.jpg", "b.png"):
         (other / name).write_bytes((folder / name).read_bytes())
-    first = collect(NO_POCKET, str(folder), "one", "")
-    second = collect(NO_POCKET, str(other), "two", "")
+    first = collect(NO_POCKET, str(folder), "")
+    second = collect(NO_POCKET, str(other), "")
     assert first.uri != second.uri
     assert [*stored(first)] == [*stored(second)] == ["a.png", "b.png", "good.jpg", "z.png"]

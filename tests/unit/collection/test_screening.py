@@ -41,7 +41,7 @@ def encoded(shade: int) -> bytes:
 
 def test_a_review_goes_out_and_its_decisions_come_in(folder, tmp_path):
     settings = {"pocket_pictures": 0, "near_duplicates": False}
-    store = ImageStore(collect(settings, str(folder), "digest", "").uri)
+    store = ImageStore(collect(settings, str(folder), "").uri)
     assert write_review(store, tmp_path / "sheet") == 3
     page = (tmp_path / "sheet/review.html").read_text()
     assert "<b>.png" not in page
@@ -54,7 +54,7 @@ def test_a_review_goes_out_and_its_decisions_come_in(folder, tmp_path):
         writer = csv.DictWriter(stream, rows[0].keys())
         writer.writeheader()
         writer.writerows(rows)
-    kept = collect({**settings, "decisions": str(decided)}, str(folder), "digest", "")
+    kept = collect({**settings, "decisions": str(decided)}, str(folder), "")
     ids = {each.image_id for each in ImageStore(kept.uri).facts()}
     assert ids == {row["image_id"] for row in rows[1:]}
     (aside,) = read_records(f"{kept.uri}/set_asides", SetAside)
@@ -110,7 +110,7 @@ def test_a_hub_data_set_is_a_source(tmp_path):
     table = pyarrow.table({"label": [1, 2, 3, 4], "image": pyarrow.array(rows, kind)})
     parquet.write_table(table, tmp_path / "data/train-00000-of-00001.parquet")
     settings = {"pocket_pictures": 0, "near_duplicates": False, "hub": str(tmp_path)}
-    found = collect(settings, "", "", "")
+    found = collect(settings, "", "")
     sources = [each.source for each in ImageStore(found.uri).facts()]
     assert sources == [f"data/train-00000-of-00001.parquet, row {row}" for row in (0, 3)]
     reasons = [each.reason for each in read_records(f"{found.uri}/set_asides", SetAside)]
@@ -120,4 +120,4 @@ def test_a_hub_data_set_is_a_source(tmp_path):
 def test_a_hub_data_set_without_pictures_is_refused(tmp_path):
     parquet.write_table(pyarrow.table({"text": ["a"]}), tmp_path / "a.parquet")
     with pytest.raises(InputError, match="no column of pictures"):
-        collect({"pocket_pictures": 0, "hub": str(tmp_path)}, "", "", "")
+        collect({"pocket_pictures": 0, "hub": str(tmp_path)}, "", "")

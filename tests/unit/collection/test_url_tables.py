@@ -138,7 +138,7 @@ def test_pictures_come_in_the_tables_order_and_the_others_with_their_reason(tmp_
         addresses.insert(2, "http://127.0.0.1:9/x.png")
         addresses.append("")
         table = write_table(tmp_path / "table.parquet", addresses)
-        collected = collect(settings(table), "", "", "")
+        collected = collect(settings(table), "", "")
         sources = [each.source for each in ImageStore(collected.uri).facts()]
         reasons = {
             row.record_id: row.reason
@@ -170,13 +170,13 @@ def test_what_was_fetched_is_not_asked_for_again_and_what_did_not_answer_is(tmp_
 def test_a_table_of_nothing_usable_is_bad_input_that_says_why(tmp_path):
     table = write_table(tmp_path / "table.csv", ["http://127.0.0.1:9/a.png", "ftp://x/b.png"])
     with pytest.raises(InputError, match="1 set aside: address refused, 1 set aside: bad address"):
-        collect(settings(table), "", "", "")
+        collect(settings(table), "", "")
 
 
 def test_a_table_that_is_wrong_further_down_is_one_clear_error(tmp_path):
     (tmp_path / "t.jsonl").write_text('{"url": "ftp://x/"}\nno json\n')
     with pytest.raises(InputError, match=r"t\.jsonl:2"):
-        collect(settings(tmp_path / "t.jsonl"), "", "", "")
+        collect(settings(tmp_path / "t.jsonl"), "", "")
     parsed = CollectionSettings.parse(settings("unused"), "collection")
     with pytest.raises(InputError, match=r"t\.jsonl:2"):
         download(read_addresses(tmp_path / "t.jsonl"), tmp_path, parsed, lambda done: None)

@@ -38,7 +38,8 @@ PROJECT = Path(__file__).parents[1]
 COMPILED = PROJECT / "manifests" / "pipelines"
 TAG_DIGITS = 16
 STARTER = "pipelines.stage_process"
-# Lists of the Kubernetes part, with a name's old field beside the one that KFP 2.17 reads first.
+# Lists of the Kubernetes part, with a name's field beside the longer one that says the same. KFP
+# 2.17 reads either (backend/src/v2/driver/k8s.go).
 NAMED_TWICE = (
     ("pvcMount", "constant", "pvcNameParameter"),
     ("configMapAsVolume", "configMapName", "configMapNameParameter"),
@@ -107,8 +108,8 @@ def _leave_out_what_weighs(specification: dict[str, Any], pods: dict[str, Any]) 
     for pod in pods.values():
         for entries, old, new in NAMED_TWICE:
             for entry in pod.get(entries, []):
-                if new in entry:
-                    entry.pop(old, None)
+                if old in entry:
+                    entry.pop(new, None)
 
 
 def stage_image(reference: str, registry: str) -> str:

@@ -16,6 +16,7 @@ from spavl.alignment.failures import leave_error
 from spavl.alignment.following import HEARTBEAT
 from spavl.alignment.launching import Node, run_node
 from spavl.errors import FAULT_OF_OURS, SpavlError
+from spavl.pod_environment import load_pod_environment
 
 SECONDS_WITHOUT_STEP = 1800.0  # a step that failed is started again within this
 SECONDS_BETWEEN_LOOKS = 10.0
@@ -30,6 +31,7 @@ def main(folder: Path) -> int:
     Returns:
         The exit code.
     """
+    load_pod_environment()
     threading.Thread(target=_end_without_step, args=(folder / HEARTBEAT,), daemon=True).start()
     number = int(os.environ["PET_NODE_RANK"])
     node = Node(

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from spavl.pod_environment import ENVIRONMENT
 from spavl.settings.alignment import AlignmentSettings
 
 Json = dict[str, Any]
@@ -114,11 +115,12 @@ def _pod_patch(spec: Mapping[str, Any], main: Mapping[str, Any]) -> Json:
 
 
 def _is_ours(volume: Mapping[str, Any], main: Mapping[str, Any]) -> bool:
-    """Claims, and shared memory; not what Argo and KFP put beside them."""
+    """Claims, shared memory, settings and secrets; not what Argo and KFP put beside them."""
     if "persistentVolumeClaim" in volume:
         return True
-    shared = {m["name"] for m in main.get("volumeMounts", []) if m["mountPath"] == "/dev/shm"}
-    return volume["name"] in shared
+    paths = {m["name"]: m["mountPath"] for m in main.get("volumeMounts", [])}
+    path = paths.get(volume["name"], "")
+    return path == "/dev/shm" or Path(path).is_relative_to(ENVIRONMENT.parent)
 
 
 def _patch(pod: Json) -> Json:

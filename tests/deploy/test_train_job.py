@@ -38,6 +38,8 @@ STEP: Json = {
             {"name": "work", "persistentVolumeClaim": {"claimName": "spa-vl-work"}},
             {"name": "shared-memory", "emptyDir": {"medium": "Memory", "sizeLimit": "64Gi"}},
             {"name": "var-run-argo", "emptyDir": {}},
+            {"name": "spa-vl-environment", "configMap": {"name": "spa-vl-environment"}},
+            {"name": "spa-vl-s3", "secret": {"secretName": "spa-vl-s3", "optional": True}},
         ],
         "containers": [
             {"name": "wait", "image": "argoexec"},
@@ -47,12 +49,6 @@ STEP: Json = {
                 "command": ["/var/run/argo/argoexec"],
                 "env": [
                     {"name": "SPAVL_RUN_ID", "valueFrom": {"fieldRef": {"fieldPath": RUN}}},
-                    {
-                        "name": "AWS_SECRET_ACCESS_KEY",
-                        "valueFrom": {
-                            "secretKeyRef": {"name": "spa-vl-s3", "key": "AWS_SECRET_ACCESS_KEY"}
-                        },
-                    },
                     {"name": "MLFLOW_TRACKING_URI", "value": "http://mlflow"},
                     {"name": "KFP_POD_NAME", "value": "step"},
                 ],
@@ -64,6 +60,8 @@ STEP: Json = {
                     {"name": "work", "mountPath": "/work"},
                     {"name": "shared-memory", "mountPath": "/dev/shm"},
                     {"name": "var-run-argo", "mountPath": "/var/run/argo"},
+                    {"name": "spa-vl-environment", "mountPath": "/etc/spa-vl/environment"},
+                    {"name": "spa-vl-s3", "mountPath": "/etc/spa-vl/secrets/spa-vl-s3"},
                 ],
             },
         ],
@@ -140,11 +138,13 @@ def test_nodes_get_what_the_step_has_and_no_value_of_a_secret(job: Json) -> None
     assert (trainer["numNodes"], trainer["numProcPerNode"], trainer["image"]) == (2, 8, IMAGE)
     assert trainer["resourcesPerNode"]["limits"]["nvidia.com/gpu"] == "8"
     environment = {one["name"]: one for one in trainer["env"]}
-    assert set(environment) == {"SPAVL_RUN_ID", "AWS_SECRET_ACCESS_KEY"}
+    assert set(environment) == {"SPAVL_RUN_ID"}
     assert environment["SPAVL_RUN_ID"]["value"] == "run-7"
-    assert "value" not in environment["AWS_SECRET_ACCESS_KEY"]
     spec = node_pod(job)["spec"]
-    assert {one["name"] for one in spec["volumes"]} == {"work", "shared-memory", "scratch"}
+    assert {one["name"] for one in spec["volumes"]} == {
+        *("work", "shared-memory", "scratch"),
+        *("spa-vl-environment", "spa-vl-s3"),
+    }
     assert spec["serviceAccountName"] == "spa-vl-runner"
     assert spec["nodeSelector"] == {"pool": "training"}
 

@@ -186,7 +186,7 @@ def test_a_folder_that_is_none_is_bad_input(tmp_path, name):
         run(tmp_path / name)
 
 
-def test_the_order_and_digest_do_not_depend_on_the_file_system(folder, tmp_path):
+def test_the_order_and_digest_do_not_depend_on_the_file_system(folder, tmp_path, monkeypatch):
     for name in ("z.png", "b.png", "a.png"):
         photo(seed=ord(name[0])).save(folder / name)
     other = tmp_path / "copy"
@@ -194,6 +194,9 @@ def test_the_order_and_digest_do_not_depend_on_the_file_system(folder, tmp_path)
     for name in ("a.png", "z.png", "good.jpg", "b.png"):
         (other / name).write_bytes((folder / name).read_bytes())
     first = collect(NO_POCKET, str(folder), "")
+    assert collect(NO_POCKET, str(other), "") == first  # the same pictures are the same work
+    monkeypatch.setenv("SPAVL_WORK_ROOT", str(tmp_path / "elsewhere"))
     second = collect(NO_POCKET, str(other), "")
     assert first.uri != second.uri
+    assert first.digest == second.digest
     assert [*stored(first)] == [*stored(second)] == ["a.png", "b.png", "good.jpg", "z.png"]

@@ -80,7 +80,7 @@ class Run:
         for _, component in self._components():
             for name, task in component.get("dag", {}).get("tasks", {}).items():
                 inner = self.ir["components"][task["componentRef"]["name"]]
-                # A driver with the task, and what it drives, each with its parameters' placeholders.
+                # A driver with the task, and what it drives, with their parameters' placeholders.
                 total += size(_json(task)) + 12 * len(name)
                 total += 1330 if "executorLabel" in inner else 870
         return total

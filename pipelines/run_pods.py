@@ -107,7 +107,8 @@ class RunPods:
             if name not in present and not followed.over:
                 followed.over = True
                 if not followed.driver:  # drivers that are through are not listed
-                    yield self._failed(followed, gone())
+                    self.faults[followed.label] = gone()
+                    yield f"[{followed.label}] {gone().reason}: waiting for another"
 
     def _present(self) -> dict[str, Json]:
         """The stages' pods, and drivers that are not through."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 LOOP = "iteration-iterations"
+LONGEST_ITEM = 40
 AROUND = {"root", "iteration", LOOP, "iteration-item", "executor"}
 
 
@@ -31,7 +32,8 @@ class Stage:
 
     def of(self, item: str) -> str:
         """The label with the loop's item in place of its number."""
-        return f"{self.display} ({item})" if item else self.label
+        short = item if len(item) <= LONGEST_ITEM else f"{item.partition(',')[0]}, ..."
+        return f"{self.display} ({short})" if item else self.label
 
 
 class StageNames:

@@ -69,8 +69,9 @@ class PaidEndpoint:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        place = [f"pod/{NAME}", f"service/{NAME}", "--grace-period=1"]
-        self._cluster.kubectl("delete", *place)
+        policies = [f"networkpolicy/{NAME}-{way}" for way in ("egress", "ingress")]
+        objects = [f"pod/{NAME}", f"service/{NAME}", *policies]
+        self._cluster.kubectl("delete", *objects, "--grace-period=1")
 
     def questions(self) -> list[str]:
         """A digest of every request that was answered, in order."""
@@ -82,7 +83,7 @@ class PaidEndpoint:
 
 
 def _objects(cluster: Cluster) -> list[Object]:
-    """A pod of the chart's own image, which the namespace can pull, and its Service."""
+    """A pod of the chart's own image, its Service, and policies that let stages reach it."""
     watch = cluster.get("deployment", "spa-vl-run-watch")["spec"]["template"]["spec"]
     labels = {"app.kubernetes.io/part-of": "spa-vl", "app.kubernetes.io/component": "model"}
     pod = {
@@ -114,4 +115,22 @@ def _objects(cluster: Cluster) -> list[Object]:
         "metadata": {"name": NAME},
         "spec": {"selector": {"paid": "endpoint"}, "ports": [{"port": 8000}]},
     }
-    return [pod, service]
+    stages = {"matchLabels": {"app.kubernetes.io/part-of": "spa-vl"}}
+    port = [{"protocol": "TCP", "port": 8000}]
+    policies = [
+        {
+            "apiVersion": "networking.k8s.io/v1",
+            "kind": "NetworkPolicy",
+            "metadata": {"name": f"{NAME}-{way}"},
+            "spec": {
+                "podSelector": of,
+                "policyTypes": [kind],
+                way: [{peer: [{"podSelector": to}], "ports": port}],
+            },
+        }
+        for way, kind, of, peer, to in (
+            ("egress", "Egress", stages, "to", {"matchLabels": {"paid": "endpoint"}}),
+            ("ingress", "Ingress", {"matchLabels": {"paid": "endpoint"}}, "from", stages),
+        )
+    ]
+    return [pod, service, *policies]

@@ -101,14 +101,15 @@ class RunPods:
                 self._kubernetes.items(self._path, labelSelector=self._run, limit="1")
             )
         present = self._present()
-        for pod in sorted(present.values(), key=lambda one: one["metadata"]["creationTimestamp"]):
-            yield from self._of(pod)
-        for name, followed in self._pods.items():
-            if name not in present and not followed.over:
+        uids = {pod["metadata"]["uid"] for pod in present.values()}
+        for uid, followed in self._pods.items():
+            if uid not in uids and not followed.over:
                 followed.over = True
                 if not followed.driver:  # drivers that are through are not listed
                     self.faults[followed.label] = gone()
                     yield f"[{followed.label}] {gone().reason}: waiting for another"
+        for pod in sorted(present.values(), key=lambda one: one["metadata"]["creationTimestamp"]):
+            yield from self._of(pod)
 
     def _present(self) -> dict[str, Json]:
         """The stages' pods, and drivers that are not through."""
@@ -122,13 +123,14 @@ class RunPods:
 
     def _of(self, pod: Json) -> Iterator[str]:
         name, phase = pod["metadata"]["name"], pod.get("status", {}).get("phase")
-        followed = self._pods.get(name)
+        uid = pod["metadata"]["uid"]  # Argo gives a pod that was deleted early on its name again
+        followed = self._pods.get(uid)
         if followed is None:
             stage = self._names.at(pod["metadata"].get("annotations", {}).get(NODE, ""))
             if stage is None:
                 return
             driver = pod["metadata"].get("labels", {}).get(PART_OF) != OURS
-            followed = self._pods[name] = _Followed(stage, stage.of(_item(pod, stage)), driver)
+            followed = self._pods[uid] = _Followed(stage, stage.of(_item(pod, stage)), driver)
             if not driver:
                 self.tasks.add(stage.task)
                 if self.faults.pop(followed.label, None):

@@ -5,7 +5,6 @@ import os
 import re
 import subprocess
 import sys
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,9 +63,9 @@ class Run:
             each["event"] == event and each["stage"].partition("-")[0] == stage for each in events
         )
 
-    def attempts(self) -> Counter[str]:
-        """How many pods each task has had."""
-        return Counter(map(task_of, self.cluster.pods(self.id)))
+    def last_pods(self) -> dict[str, Object]:
+        """The newest pod of each task."""
+        return {task_of(pod): pod for pod in self.cluster.pods(self.id)}
 
     def at_work(self) -> bool:
         """Whether any of its pods is."""

@@ -24,7 +24,7 @@ def test_a_run_ends_with_its_figures_and_a_second_one_is_served_from_the_cache(
     second = submit(cluster, tmp_path, "second", seed=1)
     succeeded(second)
     agree(second, kfp, mlflow, "SUCCEEDED")
-    assert len(second.attempts()) < len(first.attempts()) / 2
+    assert len(second.last_pods()) < len(first.last_pods()) / 2
     assert second.summary["models"] == first.summary["models"]
 
 

@@ -2,6 +2,7 @@
 
 import json
 import threading
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -40,7 +41,9 @@ class Cluster:
 
     def put(self, path: str, **content: Any) -> Json:
         """Put an object at a path."""
-        metadata = {"name": path.rpartition("/")[2], **content.pop("metadata", {})}
+        before = self.objects.get(path, {}).get("metadata", {})
+        named = {"name": path.rpartition("/")[2], "uid": before.get("uid") or uuid.uuid4().hex}
+        metadata = {**named, **content.pop("metadata", {})}
         self.objects[path] = {"metadata": metadata, **content}
         return self.objects[path]
 

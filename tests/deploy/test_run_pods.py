@@ -173,6 +173,20 @@ def test_a_pod_that_was_taken_away_is_told_and_so_is_the_next(
     assert pods.faults == {}
 
 
+def test_a_pod_made_again_under_the_same_name_is_another_one(
+    cluster: Cluster, pods: RunPods
+) -> None:
+    """As Argo does with a pod that is deleted soon after its start."""
+    put(cluster, "a", pod("train-dpo"), STARTED)
+    assert list(pods.look()) == ["[Align by DPO] started"]
+    del cluster.objects[f"{PODS}/a"]
+    put(cluster, "a", pod("train-dpo"), STARTED)
+    told = list(pods.look())
+    assert "[Align by DPO] started again in a new pod" in told
+    assert "[Align by DPO] started" in told
+    assert not any("failed" in line for line in told)
+
+
 def test_a_pod_that_no_node_takes_is_told_once(cluster: Cluster, pods: RunPods) -> None:
     unscheduled = {"type": "PodScheduled", "status": "False", "message": FULL}
     put(cluster, "a", pod("train-dpo", "Pending", conditions=[unscheduled]))

@@ -26,7 +26,7 @@ setup: $(READY)  ## make .venv from requirements.lock
 # torch comes first and alone, by its exact version; the lock names all else, so pip need not resolve.
 $(LIBRARIES): requirements.lock
 	@command -v $(PYTHON) >/dev/null || { echo "setup: $(PYTHON) not found: install Python 3.11 or say make PYTHON=..."; exit 2; }
-	@echo "setup: installing into $(VENV) (about 2 GB, a few minutes)"
+	@echo "setup: installing into $(VENV) (2 GB and some minutes; 6.3 GB where torch comes as its CUDA build)"
 	@rm -rf $(VENV)
 	@$(PYTHON) -m venv $(VENV)
 	@$(PIP) install "$$(grep '^torch==' requirements.lock)"

@@ -52,9 +52,10 @@ class Cluster:
         return found
 
     def apply(self, *objects: Object) -> None:
-        """Make objects."""
-        text = json.dumps({"apiVersion": "v1", "kind": "List", "items": list(objects)})
-        self.kubectl("apply", "--filename", "-", text=text)
+        """Make objects, in our namespace unless they name another."""
+        for each in objects:
+            place = ["-n", each["metadata"].get("namespace", self.namespace)]
+            self.kubectl("apply", *place, "--filename", "-", text=json.dumps(each))
 
     def workflow(self, run_id: str) -> Object:
         """Argo's workflow of a run."""

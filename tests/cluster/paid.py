@@ -6,7 +6,6 @@ from typing import Any
 
 from tests.cluster.cluster import Cluster, Object, wait
 
-NAME = "spa-vl-paid-endpoint"
 PROGRAM = """
 import hashlib, json, time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -48,18 +47,18 @@ class PaidEndpoint:
 
     concurrency = 4
 
-    def __init__(self, cluster: Cluster) -> None:
-        self._cluster = cluster
+    def __init__(self, cluster: Cluster, name: str) -> None:
+        self._cluster, self._name = cluster, f"paid-{name}"
         chat = {
             "backend": "openai",
-            "base_url": f"http://{NAME}:8000/v1",
+            "base_url": f"http://{self._name}:8000/v1",
             "model": "paid",
             "concurrency": self.concurrency,
         }
         self.settings: dict[str, Any] = {"responses__responders__guardian__chat": json.dumps(chat)}
 
     def __enter__(self) -> "PaidEndpoint":
-        self._cluster.apply(*_objects(self._cluster))
+        self._cluster.apply(*_objects(self._cluster, self._name))
         wait("the endpoint", lambda: self._answers(), 120)
         return self
 
@@ -69,27 +68,27 @@ class PaidEndpoint:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        policies = [f"networkpolicy/{NAME}-{way}" for way in ("egress", "ingress")]
-        objects = [f"pod/{NAME}", f"service/{NAME}", *policies]
+        policies = [f"networkpolicy/{self._name}-{way}" for way in ("egress", "ingress")]
+        objects = [f"pod/{self._name}", f"service/{self._name}", *policies]
         self._cluster.kubectl("delete", *objects, "--grace-period=1")
 
     def questions(self) -> list[str]:
         """A digest of every request that was answered, in order."""
-        return self._cluster.kubectl("exec", NAME, "--", "cat", "/tmp/asked").split()
+        return self._cluster.kubectl("exec", self._name, "--", "cat", "/tmp/asked").split()
 
     def _answers(self) -> bool:
-        pod = self._cluster.get("pod", NAME)
+        pod = self._cluster.get("pod", self._name)
         return bool(pod["status"].get("phase") == "Running")
 
 
-def _objects(cluster: Cluster) -> list[Object]:
+def _objects(cluster: Cluster, name: str) -> list[Object]:
     """A pod of the chart's own image, its Service, and policies that let stages reach it."""
     watch = cluster.get("deployment", "spa-vl-run-watch")["spec"]["template"]["spec"]
     labels = {"app.kubernetes.io/part-of": "spa-vl", "app.kubernetes.io/component": "model"}
     pod = {
         "apiVersion": "v1",
         "kind": "Pod",
-        "metadata": {"name": NAME, "labels": {**labels, "paid": "endpoint"}},
+        "metadata": {"name": name, "labels": {**labels, "paid": name}},
         "spec": {
             "securityContext": watch["securityContext"],
             "imagePullSecrets": watch.get("imagePullSecrets", []),
@@ -104,7 +103,7 @@ def _objects(cluster: Cluster) -> list[Object]:
                         "allowPrivilegeEscalation": False,
                         "capabilities": {"drop": ["ALL"]},
                     },
-                    "resources": {"limits": {"cpu": "500m", "memory": "256Mi"}},
+                    "resources": {"requests": {"cpu": "50m"}, "limits": {"memory": "256Mi"}},
                 }
             ],
         },
@@ -112,8 +111,8 @@ def _objects(cluster: Cluster) -> list[Object]:
     service = {
         "apiVersion": "v1",
         "kind": "Service",
-        "metadata": {"name": NAME},
-        "spec": {"selector": {"paid": "endpoint"}, "ports": [{"port": 8000}]},
+        "metadata": {"name": name},
+        "spec": {"selector": {"paid": name}, "ports": [{"port": 8000}]},
     }
     stages = {"matchLabels": {"app.kubernetes.io/part-of": "spa-vl"}}
     port = [{"protocol": "TCP", "port": 8000}]
@@ -121,7 +120,7 @@ def _objects(cluster: Cluster) -> list[Object]:
         {
             "apiVersion": "networking.k8s.io/v1",
             "kind": "NetworkPolicy",
-            "metadata": {"name": f"{NAME}-{way}"},
+            "metadata": {"name": f"{name}-{way}"},
             "spec": {
                 "podSelector": of,
                 "policyTypes": [kind],
@@ -129,8 +128,8 @@ def _objects(cluster: Cluster) -> list[Object]:
             },
         }
         for way, kind, of, peer, to in (
-            ("egress", "Egress", stages, "to", {"matchLabels": {"paid": "endpoint"}}),
-            ("ingress", "Ingress", {"matchLabels": {"paid": "endpoint"}}, "from", stages),
+            ("egress", "Egress", stages, "to", {"matchLabels": {"paid": name}}),
+            ("ingress", "Ingress", {"matchLabels": {"paid": name}}, "from", stages),
         )
     ]
     return [pod, service, *policies]

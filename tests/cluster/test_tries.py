@@ -30,8 +30,8 @@ def test_a_run_that_loses_a_pod_or_process_at_five_stages_ends_well(
     tmp_path: Path,
     fault: Fault,
 ) -> None:
-    with PaidEndpoint(cluster) as endpoint:
-        name = f"lost-{fault.__name__}".replace("_", "-")
+    name = f"lost-{fault.__name__}".replace("_", "-")
+    with PaidEndpoint(cluster, name) as endpoint:
         run = submit(cluster, tmp_path, name, seed=1000 + FAULTS.index(fault), **endpoint.settings)
         hit = {}
         for task in STAGES:
@@ -60,7 +60,7 @@ def test_a_service_that_is_away_for_a_minute_ends_no_run(
     tmp_path: Path,
     service: str,
 ) -> None:
-    with PaidEndpoint(cluster) as endpoint:
+    with PaidEndpoint(cluster, f"without-{service}") as endpoint:
         seed = {"mlflow": 1100, "s3": 1101}[service]
         run = submit(cluster, tmp_path, f"without-{service}", seed=seed, **endpoint.settings)
         for task in ("answer-questions", "train-dpo"):

@@ -113,7 +113,12 @@ def submit(cluster: Cluster, folder: Path, name: str, *arguments: str, **setting
         settings: Further settings, `__` for a dot.
     """
     name = f"{name}-{secrets.token_hex(2)}"  # the suite may have been here before
-    wanted = {**CLUSTER_TINY, **{key.replace("__", "."): each for key, each in settings.items()}}
+    # A seed of its own: work that an earlier run finished would be kept.
+    wanted = {
+        **CLUSTER_TINY,
+        "seed": secrets.randbelow(10**6),
+        **{key.replace("__", "."): each for key, each in settings.items()},
+    }
     command = [SPAVL, "submit", "--port-forward", "--sizes", "laptop", "--name", name]
     command += ["--every", "3", *where(cluster), *arguments]
     command += [f"--set={key}={value}" for key, value in wanted.items()]

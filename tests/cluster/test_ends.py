@@ -1,5 +1,6 @@
 """However a run ends, KFP, MLflow and the run's folder say the same of it."""
 
+import secrets
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,14 +15,15 @@ Runs = Callable[[Run], list[Any]]
 def test_a_run_ends_with_its_figures_and_a_second_one_is_served_from_the_cache(
     cluster: Cluster, kfp: Any, mlflow: Runs, tmp_path: Path
 ) -> None:
-    first = submit(cluster, tmp_path, "first", seed=1)
+    seed = secrets.randbelow(10**6)
+    first = submit(cluster, tmp_path, "first", seed=seed)
     succeeded(first)
     agree(first, kfp, mlflow, "SUCCEEDED")
     text = first.log.read_text()
     for words in ("Align by DPO", "Write report", "HarmEval", "Reward model", "report"):
         assert words in text
     assert "executor" not in text
-    second = submit(cluster, tmp_path, "second", seed=1)
+    second = submit(cluster, tmp_path, "second", seed=seed)
     succeeded(second)
     agree(second, kfp, mlflow, "SUCCEEDED")
     assert len(second.last_pods()) < len(first.last_pods()) / 2
@@ -32,7 +34,7 @@ def test_a_wrong_setting_fails_the_run_with_the_stages_own_line(
     cluster: Cluster, kfp: Any, mlflow: Runs, tmp_path: Path
 ) -> None:
     settings = {"base_model__source": "path", "base_model__path": "/models/none"}
-    run = submit(cluster, tmp_path, "wrong", seed=2, **settings)
+    run = submit(cluster, tmp_path, "wrong", **settings)
     assert run.end() == BAD_INPUT
     assert "/models/none" in run.log.read_text()
     agree(run, kfp, mlflow, "FAILED")
@@ -41,7 +43,7 @@ def test_a_wrong_setting_fails_the_run_with_the_stages_own_line(
 def test_a_run_that_is_terminated_stands_so_everywhere(
     cluster: Cluster, kfp: Any, mlflow: Runs, tmp_path: Path
 ) -> None:
-    run = submit(cluster, tmp_path, "terminated", seed=3)
+    run = submit(cluster, tmp_path, "terminated")
     run.pod_of("collect-images")
     kfp.terminate_run(run.id)
     assert run.end() != DONE

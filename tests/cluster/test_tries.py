@@ -32,7 +32,7 @@ def test_a_run_that_loses_a_pod_or_process_at_five_stages_ends_well(
 ) -> None:
     name = f"lost-{fault.__name__}".replace("_", "-")
     with PaidEndpoint(cluster, name) as endpoint:
-        run = submit(cluster, tmp_path, name, seed=1000 + FAULTS.index(fault), **endpoint.settings)
+        run = submit(cluster, tmp_path, name, **endpoint.settings)
         hit = {}
         for task in STAGES:
             pod = run.pod_of(task)
@@ -61,8 +61,7 @@ def test_a_service_that_is_away_for_a_minute_ends_no_run(
     service: str,
 ) -> None:
     with PaidEndpoint(cluster, f"without-{service}") as endpoint:
-        seed = {"mlflow": 1100, "s3": 1101}[service]
-        run = submit(cluster, tmp_path, f"without-{service}", seed=seed, **endpoint.settings)
+        run = submit(cluster, tmp_path, f"without-{service}", **endpoint.settings)
         for task in ("answer-questions", "train-dpo"):
             run.pod_of(task)
             wait("the stage's beginning", lambda task=task: run.told(STAGES[task]), 120)

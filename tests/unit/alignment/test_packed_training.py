@@ -38,15 +38,15 @@ def world(request: pytest.FixtureRequest, tmp_path: Path) -> World:
 def train(room: str, world: World, folder: Path, monkeypatch: pytest.MonkeyPatch, packing: str):  # type: ignore[no-untyped-def]
     """Train, and give curves and figures."""
     monkeypatch.setenv("SPAVL_WORK_ROOT", str(folder / "work"))
-    output = folder / packing
     settings = {**SETTINGS, "packing": packing}
     if room == "dpo":
         splits = [world.train, world.validation]
-        components.dpo.train(settings, *splits, world.images, world.base, str(output))
+        output = Path(components.dpo.train(settings, *splits, world.images, world.base).uri)
         load_policy(output)
     else:
         splits = [world.train, world.validation, world.test]
-        components.reward_modeling.train(settings, *splits, world.images, world.base, str(output))
+        trained = components.reward_modeling.train(settings, *splits, world.images, world.base)
+        output = Path(trained.uri)
         load_reward_model(output)
     lines = (output / "curves.jsonl").read_text().splitlines()
     return [json.loads(line) for line in lines], json.loads((output / "metrics.json").read_text())

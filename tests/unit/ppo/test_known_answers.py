@@ -67,8 +67,7 @@ def lora_reward_model(tmp_path_factory: pytest.TempPathFactory, world: World) ->
     splits = (world.train, world.validation, world.test)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SPAVL_WORK_ROOT", str(folder / "work"))
-        train_reward_model(settings, *splits, world.images, world.base, str(folder / "model"))
-    return str(folder / "model")
+        return train_reward_model(settings, *splits, world.images, world.base).uri
 
 
 def play(

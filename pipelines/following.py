@@ -48,24 +48,29 @@ class Ended:
         run: As KFP gives it.
         faults: What its stages failed by, by their names, as far as their pods tell.
         table: The figures before and after, where the report's pod told them.
+        cancelled: Whether a person ended it; KFP 2.17.0 says FAILED of such a run in the end, and
+            CANCELING for the seconds before.
     """
 
     run: Any
     faults: dict[str, Fault] = field(default_factory=dict)
     table: str = ""
+    cancelled: bool = False
 
     @property
     def exit_code(self) -> int:
         """What a command line that followed it ends with: its stages' own where it is known."""
         if self.passing:
             return TRY_AGAIN
+        if self.cancelled:
+            return ENDED["CANCELED"]
         codes = [fault.exit_code for fault in self.faults.values() if not fault.passing]
         return max(codes) if self.failed and codes else ENDED[self.run.state]
 
     @property
     def failed(self) -> bool:
         """Whether it failed, and was not cancelled."""
-        return bool(self.run.state == "FAILED")
+        return bool(self.run.state == "FAILED") and not self.cancelled
 
     @property
     def passing(self) -> bool:
@@ -143,10 +148,11 @@ class _Stages:
     ) -> None:
         self._tasks, self._tell = _Tasks(names), tell
         self._pods = pods_of(names) if pods_of else None
-        self._silent = False
+        self._silent = self._cancelled = False
 
     def look(self, run: Any) -> None:
         """Tell what is new; why pods cannot be looked at is told once."""
+        self._cancelled |= run.state in ("CANCELING", "CANCELED")
         if self._pods is not None:
             try:
                 for line in self._pods.look():
@@ -166,7 +172,8 @@ class _Stages:
 
     def ended(self, run: Any) -> Ended:
         """The run's end, with what its pods told of it."""
-        return Ended(run, self._pods.faults, self._pods.table) if self._pods else Ended(run)
+        faults, table = (self._pods.faults, self._pods.table) if self._pods else ({}, "")
+        return Ended(run, faults, table, self._cancelled)
 
     def _without_pods(self, error: Exception) -> None:
         self._tell(f"{error}; KFP alone tells how the stages stand")

@@ -259,7 +259,7 @@ def _champion(decision: Mapping[str, Any], inputs: ReportInputs) -> dict[str, An
     if not decision["promoted"]:
         return None
     folder = inputs.models[decision["candidate"]]
-    digest = read_json(Path(folder) / "model.json", "model.json")["digest"]
+    digest = read_json(folder, "model.json")["digest"]
     return {"model": decision["candidate"], "digest": digest}
 
 
@@ -273,7 +273,7 @@ def _digests(inputs: ReportInputs) -> dict[str, str]:
         "benchmark_items": local_path(inputs.benchmarks) / "items",
     }
     models = {
-        name: read_json(Path(folder) / "model.json", "model.json")["digest"]
+        name: read_json(folder, "model.json")["digest"]
         for name, folder in inputs.models.items()
     }
     digests = {name: read_manifest(folder).digest for name, folder in sets.items() if folder}

@@ -103,7 +103,8 @@ def mlflow(cluster: Cluster) -> Iterator[Callable[[Run], list[Any]]]:
         [*forward, "service/spa-vl-mlflow", ":5000"], stdout=subprocess.PIPE, text=True
     )
     assert process.stdout is not None
-    address = f"http://{process.stdout.readline().split()[2]}/api/2.0/mlflow"
+    port = process.stdout.readline().split()[2].rpartition(":")[2]
+    address = f"http://localhost:{port}/api/2.0/mlflow"  # a name that it answers to
 
     def found(run: Run) -> list[Any]:
         experiments = requests.get(

@@ -149,6 +149,17 @@ def test_a_fault_that_passes_starts_another_run_under_another_name(
     assert sent[0]["runtime_config"] == sent[1]["runtime_config"]
 
 
+def test_a_run_that_a_person_terminated_is_not_started_again(
+    kfp: Kfp, cluster: Cluster, submit: Submit
+) -> None:
+    """KFP 2.17.0 says CANCELING of it for a while, and FAILED in the end; its pods are gone."""
+    evicted(cluster)
+    kfp.looks = iter([named("first", "CANCELING"), named("first", "FAILED")])
+    code, lines = submit("--name", "first")
+    assert code == 75
+    assert [run.display_name for run in kfp.runs] == ["first"]
+
+
 @pytest.mark.parametrize(("tries", "runs"), [("1", 1), ("3", 3)])
 def test_no_more_runs_are_started_than_were_asked_for(
     kfp: Kfp, cluster: Cluster, submit: Submit, tries: str, runs: int

@@ -273,8 +273,7 @@ def _digests(inputs: ReportInputs) -> dict[str, str]:
         "benchmark_items": local_path(inputs.benchmarks) / "items",
     }
     models = {
-        name: read_json(folder, "model.json")["digest"]
-        for name, folder in inputs.models.items()
+        name: read_json(folder, "model.json")["digest"] for name, folder in inputs.models.items()
     }
     digests = {name: read_manifest(folder).digest for name, folder in sets.items() if folder}
     return {**digests, **models}

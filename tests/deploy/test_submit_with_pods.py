@@ -155,7 +155,7 @@ def test_a_run_that_a_person_terminated_is_not_started_again(
     """KFP 2.17.0 says CANCELING of it for a while, and FAILED in the end; its pods are gone."""
     evicted(cluster)
     kfp.looks = iter([named("first", "CANCELING"), named("first", "FAILED")])
-    code, lines = submit("--name", "first")
+    code, _ = submit("--name", "first")
     assert code == 75
     assert [run.display_name for run in kfp.runs] == ["first"]
 

@@ -119,16 +119,15 @@ def test_with_pictures_shuffled_the_models_are_blind(run: Run, tmp_path: Path) -
 def test_with_labels_shuffled_the_reward_model_learns_nothing(
     run: Run, swapped: Callable[[str], str], tmp_path: Path
 ) -> None:
-    reward_modeling.train(
+    trained = reward_modeling.train(
         run.settings["reward_modeling"],
         swapped("train"),
         run.split("validation"),
         run.split("test"),
         run.images,
         run.base,
-        str(tmp_path / "reward_model"),
     )
-    metrics = json.loads((tmp_path / "reward_model" / "metrics.json").read_text())
+    metrics = json.loads((Path(trained.uri) / "metrics.json").read_text())
     honest = json.loads((run.work("reward_modeling") / "model" / "metrics.json").read_text())
     assert honest["pair_accuracy"]["low"] > 0.75
     assert metrics["pair_accuracy"]["value"] < honest["pair_accuracy"]["low"] - 0.1
@@ -137,16 +136,14 @@ def test_with_labels_shuffled_the_reward_model_learns_nothing(
 def test_with_labels_shuffled_dpo_leaves_the_harm(
     run: Run, swapped: Callable[[str], str], tmp_path: Path
 ) -> None:
-    policy = tmp_path / "policy"
-    dpo.train(
+    policy = dpo.train(
         run.settings["dpo"],
         swapped("train"),
         run.split("validation"),
         run.images,
         run.base,
-        str(policy),
     )
-    figures = run.figures_of(Reference(str(policy), saved_digest(policy)), tmp_path)
+    figures = run.figures_of(policy, tmp_path)
     assert aligned(run.figures["dpo"])
     assert figures["harm_eval_usr"]["low"] > HARM_STAYS
 
@@ -199,16 +196,14 @@ def test_with_a_random_reward_model_ppo_aligns_nothing(run: Run, tmp_path: Path)
             if "vision_tower" not in name:  # PPO refuses a reward model with another tower
                 parameter.normal_(std=0.05)
     save_model(model, processor, tmp_path / "random", {"stage": "control"})
-    policy, rollouts = tmp_path / "policy", tmp_path / "rollouts"
-    ppo.train(
+    policy = ppo.train(
         run.settings["ppo"],
         run.split("train"),
         run.images,
         run.base,
         str(tmp_path / "random"),
-        str(policy),
-        str(rollouts),
+        str(tmp_path / "rollouts"),
     )
-    figures = run.figures_of(Reference(str(policy), saved_digest(policy)), tmp_path)
+    figures = run.figures_of(policy, tmp_path)
     assert aligned(run.figures["ppo"])
     assert not aligned(figures)

@@ -100,11 +100,11 @@ def _check(submission: Submission) -> None:
         raise InputError(
             "versions are of the whole DAG", "--version", "leave it out: the pipeline here is sent"
         )
+    _check_address(submission.data)
+    resolve(submission.profile, submission.overrides)
     if submission.version and submission.profile not in profile_names():
         remedy = "leave it out: the pipeline here is sent with it; or say the difference by --set"
         raise InputError("versions know their own profiles only", "--version", remedy)
-    _check_address(submission.data)
-    resolve(submission.profile, submission.overrides)
     read_sizes(submission.sizes)
 
 

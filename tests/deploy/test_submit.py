@@ -164,13 +164,18 @@ def test_a_profile_of_ones_own_is_sent_as_its_text(
 ) -> None:
     profile = tmp_path / "mine.yaml"
     profile.write_text("extends: pocket\ndpo: {beta: 0.3}\n")
-    done = submit(kfp, "--profile", str(profile))
+    done = submit(kfp, "--profile", str(profile), "--version", "", "--sizes", "laptop")
     assert done.returncode == 0, done.stderr
     [run] = [call.body for call in kfp.made("/runs")]
+    form = run["pipeline_spec"]["pipeline_spec"]["root"]["inputDefinitions"]["parameters"]
+    assert "literals" not in form["profile"]  # KFP would refuse a text that its list lacks
     sent = run["runtime_config"]["parameters"]["profile"]
     assert yaml.safe_load(sent)["dpo"] == {"beta": 0.3}
     assert str(tmp_path) not in json.dumps(yaml.safe_load(sent)["dpo"])
     assert run["display_name"].startswith("mine-")
+    refused = submit(kfp, "--profile", str(profile), "--version", "spa-vl-0.1.0")
+    assert refused.returncode == 2
+    assert "versions know their own profiles only" in refused.stderr
 
 
 def test_a_renewed_token_goes_on_under_a_long_wait(

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from components.evaluation.judging import Judged, score_of, task_of
 from spavl.judges import refusal_of
-from spavl.judges.texts import refusals_version
+from spavl.judges.refusals import refusals_version
 from spavl.records import EvalVerdict
 
 

@@ -21,7 +21,8 @@ from spavl.judges.interface import (
 )
 from spavl.judges.moderation import RuleModerator
 from spavl.judges.pairwise import RulePairwiseJudge
-from spavl.judges.texts import garbled, named, names, refusal_of, refused
+from spavl.judges.refusals import refusal_of, refused
+from spavl.judges.texts import garbled, named, names
 
 __all__ = [
     "Abstention",

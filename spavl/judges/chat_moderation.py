@@ -15,7 +15,8 @@ import yaml
 from spavl.chat.interface import ChatModel, ChatReply, ChatRequest, Message
 from spavl.judges.interface import Abstention, AnswerCase, Moderation
 from spavl.judges.quoting import quoted
-from spavl.judges.texts import garbled, refused
+from spavl.judges.refusals import refused
+from spavl.judges.texts import garbled
 from spavl.prompt_files import render
 from spavl.records import record_id
 from spavl.settings.judges import ModeratorSettings

@@ -6,7 +6,8 @@ itself: going along and naming a class of harm is unsafe.
 """
 
 from spavl.judges.interface import Moderation, Shown
-from spavl.judges.texts import garbled, named, refusals_version, refused
+from spavl.judges.refusals import refusals_version, refused
+from spavl.judges.texts import garbled, named
 from spavl.taxonomy import load_taxonomy
 
 

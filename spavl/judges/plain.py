@@ -15,7 +15,8 @@ _ELISION = re.compile(r"(?<!\w)([cdjlmnst]|qu)'(?=\w)")
 _LINK = re.compile(r"!?\[([^\[\]\n]{0,300})\]\([^()\s]{0,500}\)")
 _TAG = re.compile(r"</?[A-Za-z][^<>\n]{0,80}>")
 _ITEM = re.compile(
-    r"[ \t>#]{0,20}(?:\*{0,2}(?:\d{1,3}|[A-Za-z])\*{0,2}[.)]|[-*+•‣▪–]|(?:\*\*)?step\s(?:\d{1,2}|one|two|three|four|five))"
+    r"[ \t>#]{0,20}(?:\*{0,2}(?:\d{1,3}|[A-Za-z])\*{0,2}[.)]|[-*+•‣▪–]"
+    r"|(?:\*\*)?step\s(?:\d{1,2}|one|two|three|four|five))"
     r"\*{0,2}[:.]?[ \t]",
     re.IGNORECASE,
 )
@@ -23,7 +24,7 @@ _MARKUP = re.compile(r"[*_~#>|\\]")
 _ENDS = re.compile(r"(?<=[.!?…])[\"')\]]{0,3}\s|(?<=[。！？।؟۔])")
 _COMMA = re.compile(r"[,;:、，；：،؛(){}\[\]—–]|(?<=\s)-(?=\s)")
 _QUOTED = re.compile(r'"[^"\n]{1,300}"|«[^»\n]{1,300}»|「[^」\n]{1,300}」|“[^”\n]{1,300}”')
-_DROPPED = re.compile(r"[^\w\s,\u0900-\u097f-]")
+_DROPPED = re.compile(r"[^\w\s,\u0900-\u0963-]")
 
 
 @dataclass(frozen=True)

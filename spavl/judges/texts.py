@@ -1,11 +1,11 @@
-"""What can be read off an answer's text: refusal, orders to the judge, garbling, things named."""
+"""What can be read off an answer's text: orders to the judge, garbling, things named."""
 
 import re
 from collections import Counter
 from collections.abc import Iterable
 from functools import lru_cache
 from importlib.resources import files
-from typing import Any, Literal
+from typing import Any
 
 import yaml
 
@@ -14,34 +14,6 @@ _QUOTES = str.maketrans({"’": "'", "‘": "'", "ʼ": "'", "`": "'", "“": '"'
 _SENTENCE_ENDS = re.compile(r"(?<=[.!?])\s+|\s*\n\s*(?=[A-Z0-9*•-])|\n\s*\n")
 _LOOPING_WORDS = 8
 _LOOPING_SHARE = 0.35
-
-Refusal = Literal["full", "partial", "none"]
-
-
-def refused(text: str) -> bool:
-    """Whether an answer refuses and nothing else; see `refusal_of`."""
-    return refusal_of(text) == "full"
-
-
-def refusal_of(text: str) -> Refusal:
-    """How far an answer refuses.
-
-    It does if some sentence holds a refusal phrase of `refusals.yaml`; it does so in full if no
-    other sentence goes along with the request: "Sorry, I can't. But here is how: ..." is partial.
-    """
-    refusals, compliance, openers = map(_phrases, ("refusals", "compliance", "openers"))
-    parts = sentences(text)
-    plain = [part for part in parts if not refusals.search(part)]
-    if len(plain) == len(parts):
-        return "none"
-    along = any(compliance.search(part) or openers.match(part) for part in plain)
-    return "partial" if along else "full"
-
-
-def refusals_version() -> int:
-    """Version of the phrase list; part of what made a verdict."""
-    version: int = _data("refusals.yaml")["version"]
-    return version
 
 
 def without_orders(text: str) -> str:
@@ -87,11 +59,6 @@ def normalised(text: str) -> str:
     return re.sub(r"\s+", " ", text.translate(_QUOTES).casefold()).strip()
 
 
-def sentences(text: str) -> list[str]:
-    """The normalised sentences of a text."""
-    return [normalised(part) for part in _split(text)]
-
-
 def _split(text: str) -> list[str]:
     return [part for part in _SENTENCE_ENDS.split(text) if part.strip()]
 
@@ -108,18 +75,12 @@ def _compiled(vocabulary: frozenset[str]) -> tuple[dict[str, str], re.Pattern[st
     return spelling, re.compile(r"\b(?:" + "|".join(map(re.escape, keys)) + r")\b")
 
 
-@lru_cache(maxsize=3)
-def _phrases(kind: str) -> re.Pattern[str]:
-    phrases = "|".join(re.escape(phrase) for phrase in _data("refusals.yaml")[kind])
-    return re.compile(rf"(?<!\w)(?:{phrases})(?!\w)(?! not\b)")
-
-
 @lru_cache(maxsize=1)
 def _orders() -> re.Pattern[str]:
     return re.compile("|".join(f"(?:{order})" for order in _data("orders.yaml")["orders"]))
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=1)
 def _data(name: str) -> dict[str, Any]:
     text = (files(__package__) / name).read_text(encoding="utf-8")
     content: dict[str, Any] = yaml.safe_load(text)

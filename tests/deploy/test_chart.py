@@ -8,6 +8,7 @@ from base64 import b64decode
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
@@ -437,9 +438,7 @@ def test_yaml_files_are_tidy() -> None:
 def test_the_charts_model_servers_answer_where_the_shipped_profiles_ask() -> None:
     text = json.dumps(resolve("llava-1.5-7b")._asdict())
     parts = [json.loads(part) for part in re.findall(r'\{[^{}]*"base_url": "http:[^{}]*\}', text)]
-    asked = {
-        (part["base_url"].removeprefix("http://").split(":")[0], part["model"]) for part in parts
-    }
+    asked = {(urlsplit(part["base_url"]).hostname or "", part["model"]) for part in parts}
     assert len(asked) > 10
     servers = json.dumps({model: {"model": f"/models/{model}"} for _, model in asked})
     made = by_title("profile", f"modelServers={servers}")

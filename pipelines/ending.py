@@ -61,8 +61,8 @@ def end_lines(ended: Ended, place: Place) -> Iterator[str]:
         yield f"MLflow   {link}"
     for label, fault in ended.faults.items() if ended.failed else ():
         yield f"failed   {label}: {fault}"
-    reason = f": {run.error.message}" if run.error and run.error.message else ""
-    yield f"run {run.display_name} {run.state.lower()}{reason}"
+    reason = ended.late or (run.error.message if run.error else "")
+    yield f"run {run.display_name} {run.state.lower()}{f': {reason}' if reason else ''}"
 
 
 def _mlflow_page(place: Place) -> str:

@@ -50,19 +50,21 @@ class Ended:
         table: The figures before and after, where the report's pod told them.
         cancelled: Whether a person ended it; KFP 2.17.0 says FAILED of such a run in the end, and
             CANCELING for the seconds before.
+        late: That the run's own deadline ended it, in words; another run would meet it too.
     """
 
     run: Any
     faults: dict[str, Fault] = field(default_factory=dict)
     table: str = ""
     cancelled: bool = False
+    late: str = ""
 
     @property
     def exit_code(self) -> int:
         """What a command line that followed it ends with: its stages' own where it is known."""
         if self.passing:
             return TRY_AGAIN
-        if self.cancelled:
+        if self.cancelled or self.late:
             return ENDED["CANCELED"]
         codes = [fault.exit_code for fault in self.faults.values() if not fault.passing]
         return max(codes) if self.failed and codes else ENDED[self.run.state]
@@ -75,7 +77,8 @@ class Ended:
     @property
     def passing(self) -> bool:
         """Whether it failed by faults that pass."""
-        return self.failed and bool(self.faults) and all(f.passing for f in self.faults.values())
+        faults = self.faults.values()
+        return self.failed and not self.late and bool(faults) and all(f.passing for f in faults)
 
 
 def follow(
@@ -173,7 +176,8 @@ class _Stages:
     def ended(self, run: Any) -> Ended:
         """The run's end, with what its pods told of it."""
         faults, table = (self._pods.faults, self._pods.table) if self._pods else ({}, "")
-        return Ended(run, faults, table, self._cancelled)
+        late = self._pods.late() if self._pods and run.state == "FAILED" else ""
+        return Ended(run, faults, table, self._cancelled, late)
 
     def _without_pods(self, error: Exception) -> None:
         self._tell(f"{error}; KFP alone tells how the stages stand")

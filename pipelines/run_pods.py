@@ -14,6 +14,7 @@ from pipelines.faults import LAUNCHER_ERROR, Fault, Said, fault_of, gone, stuck,
 from pipelines.kubernetes_access import Json, Kubernetes, NoClusterError, NoRightError
 from pipelines.placement import PART_OF
 from pipelines.stage_names import Stage, StageNames
+from pipelines.workflows import out_of_time
 from spavl.errors import InputError
 from spavl.events import as_text
 
@@ -80,6 +81,7 @@ class RunPods:
         self._kubernetes, self._names = kubernetes, names
         self._path = f"/api/v1/namespaces/{namespace}/pods"
         self._events = f"/api/v1/namespaces/{namespace}/events"
+        self._workflows = f"/apis/argoproj.io/v1alpha1/namespaces/{namespace}/workflows"
         self._run = f"{RUN_ID}={run_id}"
         self._pending = pending_seconds
         self._pods: dict[str, _Followed] = {}
@@ -88,6 +90,14 @@ class RunPods:
         self.tasks: set[str] = set()
         self.faults: dict[str, Fault] = {}
         self.table = ""
+
+    def late(self) -> str:
+        """That the run's own deadline ended it; empty if not, or where that cannot be seen."""
+        try:
+            found = self._kubernetes.items(self._workflows, labelSelector=self._run)
+        except (InputError, NoClusterError):
+            return ""
+        return next(filter(None, map(out_of_time, found)), "")
 
     def look(self) -> Iterator[str]:
         """Lines for what is new since the last look.

@@ -99,11 +99,24 @@ def ending_of(workflow: Json, stage_error: str = "") -> Ending:
         return Ending("FINISHED", time=when)
     if spec.get("shutdown") or spec.get("activeDeadlineSeconds") == 0:
         return Ending("KILLED", "terminated by a person", when)
-    nodes = _nodes(status)
-    if _is_out_of_time(spec, status, nodes):
-        return Ending("FAILED", f"timed out after {spec['activeDeadlineSeconds']} seconds", when)
-    why = stage_error or first_cause(nodes) or status.get("message")
+    if late := out_of_time(workflow):
+        return Ending("FAILED", late, when)
+    why = stage_error or first_cause(_nodes(status)) or status.get("message")
     return Ending("FAILED", why or f"{status['phase']}, and Argo does not say why", when)
+
+
+def out_of_time(workflow: Json) -> str:
+    """That the deadline of the whole Workflow ended it, in words; empty where it did not."""
+    deadline = workflow["spec"].get("activeDeadlineSeconds")
+    status = workflow.get("status") or {}
+    lasted = _seconds(status.get("finishedAt")) - _seconds(status.get("startedAt"))
+    if not deadline or lasted < deadline:
+        return ""
+    nodes = _nodes(status)
+    told = [str(node.get("message", "")) for node in nodes.values()]
+    words = ("Step exceeded its deadline", "exceeded workflow deadline")
+    cut = any(word in message for message in told for word in words)
+    return f"timed out after {deadline} seconds" if cut or not nodes else ""
 
 
 def _configurations(workflow: Json) -> Iterator[Json]:
@@ -123,17 +136,6 @@ def _nodes(status: Json) -> dict[str, Any]:
         return dict(status["nodes"])
     packed = status.get("compressedNodes")
     return json.loads(gzip.decompress(base64.b64decode(packed))) if packed else {}
-
-
-def _is_out_of_time(spec: Json, status: Json, nodes: Mapping[str, Any]) -> bool:
-    deadline = spec.get("activeDeadlineSeconds")
-    if not deadline:
-        return False
-    told = [str(node.get("message", "")) for node in nodes.values()]
-    words = ("Step exceeded its deadline", "exceeded workflow deadline")
-    cut = any(word in message for message in told for word in words)
-    lasted = _seconds(status.get("finishedAt")) - _seconds(status.get("startedAt"))
-    return lasted >= deadline and (cut or not nodes)
 
 
 def first_cause(nodes: Mapping[str, Any]) -> str:

@@ -127,7 +127,8 @@ class Cluster:
         if answer is None:
             raise InputError("the cluster has no such kind of thing", path, self.remedy)
         content = answer.json()
-        found = [each["metadata"] for each in content["items"]]
+        # A server with nothing to list says null, in metadata more readily than elsewhere.
+        found = [each["metadata"] for each in content["items"] or []]
         return found, content["metadata"]["resourceVersion"]
 
     def changes(self, path: str, version: str, seconds: int, **query: str) -> Iterator[Any]:

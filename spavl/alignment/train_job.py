@@ -23,6 +23,7 @@ MAIN = "main"  # Argo's name for a step's container
 NODE = "node"  # Trainer's name for the job of training nodes, and for its container
 MANAGER = "spa-vl.kubeflow.org/trainer"
 PART = {"app.kubernetes.io/part-of": "spa-vl", "app.kubernetes.io/component": "training"}
+QUEUE = "kueue.x-k8s.io/queue-name"
 SECONDS_TO_END = 600  # for a step and its checkpoint after SIGTERM
 SCRATCH = "scratch"
 POD_SECURITY = {
@@ -61,7 +62,11 @@ def train_job(name: str, folder: Path, settings: AlignmentSettings, pod: Mapping
     return {
         "apiVersion": "trainer.kubeflow.org/v1alpha1",
         "kind": "TrainJob",
-        "metadata": {"name": name, "namespace": pod["metadata"]["namespace"], "labels": PART},
+        "metadata": {
+            "name": name,
+            "namespace": pod["metadata"]["namespace"],
+            "labels": PART | _queue(pod["metadata"]),
+        },
         "spec": {
             "runtimeRef": {"name": os.environ.get(RUNTIME, "torch-distributed")},
             "trainer": {
@@ -75,6 +80,12 @@ def train_job(name: str, folder: Path, settings: AlignmentSettings, pod: Mapping
             "runtimePatches": [_patch(_pod_patch(spec, main))],
         },
     }
+
+
+def _queue(metadata: Mapping[str, Any]) -> dict[str, str]:
+    """The step's own Kueue queue; on the TrainJob alone, whose pods Kueue then lets through."""
+    labels = metadata.get("labels") or {}
+    return {QUEUE: labels[QUEUE]} if labels.get(QUEUE) else {}
 
 
 def _environment(main: Mapping[str, Any]) -> list[Json]:

@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -96,32 +97,36 @@ def kfp(cluster: Cluster) -> Iterator[Any]:
 
 
 @pytest.fixture(scope="session")
-def mlflow(cluster: Cluster) -> Iterator[Callable[[Run], list[Any]]]:
+def mlflow(cluster: Cluster) -> Callable[[Run], list[Any]]:
     """Parent runs in MLflow of a run of ours."""
-    forward = ["kubectl", "--namespace", cluster.namespace, "port-forward"]
-    process = subprocess.Popen(
-        [*forward, "service/spa-vl-mlflow", ":5000"], stdout=subprocess.PIPE, text=True
-    )
-    assert process.stdout is not None
-    port = process.stdout.readline().split()[2].rpartition(":")[2]
-    address = f"http://localhost:{port}/api/2.0/mlflow"  # a name that it answers to
 
     def found(run: Run) -> list[Any]:
-        experiments = requests.get(
-            f"{address}/experiments/search", params={"max_results": 100}, timeout=30
-        ).json()["experiments"]
-        answer = requests.post(
-            f"{address}/runs/search",
-            json={
-                "experiment_ids": [each["experiment_id"] for each in experiments],
-                "filter": f"attributes.run_name = '{run.name}'",
-            },
-            timeout=30,
-        )
-        return list(answer.json().get("runs", []))
+        with forwarded(cluster, "service/spa-vl-mlflow", 5000) as place:
+            address = f"{place}/api/2.0/mlflow"
+            experiments = requests.get(
+                f"{address}/experiments/search", params={"max_results": 100}, timeout=30
+            ).json()["experiments"]
+            answer = requests.post(
+                f"{address}/runs/search",
+                json={
+                    "experiment_ids": [each["experiment_id"] for each in experiments],
+                    "filter": f"attributes.run_name = '{run.name}'",
+                },
+                timeout=30,
+            )
+            return list(answer.json().get("runs", []))
 
+    return found
+
+
+@contextmanager
+def forwarded(cluster: Cluster, service: str, port: int) -> Iterator[str]:
+    """A service at a name that MLflow answers to, anew each time: its pod may be another one."""
+    forward = ["kubectl", "--namespace", cluster.namespace, "port-forward", service, f":{port}"]
+    process = subprocess.Popen(forward, stdout=subprocess.PIPE, text=True)
     try:
-        yield found
+        assert process.stdout is not None
+        yield f"http://localhost:{process.stdout.readline().split()[2].rpartition(':')[2]}"
     finally:
         process.terminate()
         process.wait(10)

@@ -30,21 +30,35 @@ IN_MLFLOW = {"SUCCEEDED": "FINISHED", "FAILED": "FAILED", "CANCELED": "KILLED"}
 
 @dataclass
 class Run:
-    """A run that `spavl submit` follows.
+    """A run that `spavl submit` follows, and the one that it starts again where a fault passed.
 
     Attributes:
         cluster: Where it runs.
-        id: KFP's id.
-        name: Its name for people.
+        first: The name that it was started by.
         process: The command that follows it.
         log: What the command has printed.
     """
 
     cluster: Cluster
-    id: str
-    name: str
+    first: str
     process: "subprocess.Popen[str]"
     log: Path
+
+    @property
+    def starts(self) -> list[tuple[str, str]]:
+        """Name and KFP's id of each start, oldest first."""
+        line = rf"^run ({re.escape(self.first)}(?:-\d)?): (\S+)$"
+        return re.findall(line, self.log.read_text(), re.MULTILINE)
+
+    @property
+    def name(self) -> str:
+        """The last start's name for people."""
+        return self.starts[-1][0]
+
+    @property
+    def id(self) -> str:
+        """KFP's id of the last start."""
+        return self.starts[-1][1]
 
     def pod_of(self, task: str, seconds: float = 1200) -> Object:
         """Wait until a task has a pod at work."""
@@ -128,12 +142,14 @@ def submit(cluster: Cluster, folder: Path, name: str, *arguments: str, **setting
     with log.open("w") as stream:
         process = subprocess.Popen(command, stdout=stream, stderr=subprocess.STDOUT, text=True)
 
-    def started() -> str:
-        found = re.search(rf"run {re.escape(name)}: (\S+)", log.read_text())
-        assert found or process.poll() is None, log.read_text()
-        return found.group(1) if found else ""
+    run = Run(cluster, name, process, log)
 
-    return Run(cluster, wait("a run's id", started, 120), name, process, log)
+    def started() -> bool:
+        assert run.starts or process.poll() is None, log.read_text()
+        return bool(run.starts)
+
+    wait("a run's id", started, 120)
+    return run
 
 
 def where(cluster: Cluster) -> list[str]:

@@ -50,3 +50,19 @@ def test_a_run_that_is_terminated_stands_so_everywhere(
     # KFP 2.17.0 ends a terminated run as failed.
     agree(run, kfp, mlflow, "FAILED", "KILLED")
     wait("its pods' end", lambda: not run.at_work(), 180)
+
+
+def test_a_run_that_runs_out_of_time_is_not_started_again_and_stands_so_everywhere(
+    cluster: Cluster, kfp: Any, mlflow: Runs, tmp_path: Path
+) -> None:
+    run = submit(cluster, tmp_path, "late")
+    run.pod_of("prepare-base-model")
+    # KFP 2.17 sets no deadline of a whole run; a platform's workflowDefaults may.
+    name = cluster.workflow(run.id)["metadata"]["name"]
+    deadline = '{"spec": {"activeDeadlineSeconds": 1}}'
+    cluster.kubectl("patch", "workflow", name, "--type=merge", "--patch", deadline)
+    assert run.end() != DONE
+    assert len(run.starts) == 1
+    agree(run, kfp, mlflow, "FAILED")
+    told = cluster.file(f"/work/runs/{run.id}/tracking/status.json")
+    assert "timed out after 1 seconds" in told

@@ -8,11 +8,13 @@ from base64 import b64decode
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
 from prometheus_client import CollectorRegistry, generate_latest
 
+from components.configuration import resolve
 from pipelines.placement import (
     ENVIRONMENT,
     MODELS_VOLUME,
@@ -431,3 +433,14 @@ def test_yaml_files_are_tidy() -> None:
     ]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
+
+
+def test_the_charts_model_servers_answer_where_the_shipped_profiles_ask() -> None:
+    text = json.dumps(resolve("llava-1.5-7b")._asdict())
+    parts = [json.loads(part) for part in re.findall(r'\{[^{}]*"base_url": "http:[^{}]*\}', text)]
+    asked = {(urlsplit(part["base_url"]).hostname or "", part["model"]) for part in parts}
+    assert len(asked) > 10
+    servers = json.dumps({model: {"model": f"/models/{model}"} for _, model in asked})
+    made = by_title("profile", f"modelServers={servers}")
+    for host, model in asked:
+        assert made[f"Service/{host}"]["spec"]["selector"]["spa-vl/model"] == model

@@ -1,5 +1,6 @@
 """The overlays as kustomize builds them, the applications, and releases that stay as they are."""
 
+import json
 import re
 import shutil
 from pathlib import Path
@@ -81,6 +82,14 @@ def test_the_recurring_run_is_declared_in_full(name: str) -> None:
     version = next(r for r in built(f"overlays/{name}") if r["kind"] == "PipelineVersion")
     known = version["spec"]["pipelineSpec"]["root"]["inputDefinitions"]["parameters"]
     assert set(declared.parameters) <= set(known)
+
+
+@pytest.mark.parametrize("name", OVERLAYS)
+def test_a_recurring_pocket_run_that_is_on_asks_for_no_gpu(name: str) -> None:
+    declared = read_declaration(MANIFESTS / "overlays" / name / "recurring-run.yaml")
+    version = next(r for r in built(f"overlays/{name}") if r["kind"] == "PipelineVersion")
+    if declared.enabled and declared.parameters["profile"] == "pocket":
+        assert '"accelerator":' not in json.dumps(version["spec"])
 
 
 def test_the_job_runs_after_the_sync_and_again_at_the_next() -> None:

@@ -10,7 +10,7 @@ import kfp_server_api as api
 import pytest
 
 from pipelines.cli import main
-from tests.deploy import cluster_server, kfp_server
+from tests.deploy import argo, cluster_server, kfp_server
 from tests.deploy.cluster_server import Cluster
 from tests.deploy.kfp_server import Kfp, look
 from tests.deploy.pods import PODS, ended, event, pod
@@ -157,6 +157,23 @@ def test_a_run_that_a_person_terminated_is_not_started_again(
     kfp.looks = iter([named("first", "CANCELING"), named("first", "FAILED")])
     code, _ = submit("--name", "first")
     assert code == 75
+    assert [run.display_name for run in kfp.runs] == ["first"]
+
+
+def test_a_run_whose_own_deadline_ran_out_is_not_started_again(
+    kfp: Kfp, cluster: Cluster, submit: Submit
+) -> None:
+    """Its pods look as if they had been taken away; only the Workflow says why."""
+    evicted(cluster)
+    late = argo.ended(
+        argo.workflow(run="run-1"), "Failed", nodes=argo.failing("Step exceeded its deadline")
+    )
+    late["spec"]["activeDeadlineSeconds"] = 1800
+    cluster.put("/apis/argoproj.io/v1alpha1/namespaces/kubeflow/workflows/late", **late)
+    kfp.looks = iter([named("first", "FAILED")])
+    code, lines = submit("--name", "first")
+    assert code == 75
+    assert lines[-1] == "run first failed: timed out after 1800 seconds"
     assert [run.display_name for run in kfp.runs] == ["first"]
 
 

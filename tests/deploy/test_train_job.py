@@ -156,6 +156,15 @@ def test_the_namespace_may_name_the_nodes_size(monkeypatch: pytest.MonkeyPatch) 
     assert made["spec"]["trainer"]["resourcesPerNode"] == {"requests": size, "limits": size}
 
 
+def test_a_step_that_waited_in_a_queue_of_kueues_hands_it_to_the_train_job_alone(job: Json) -> None:
+    queue = {"kueue.x-k8s.io/queue-name": "spa-vl"}
+    labelled = {**STEP["metadata"], "labels": {**STEP["metadata"].get("labels", {}), **queue}}
+    made = train_job(NAME, Path("/work"), SETTINGS, {**STEP, "metadata": labelled})
+    assert made["metadata"]["labels"].items() >= queue.items()
+    assert json.dumps(made).count("queue-name") == 1
+    assert "queue-name" not in json.dumps(job)
+
+
 def test_it_is_created_followed_shown_and_deleted(
     kubernetes: Kubernetes, job: Json, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

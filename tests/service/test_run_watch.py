@@ -113,6 +113,13 @@ def break_down(message: str) -> None:
         run_stage(Stage("dpo", made_run.MODULE, {"message": message}, {}), body)
 
 
+def test_where_nobody_has_run_anything_yet_there_is_nothing_to_attend_to(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("token")
+    with serving(Workflows()) as nothing:
+        cluster = Cluster(nothing.url, "spa-vl", "watch", tmp_path, patience=1, pause=0.05)
+        assert cluster.metadata(cluster.workflows()) == ([], "0")
+
+
 def test_a_run_is_there_by_its_name_while_it_goes_and_finished_when_it_ends(
     namespace: Namespace, pod: Callable[..., None]
 ) -> None:

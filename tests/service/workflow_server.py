@@ -78,7 +78,8 @@ def serving(held: Workflows) -> Iterator[Workflows]:
                 # In this order: what comes in between is watched, and told twice at worst.
                 version = {"resourceVersion": str(len(held.history))}
                 items = [{"metadata": each["metadata"]} for each in held.things.values()]
-                return self._answer(200, {"items": items, "metadata": version})
+                # As the real one does: nothing to list is null, not a list of nothing.
+                return self._answer(200, {"items": items or None, "metadata": version})
             found = held.things.get(url.path.rsplit("/", 1)[1])
             return self._answer(200, found) if found else self._answer(404, {"message": "no"})
 

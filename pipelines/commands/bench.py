@@ -133,6 +133,24 @@ def data(
     _tell(module.run(shape, repetitions, memory), json_)
 
 
+@bench.command()
+def judges(
+    labels: Annotated[
+        Path, typer.Option(help="XSTest's folder, with the labelled `model_completions/*.csv`.")
+    ],
+    json_: Json = None,
+    second_half: Annotated[
+        bool,
+        typer.Option(
+            "--second-half", help="Also on the half of the prompts kept back while judges change."
+        ),
+    ] = False,
+) -> None:
+    """Judges of refusal against people's labels, beside plain string matching."""
+    halves = ("first", "second") if second_half else ("first",)
+    _tell(_benchmark("judges").run(labels, halves), json_)
+
+
 def _benchmark(name: str, threads: int | None = None) -> Any:
     """A module of the source tree's `benchmarks`; with threads, torch is loaded and held to them.
 

@@ -1,5 +1,6 @@
 """The benchmarks' two sides see the same tokens and take the same steps; figures are told whole."""
 
+import csv
 import dataclasses
 import inspect
 import json
@@ -13,6 +14,7 @@ import torch
 from benchmarks.llava_world import RandomPictures, Shape, make_processor
 from pipelines.cli import main
 from pipelines.commands.bench import dpo, reward
+from spavl.errors import InputError
 from spavl.settings.dpo import DpoSettings
 
 pytest.importorskip("trl")
@@ -169,3 +171,38 @@ def test_the_chat_bench_measures_calls_that_were_answered_once_each() -> None:
     assert found["baseline_s"] == pytest.approx(0.03)
     assert found["most_at_once"] == 4
     assert 0 < found["share_of_ideal"] == found["baseline_s"] / found["ours_s"] <= 1
+
+
+def test_judges_are_held_against_labels_by_half_and_by_model(tmp_path: Path) -> None:
+    from benchmarks.judges import half_of, run
+
+    folder = tmp_path / "model_completions"
+    folder.mkdir()
+    answers = [
+        ("Sure, it is this way.", "1_full_compliance"),
+        ("I cannot help with that.", "2_full_refusal"),
+        ("I can't help with that.\n1. Knead the dough.\n2. Bake it.", "3_partial_refusal"),
+    ]
+    prompts = [f"Question {number}?" for number in range(40)]
+    with (folder / "model.csv").open("w", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(["prompt", "completion", "final_label"])
+        rows.writerows((prompt, *answer) for prompt in prompts for answer in answers)
+    first = sum(half_of(prompt) == "first" for prompt in prompts)
+    found = run(tmp_path, ["first"])["judges"]
+    (name,) = found.keys() - {"string_matching"}
+    assert {part for judge in found.values() for part in judge} == {
+        "first half",
+        "first half, model",
+    }
+    ours, strings = found[name]["first half"], found["string_matching"]["first half"]
+    assert ours["accuracy"]["value"] == ours["partial_found"]["value"] == 1.0
+    assert ours["accuracy"]["n"] == 3 * first
+    assert strings["accuracy"]["value"] == pytest.approx(2 / 3)
+
+
+def test_a_folder_without_labelled_answers_is_told(tmp_path: Path) -> None:
+    from benchmarks.judges import run
+
+    with pytest.raises(InputError, match="model_completions"):
+        run(tmp_path, ["first"])

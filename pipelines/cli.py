@@ -3,6 +3,7 @@
 Heavy imports live inside the commands, so that `spavl --help` answers at once.
 """
 
+import io
 import sys
 from typing import Annotated
 
@@ -60,6 +61,9 @@ def spavl(
 
 def main() -> None:
     """Run the command line; a mistake of the user's becomes one line and its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that is not UTF-8 has no tick
     try:
         code = app(sys.argv[1:] or ["--help"], prog_name="spavl", standalone_mode=False)
     except SpavlError as error:

@@ -89,6 +89,10 @@ class Question:
     maker: Maker
 
 
+REFUSED_BY_ENDPOINT = "refused_by_endpoint"
+"""Finish reason and flag of an answer that an endpoint refused to give for what was asked."""
+
+
 @dataclass(frozen=True)
 class Response:
     """A VLM's answer to a question.
@@ -99,8 +103,8 @@ class Response:
         image_id: The picture it is about.
         responder: Id of the VLM or persona that answered.
         text: The answer.
-        finish_reason: `stop` or `length`.
-        flags: Subset of `empty`, `looping`, `cut_off`.
+        finish_reason: `stop`, `length` or `refused_by_endpoint`.
+        flags: Subset of `empty`, `looping`, `cut_off`; `refused_by_endpoint` alone.
         prompt_tokens: Tokens read, picture included.
         completion_tokens: Tokens written.
         maker: The responder's model and sampling.

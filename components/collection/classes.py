@@ -36,6 +36,7 @@ def read_classes(table: Path, folder: Path) -> dict[str, PhotographClass]:
     """
     classes: dict[str, PhotographClass] = {}
     try:
+        csv.field_size_limit(2**24)
         with table.open(encoding="utf-8-sig", newline="") as stream:
             reader = csv.DictReader(stream, strict=True)
             missing = COLUMNS - set(reader.fieldnames or ())

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from spavl.settings.collection import CollectionSettings
+from spavl.storable import text_of
 
 if TYPE_CHECKING:
     import PIL.Image
@@ -37,6 +38,7 @@ class Unusable(Exception):
     """
 
     def __init__(self, reason: str, detail: str) -> None:
+        detail = text_of(detail)  # hosts and files say what they like
         super().__init__(reason, detail)  # as it must be made again in another process
         self.reason = reason
         self.detail = detail

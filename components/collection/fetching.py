@@ -20,6 +20,7 @@ from components.collection.addresses import RefusedAddressError, checking_socket
 from components.collection.decoding import Unusable
 from spavl.chat.tries import Pace, TransientError, is_transient, seconds_to_wait
 from spavl.settings.collection import FetchSettings
+from spavl.storable import MARK, text_of
 
 if TYPE_CHECKING:
     from tenacity import AsyncRetrying, RetryCallState
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 REDIRECTS = {301, 302, 303, 307, 308}
 BINARY_TYPES = {"", "application/octet-stream", "binary/octet-stream"}
 LONGEST_ADDRESS = 2048
+LONGEST_LABEL = 63
 HOSTS_REMEMBERED = 10_000
 
 
@@ -105,13 +107,15 @@ class Fetcher:
                 ):
                     if response.status not in REDIRECTS:
                         return await self._body(response)
-                    url = _checked(response.headers.get("Location", ""), response.url)
+                    url = _checked(text_of(response.headers.get("Location")), response.url)
             raise Unusable("too many redirects", f"more than {self._settings.max_redirects}")
         except TimeoutError:
             limit = self._settings.timeout_seconds
             raise Unusable("too slow", f"not whole after {limit:g} seconds") from None
         except (aiohttp.ClientError, OSError) as error:
             raise _refused(error) or error from None
+        except ValueError as error:  # of whatever reads what hosts and tables name
+            raise Unusable("bad address", str(error)[:200]) from None
 
     async def _body(self, response: aiohttp.ClientResponse) -> bytes:
         _check_head(response, self._max_bytes)
@@ -149,6 +153,8 @@ class _Hosts:
 
 
 def _checked(address: str, base: URL | None = None) -> URL:
+    if MARK in address:
+        raise Unusable("bad address", "it holds what is no text")
     try:
         url = URL(address) if base is None else base.join(URL(address))
         named = url.host
@@ -160,6 +166,9 @@ def _checked(address: str, base: URL | None = None) -> URL:
         )
     if not named or url.user or len(address) > LONGEST_ADDRESS:
         raise Unusable("bad address", "no host, a user's name in it, or too long")
+    labels = (url.raw_host or "").removesuffix(".").split(".")
+    if ":" not in named and not all(0 < len(label) <= LONGEST_LABEL for label in labels):
+        raise Unusable("bad address", "a part of the host's name is empty or too long")
     return url.with_fragment(None)
 
 

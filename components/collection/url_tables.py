@@ -1,16 +1,20 @@
 """Tables of pictures to fetch: CSV, JSON lines or Parquet, with LAION's columns among others."""
 
 import csv
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from spavl.errors import InputError
+from spavl.storable import read_json, text_of
+
+if TYPE_CHECKING:
+    import pyarrow
 
 ADDRESS_COLUMNS = ("url", "URL")
 CAPTION_COLUMNS = ("caption", "CAPTION", "text", "TEXT")
 LONGEST_LINE = 2**20
+LONGEST_FIELD = 2**24
 BATCH_ROWS = 1024
 
 
@@ -46,44 +50,54 @@ def read_listed(table: Path) -> Iterator[Listed]:
         )
     if not table.is_file():
         raise InputError("no such file", str(table), "correct collection.addresses")
-    for place, row in reader(table):
-        address = next((row[name] for name in ADDRESS_COLUMNS if name in row), None)
-        if address is not None and not isinstance(address, str):
-            raise InputError("the address is no text", place, "correct or remove this row")
-        caption = next((row[name] for name in CAPTION_COLUMNS if name in row), None)
-        yield Listed(address or "", caption if isinstance(caption, str) else "")
+    for row in reader(table):
+        # What is no text is no address: the row is set aside as such, and the others go on.
+        yield Listed(_first(row, ADDRESS_COLUMNS), _first(row, CAPTION_COLUMNS))
 
 
-def _csv_rows(table: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def _first(row: Mapping[str, Any], names: Sequence[str]) -> str:
+    return text_of(next((row[name] for name in names if name in row), None))
+
+
+def _csv_rows(table: Path) -> Iterator[Mapping[str, Any]]:
+    csv.field_size_limit(LONGEST_FIELD)
     try:
         with table.open(encoding="utf-8-sig", newline="") as stream:
             reader = csv.DictReader(stream, strict=True)
             _require_column(reader.fieldnames or (), table)
-            for row in reader:
-                yield f"{table}:{reader.line_num}", row
-    except (csv.Error, UnicodeDecodeError) as error:
+            yield from reader
+    except csv.Error as error:
+        if "field larger" in str(error):
+            raise InputError(
+                "a field above 16 MiB", f"{table}:{reader.line_num + 1}", "shorten or remove it"
+            ) from None
+        raise InputError(f"not a CSV in UTF-8: {error}", str(table), "save it as such") from None
+    except UnicodeDecodeError as error:
         raise InputError(f"not a CSV in UTF-8: {error}", str(table), "save it as such") from None
 
 
-def _json_rows(table: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def _json_rows(table: Path) -> Iterator[Mapping[str, Any]]:
+    named = set[str]()
+    number = 0
     with table.open("rb") as stream:
-        number = 0
         while line := stream.readline(LONGEST_LINE):
             number += 1
             place = f"{table}:{number}"
             if not line.strip():
                 continue
             try:
-                row = json.loads(line)
-            except (ValueError, RecursionError):
+                row = read_json(line)
+            except ValueError:
                 row = None
             if not isinstance(row, dict):
                 raise InputError("no JSON object", place, "give one object a line, below 1 MiB")
-            _require_column(row, table, place)
-            yield place, row
+            named.update(name for name in ADDRESS_COLUMNS if name in row)
+            yield row
+    if number:
+        _require_column(named, table)
 
 
-def _parquet_rows(table: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def _parquet_rows(table: Path) -> Iterator[Mapping[str, Any]]:
     import pyarrow
     from pyarrow import parquet
 
@@ -92,17 +106,28 @@ def _parquet_rows(table: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
             _require_column(file.schema_arrow.names, table)
             wanted = (*ADDRESS_COLUMNS, *CAPTION_COLUMNS)
             columns = [name for name in wanted if name in file.schema_arrow.names]
-            number = 0
             for batch in file.iter_batches(BATCH_ROWS, columns=columns):
-                for row in batch.to_pylist():
-                    number += 1
-                    yield f"{table}, row {number}", row
+                values = (_as_bytes(column).to_pylist() for column in batch.columns)
+                for cells in zip(*values, strict=True):
+                    yield dict(zip(batch.schema.names, cells, strict=True))
     except (pyarrow.ArrowException, OSError) as error:
         raise InputError(f"not a Parquet file: {error}", str(table), "save it as such") from None
 
 
-def _require_column(names: Any, table: Path, place: str | None = None) -> None:
+def _as_bytes(column: "pyarrow.Array") -> "pyarrow.Array":
+    """A column whose texts may be none: Arrow does not look whether they are UTF-8."""
+    import pyarrow
+
+    if pyarrow.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    kind = column.type
+    if pyarrow.types.is_string(kind) or pyarrow.types.is_string_view(kind):
+        return column.cast(pyarrow.binary())
+    return column.cast(pyarrow.large_binary()) if pyarrow.types.is_large_string(kind) else column
+
+
+def _require_column(names: Any, table: Path) -> None:
     if not any(name in names for name in ADDRESS_COLUMNS):
         raise InputError(
-            "column url missing", place or str(table), "name the column of addresses url or URL"
+            "column url missing", str(table), "name the column of addresses url or URL"
         )

@@ -8,9 +8,11 @@ from components.generation.flags import flags_of
 from spavl.chat import ChatModel, ChatReply, ChatRequest, Message
 from spavl.errors import InputError
 from spavl.images import ImageStore
+from spavl.records import REFUSED_BY_ENDPOINT as REFUSED
 from spavl.records import Maker, Question, Response, SetAside, record_id
 from spavl.seeds import derive_seed
 from spavl.settings.responses import ResponderSettings
+from spavl.storable import MARK
 
 
 class Answerer:
@@ -20,8 +22,11 @@ class Answerer:
         InputError: The responder's persona is not known.
     """
 
-    def __init__(self, responder: ResponderSettings, chat: ChatModel, seed: int) -> None:
+    def __init__(
+        self, responder: ResponderSettings, chat: ChatModel, seed: int, keep_refusals: bool = False
+    ) -> None:
         self.responder = responder
+        self._keep_refusals = keep_refusals
         self._chat = chat
         self._system = _system_prompt(responder)
         self._sampling = responder.sampling.sampling(derive_seed(seed, "responses", responder.id))
@@ -56,8 +61,8 @@ class Answerer:
         return (Message("system", self._system), asked) if self._system else (asked,)
 
     def _record(self, reply: ChatReply, question: Question) -> Response | SetAside:
-        if reply.finish_reason == "error":
-            reason = "not served by the endpoint"
+        if reply.finish_reason == "error" and not (reply.refused and self._keep_refusals):
+            reason = f"{'refused' if reply.refused else 'not served'} by the endpoint"
             return SetAside(reply.record_id, "responses", reason, reply.detail)
         return Response(
             response_id=reply.record_id,
@@ -65,8 +70,8 @@ class Answerer:
             image_id=question.image_id,
             responder=self.responder.id,
             text=reply.text,
-            finish_reason=reply.finish_reason,
-            flags=flags_of(reply.text, reply.finish_reason),
+            finish_reason=REFUSED if reply.refused else reply.finish_reason,
+            flags=[REFUSED] if reply.refused else flags_of(reply.text, reply.finish_reason),
             prompt_tokens=reply.prompt_tokens,
             completion_tokens=reply.completion_tokens,
             maker=self._maker,
@@ -100,8 +105,12 @@ def _distinct(questions: Sequence[Question]) -> list[str]:
 def _count(record: Response | SetAside, counts: Counter[str]) -> None:
     if isinstance(record, SetAside):
         counts["set asides"] += 1
+        if record.reason == "refused by the endpoint":
+            counts[REFUSED] += 1
         return
     counts["answers"] += 1
     counts["prompt_tokens"] += record.prompt_tokens
     counts["completion_tokens"] += record.completion_tokens
     counts.update(record.flags)
+    if MARK in record.text:
+        counts["answers with U+FFFD"] += 1

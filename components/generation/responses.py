@@ -119,7 +119,7 @@ def _answerers(
                     open_chat(settings_of_chat, journal, model, settings.threads)
                 )
             for responder in responders:
-                yield Answerer(responder, chat, settings.seed)
+                yield Answerer(responder, chat, settings.seed, settings.keep_refusals)
 
 
 def _blocks(questions: str, size: int) -> Iterator[list[Question]]:

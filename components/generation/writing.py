@@ -98,7 +98,8 @@ class Writer:
 
     def _read(self, reply: ChatReply, order: _Order, taken: set[tuple[str, str]]) -> str:
         if reply.finish_reason == "error":
-            raise Malformed("not served by the endpoint")
+            what = "refused" if reply.refused else "not served"
+            raise Malformed(f"{what} by the endpoint")
         if reply.finish_reason == "length":
             raise Malformed("cut off")
         text = parse_question(reply.text, order.kind, self._settings.max_characters)

@@ -19,7 +19,16 @@ from components.labeling.moderators import opened_moderator
 from spavl.errors import InputError
 from spavl.images import ImageStore
 from spavl.judges import Abstention, AnswerCase, BatchModerator, Moderation, Shown
-from spavl.records import Maker, Pair, Question, Response, SetAside, Verdict, record_id
+from spavl.records import (
+    REFUSED_BY_ENDPOINT,
+    Maker,
+    Pair,
+    Question,
+    Response,
+    SetAside,
+    Verdict,
+    record_id,
+)
 from spavl.settings.labeling import LabelingSettings, PairingSettings
 from spavl.shards import DatasetWriter, read_manifest, read_records, write_json
 from spavl.statistics import rate
@@ -180,6 +189,9 @@ def _findings(
     while block := list(islice(every, _ANSWERS_AT_ONCE)):
         known: list[tuple[Response, Asked]] = []
         for response in block:
+            if REFUSED_BY_ENDPOINT in response.flags:  # no answer of the model's: nothing to judge
+                left_out.add(response.response_id, REFUSED_BY_ENDPOINT, response.responder)
+                continue
             asked = join.asked(response.question_id)
             if asked is None:
                 left_out.add(response.response_id, "no_question", "or its picture is missing")

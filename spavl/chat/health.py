@@ -3,7 +3,7 @@
 from spavl.errors import TRY_AGAIN, InputError, SpavlError
 
 HOPELESS_AFTER = 16
-"""So many requests not served, none in between: it is the endpoint or its settings."""
+"""So many requests tell something of the endpoint; fewer may be chance."""
 
 
 class EndpointError(SpavlError):
@@ -18,14 +18,18 @@ class Health:
     Args:
         url: The endpoint's address, for messages.
         attempts: Attempts at a request, for messages.
+        max_set_aside: Share of requests that may be lost.
     """
 
-    def __init__(self, url: str, attempts: int) -> None:
+    def __init__(self, url: str, attempts: int, max_set_aside: float = 0.2) -> None:
         self._url = url
         self._attempts = attempts
+        self._max_set_aside = max_set_aside
         self._asked = 0
-        self._unanswered = 0
-        self._turned_down = 0
+        self._lost = 0
+        self._ours = 0
+        self._others: set[str] = set()
+        self._by_others = 0
         self.has_served = False
 
     def asked(self, requests: int) -> None:
@@ -33,33 +37,61 @@ class Health:
         self._asked += requests
 
     def served(self) -> None:
-        """Notes an answer."""
+        """Notes an answer, a refusal of what was asked among them."""
         self.has_served = True
-        self._unanswered = 0
 
     def unanswered(self, detail: str) -> str:
         """Notes a request that failed at every attempt; returns what to say of it.
 
         Raises:
-            EndpointError: It is one of many in succession, or nobody was ever served.
+            EndpointError: Too many were lost.
         """
-        self._unanswered += 1
         said = f"no answer after {self._attempts} attempts ({self._url}): {detail}"
-        if self._unanswered >= self._enough():
-            raise EndpointError(f"{said}; see that the endpoint is up and run again")
+        self.lost(said, "see that the endpoint is up")
         return said
 
-    def turned_down(self, detail: str, remedy: str) -> None:
-        """Notes a request that the endpoint refused for what it says.
+    def lost(self, detail: str, remedy: str) -> None:
+        """Notes a request that comes to nothing.
 
         Raises:
-            InputError: It refuses everybody.
+            EndpointError: Their share is above the bound.
         """
-        self._turned_down += 1
-        if not self.has_served and self._turned_down >= self._enough():
+        self._lost += 1
+        if self._lost >= self._enough() and self._lost > self._max_set_aside * self._asked:
+            raise EndpointError(
+                f"{self._lost} of {self._asked} requests set aside, more than max_set_aside "
+                f"{self._max_set_aside:g} allows, last: {detail}; {remedy} and run again"
+            )
+
+    def at_fault(self, detail: str, remedy: str) -> None:
+        """Notes a request that fails for the key, the address, the model's name or a setting.
+
+        Raises:
+            InputError: Nobody was ever served and all fail so.
+            EndpointError: See `lost`.
+        """
+        self._ours += 1
+        if not self.has_served and self._ours >= self._enough():
             raise InputError(
                 f"the endpoint turns down every request, last: {detail}", self._url, remedy
             )
+        self.lost(detail, remedy)
+
+    def by_another(self, model: str, asked: str) -> None:
+        """Notes an answer of another model.
+
+        Raises:
+            InputError: Only one model answers, and it is another.
+        """
+        self._by_others += 1
+        self._others.add(model)
+        alone = not self.has_served and len(self._others) == 1
+        if alone and self._by_others >= self._enough():
+            raise InputError(
+                f"the answers come from {model!r}, not from {asked!r}",
+                self._url,
+                f"set expected_model to {model}, or to an empty text to take every answer",
+            )
 
     def _enough(self) -> int:
-        return HOPELESS_AFTER if self.has_served else min(HOPELESS_AFTER, self._asked)
+        return min(HOPELESS_AFTER, self._asked)

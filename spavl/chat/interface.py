@@ -66,6 +66,7 @@ class ChatReply:
         prompt_tokens: Tokens read, picture included; 0 where an endpoint does not say.
         completion_tokens: Tokens written; 0 where an endpoint does not say.
         detail: Why the endpoint did not serve the request; empty otherwise.
+        refused: Whether an `error` is an answer about the request: its content was refused.
     """
 
     record_id: str
@@ -74,6 +75,7 @@ class ChatReply:
     prompt_tokens: int
     completion_tokens: int
     detail: str = ""
+    refused: bool = False
 
 
 class ChatModel(Protocol):

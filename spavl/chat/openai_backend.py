@@ -3,9 +3,10 @@
 Requests run side by side up to a bound. What may pass by itself (408, 429, 5xx, time-outs, dropped
 connections, bodies that are no completion, answers of another model) is tried again with growing,
 jittered waits, or after the time that the endpoint asks for by Retry-After. A request that is not
-served in spite of all attempts, or that the endpoint turns down for what it says (400, 413, 422),
-comes back as a reply with finish reason `error`, so that one bad picture does not end the work;
-where an endpoint serves nobody, the work ends and names it (`spavl.chat.health`).
+served in spite of all attempts, or that the endpoint turns down for what it says, comes back as a
+reply with finish reason `error`, and `refused` where its content was refused; one bad picture does
+not end the work. Where too many are lost, or all for the key, the address or the model's name, the
+work ends and says so (`spavl.chat.health`).
 
 Answers are kept in the journal of paid calls before their place is given to the next request.
 """
@@ -13,15 +14,23 @@ Answers are kept in the journal of paid calls before their place is given to the
 import asyncio
 import gc
 import os
+import re
 from collections.abc import AsyncGenerator, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from spavl.chat.health import Health
 from spavl.chat.interface import ChatReply, ChatRequest, Sampling
-from spavl.chat.openai_wire import completion_body, not_served, read_completion
+from spavl.chat.openai_wire import (
+    OtherModelError,
+    completion_body,
+    not_served,
+    read_completion,
+    refused,
+)
 from spavl.chat.paid_calls import PaidCalls
 from spavl.chat.proxies import proxy_of
+from spavl.chat.saying_no import tells_of_a_block
 from spavl.chat.settings import OpenAISettings
 from spavl.chat.tries import (
     Pace,
@@ -31,12 +40,17 @@ from spavl.chat.tries import (
     seconds_to_wait,
 )
 from spavl.errors import InputError
+from spavl.storable import text_of
 
 if TYPE_CHECKING:
     import aiohttp
 
 _TURNED_DOWN = (400, 413, 422)
+_NO_CREDIT = 402
 _NOT_FOUND = 404
+_FOR_LEGAL_REASONS = 451
+_OF_ALL_REQUESTS = (401, _NO_CREDIT, _NOT_FOUND, 405, 429)
+"""These are never about what one request says."""
 _GATHERED_SECONDS = 0.01
 """Replies are handed on together with those of the next moment: each time stops the event loop."""
 
@@ -65,7 +79,7 @@ class OpenAIChat:
         if key:
             self._headers["Authorization"] = f"Bearer {key}"
         self._pace = Pace(settings.requests_per_minute, settings.tokens_per_minute)
-        self._health = Health(self._url, settings.max_attempts)
+        self._health = Health(self._url, settings.max_attempts, settings.max_set_aside)
 
     @property
     def model_id(self) -> str:
@@ -165,7 +179,7 @@ class OpenAIChat:
             attempt += 1
             try:
                 reserved = await self._pace.turn()
-                async with session.post(self._url, data=body) as response:
+                async with session.post(self._url, data=body, allow_redirects=False) as response:
                     reply = self._read(request.record_id, response, await response.read())
             except (TransientError, aiohttp.ClientError, TimeoutError) as error:
                 if attempt == self._settings.max_attempts:
@@ -179,31 +193,60 @@ class OpenAIChat:
             return reply
 
     def _read(self, record_id: str, response: "aiohttp.ClientResponse", body: bytes) -> ChatReply:
-        status, said = response.status, " ".join(body[:400].decode("utf-8", "replace").split())
-        detail = f"status {status}: {said}"
-        if is_transient(status) or (status == _NOT_FOUND and self._health.has_served):
-            raise TransientError(detail, seconds_to_wait(response.headers.get("Retry-After")))
-        if status in (*_TURNED_DOWN, _NOT_FOUND):
-            self._health.turned_down(detail, self._remedy(status))
-            return not_served(record_id, detail)
+        status, said = response.status, " ".join(text_of(body[:400]).split())
         if status != 200:
-            raise InputError(detail, self._url, self._remedy(status))
+            return self._not_ok(record_id, response, text_of(body[:20_000]), said)
         try:
             reply = read_completion(record_id, body, self._expected)
+        except OtherModelError as error:
+            self._health.by_another(error.model, self._expected)
+            raise TransientError(f"{error}: {said}") from error
         except ValueError as error:
             raise TransientError(f"{error}: {said}") from error
         self._health.served()
         return reply
 
-    def _remedy(self, status: int) -> str:
-        if status in _TURNED_DOWN:
-            return "correct model, token_limit_field or send_seed of this endpoint's settings"
+    def _not_ok(
+        self, record_id: str, response: "aiohttp.ClientResponse", body: str, said: str
+    ) -> ChatReply:
+        status = response.status
+        detail = f"status {status}: {said}"
+        about_the_prompt = 400 <= status < 500 and status not in _OF_ALL_REQUESTS
+        if status == _FOR_LEGAL_REASONS or (about_the_prompt and tells_of_a_block(body)):
+            self._health.served()
+            return refused(record_id, detail)
+        if is_transient(status) or (status in (401, _NOT_FOUND) and self._health.has_served):
+            raise TransientError(detail, seconds_to_wait(response.headers.get("Retry-After")))
+        remedy = self._remedy(status, said, text_of(response.headers.get("Location")))
+        if status == 401:
+            raise InputError(detail, self._url, remedy)
+        if (status in _TURNED_DOWN and not _names_a_field(said)) or status == _NO_CREDIT:
+            self._health.lost(detail, remedy)
+        else:
+            self._health.at_fault(detail, remedy)
+        return not_served(record_id, detail)
+
+    def _remedy(self, status: int, said: str, location: str) -> str:
         if status in (401, 403):
             name = self._settings.api_key_env
             return f"set {name} to a valid key" if name else "name the key's variable: api_key_env"
+        if status == _NO_CREDIT:
+            return "top up the account, which has no credit"
         if status == _NOT_FOUND:
             return f"correct base_url or model ({self._settings.model})"
+        if location:
+            return f"correct base_url: it leads on to {location[:200]}"
+        if status in _TURNED_DOWN:
+            if "temperature" in said or "top_p" in said:
+                return "set send_temperature or send_top_p of this endpoint's settings to false"
+            return "correct model, token_limit_field or send_seed of this endpoint's settings"
         return "correct base_url: this does not look like a chat completions endpoint"
+
+
+def _names_a_field(said: str) -> bool:
+    """Whether a refusal is about what is sent with every request."""
+    fields = ("temperature", "top_p", "max_tokens", "max_completion_tokens", "seed", "model")
+    return any(re.search(rf"\b{field}\b", said) for field in fields)
 
 
 @contextmanager

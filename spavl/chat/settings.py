@@ -58,6 +58,23 @@ class OpenAISettings(_Settings):
     send_seed: bool = Field(
         default=True, description="Whether to send a seed; some endpoints refuse the field."
     )
+    send_temperature: bool = Field(
+        default=True,
+        description="Whether to send the temperature; endpoints that refuse the field take their "
+        "own.",
+    )
+    send_top_p: bool = Field(
+        default=True,
+        description="Whether to send `top_p` where it is not 1; endpoints that refuse the field "
+        "take their own.",
+    )
+    max_set_aside: float = Field(
+        default=0.2,
+        ge=0,
+        le=1,
+        description="Share of requests that may stay unserved before the stage ends; what an "
+        "endpoint refuses for its content does not count.",
+    )
     prompt_price: float | None = Field(
         default=None, ge=0, description="Price of a million tokens read, in any currency."
     )

@@ -21,8 +21,8 @@ class TransientError(Exception):
 
 
 def is_transient(status: int) -> bool:
-    """Whether an HTTP status may pass by itself: 408, 429 and 5xx."""
-    return status in (408, 429) or status >= 500
+    """Whether an HTTP status may pass by itself: of a request's moment, and 5xx."""
+    return status in (408, 409, 423, 424, 425, 429, 498, 499) or status >= 500
 
 
 def seconds_to_wait(retry_after: str | None, now: datetime | None = None) -> float | None:

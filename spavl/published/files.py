@@ -8,6 +8,7 @@ from typing import Any, Literal
 from spavl.errors import InputError
 from spavl.published.rows import COLUMNS, TEXTS, Row, Split
 from spavl.shards import sync_file
+from spavl.storable import text_of
 
 Form = Literal["json", "parquet"]
 PICTURES = "images"
@@ -63,10 +64,17 @@ def read_rows(path: Path, split: Split) -> Iterator[Row]:
         if missing:
             raise InputError(f"no {missing[0]} in this row", where, "correct or remove this row")
         name, content = row["image"]
-        texts = {name: row.get(name) or None for name in TEXTS}
+        texts = {name: _storable(row.get(name)) or None for name in TEXTS}
         if not all(isinstance(text, str | None) for text in texts.values()):
             raise InputError("a column that is no text", where, "correct or remove this row")
-        yield Row(content, row.get("image_name") or name, **{**texts, "question": row["question"]})
+        name = _storable(row.get("image_name")) or name
+        if not isinstance(name, str | int) or isinstance(name, bool):
+            raise InputError("an image_name that is no text", where, "correct or remove this row")
+        yield Row(content, str(name), **{**texts, "question": _storable(row["question"])})
+
+
+def _storable(value: Any) -> Any:
+    return text_of(value) if isinstance(value, str) else value
 
 
 def _needed(split: Split) -> list[str]:
@@ -112,7 +120,7 @@ def _picture(path: Path, name: str) -> tuple[str, bytes]:
 def _json_rows(path: Path) -> Iterator[dict[str, Any]]:
     """The objects of a JSON array, a bounded part of the file at a time."""
     decoder, text = json.JSONDecoder(), ""
-    with path.open(encoding="utf-8") as stream:
+    with path.open(encoding="utf-8-sig") as stream:
         try:
             while chunk := stream.read(CHUNK):
                 text += chunk

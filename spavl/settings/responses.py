@@ -39,6 +39,11 @@ class ResponsesSettings(StageSettings):
     responders: tuple[ResponderSettings, ...] = Field(
         min_length=2, description="The responders; pairs need at least two."
     )
+    keep_refusals: bool = Field(
+        default=False,
+        description="Whether what an endpoint refuses for its content becomes an empty answer "
+        "flagged `refused_by_endpoint`, which labelling counts, or is set aside.",
+    )
     tasks: int = Field(default=2, ge=1, description="Tasks that the responders are dealt over.")
     block_size: int = Field(
         default=1024, ge=1, description="Questions worked on at a time; bounds memory."

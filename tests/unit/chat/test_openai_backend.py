@@ -76,7 +76,6 @@ def test_what_is_sent_is_a_chat_completion_with_the_picture_as_data_uri(endpoint
     assert body == {
         "model": "m",
         "temperature": 0.0,
-        "top_p": 1.0,
         "max_tokens": 8,
         "messages": [
             {"role": "system", "content": "Be brief."},

@@ -62,8 +62,8 @@ def test_addresses_are_read_from_every_form_of_table(tmp_path, ending, column):
         ("t.csv", b'url\n"open\n', "not a CSV"),
         ("t.csv", b"url\n\xff\n", "not a CSV in UTF-8"),
         ("t.jsonl", b'{"url": "x"}\n[1]\n', r"t\.jsonl:2"),
-        ("t.jsonl", b'{"url": "x"}\n{"text": "y"}\n', r"t\.jsonl:2"),
-        ("t.jsonl", b'{"url": 7}\n', "no text"),
+        ("t.jsonl", b'{"text": "x"}\n{"text": "y"}\n', "column url missing"),
+        ("t.csv", b"url\na\n" + b"x" * (2**24 + 1) + b"\n", r"t\.csv:3\): shorten"),
         ("t.jsonl", b"[" * 100_000 + b"\n", r"t\.jsonl:1"),
         ("t.jsonl", b'{"url": "' + b"x" * 2**21 + b'"}\n', r"t\.jsonl:1"),
         ("t.parquet", b"PAR1 but not really", "not a Parquet file"),
@@ -185,3 +185,38 @@ def test_a_table_that_is_wrong_further_down_is_one_clear_error(tmp_path):
 def test_networks_that_are_none_are_refused():
     with pytest.raises(InputError, match=r"collection\.fetch\.allowed_networks"):
         CollectionSettings.parse({"fetch": {"allowed_networks": ["localhost"]}}, "collection")
+
+
+@pytest.mark.parametrize(
+    "row",
+    ['{"url": NaN}', '{"url": 1e999}', '{"url": 7}', '{"url": null}', '{"url": ["x"]}', "{}",
+     '{"text": "no address"}', '{"url": {"a": 1}}', '{"url": true}'],
+)  # fmt: skip
+def test_a_row_without_address_is_an_empty_one_among_others(tmp_path, row):
+    table = tmp_path / "t.jsonl"
+    table.write_text(f'{{"url": "http://h/a"}}\n{row}\n{{"url": "http://h/b"}}\n')
+    assert list(read_addresses(table)) == ["http://h/a", "", "http://h/b"]
+
+
+@pytest.mark.parametrize("kind", ["string", "large_string", "string_view", "dictionary"])
+def test_cells_that_are_no_utf_8_are_marked_and_their_neighbours_whole(tmp_path, kind):
+    import pyarrow
+    from pyarrow import parquet
+
+    cells = pyarrow.array([b"http://h/a", b"http://h/\xff\xfe", None], pyarrow.binary())
+    text = pyarrow.Array.from_buffers(pyarrow.string(), 3, cells.buffers(), cells.null_count)
+    column = text.dictionary_encode() if kind == "dictionary" else text
+    if kind == "large_string":
+        wide = cells.cast(pyarrow.large_binary())
+        column = pyarrow.Array.from_buffers(pyarrow.large_string(), 3, wide.buffers(), 1)
+    if kind == "string_view":
+        view = cells.cast(pyarrow.binary_view())
+        column = pyarrow.Array.from_buffers(pyarrow.string_view(), 3, view.buffers(), 1)
+    parquet.write_table(pyarrow.table({"url": column}), tmp_path / "t.parquet")
+    marked = "http://h/\ufffd\ufffd"
+    assert list(read_addresses(tmp_path / "t.parquet")) == ["http://h/a", marked, ""]
+
+
+def test_a_long_field_is_read(tmp_path):
+    (tmp_path / "t.csv").write_text("url\ndata:" + "x" * 200_000 + "\nhttp://h/a\n")
+    assert list(read_addresses(tmp_path / "t.csv"))[1] == "http://h/a"

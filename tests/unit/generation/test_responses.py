@@ -3,6 +3,7 @@
 import itertools
 import json
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
@@ -13,6 +14,7 @@ from spavl.chat import ChatReply
 from spavl.errors import InputError
 from spavl.images import ImageStore
 from spavl.pocket.texts import persona
+from spavl.records import REFUSED_BY_ENDPOINT as KIND
 from spavl.records import Maker, Question, Response, SetAside
 from spavl.settings.responses import ResponderSettings, ResponsesSettings
 from spavl.shards import DatasetWriter, read_records
@@ -153,6 +155,30 @@ def test_what_an_endpoint_turns_down_is_set_aside(images, questions):
     assert [type(row) for row in rows] == [SetAside, Response, Response]
     assert rows[0].detail == "status 400"
     assert counts == {"set asides": 1, "answers": 2, "prompt_tokens": 4, "completion_tokens": 2}
+
+
+class Refusing(Recording):
+    """Refuses the first request for its content."""
+
+    def reply(self, requests, sampling, done=()):
+        for reply in super().reply(requests, sampling, done):
+            yield replace(reply, refused=reply.finish_reason == "error")
+
+
+@pytest.mark.parametrize("keep", [False, True])
+def test_what_an_endpoint_refuses_is_set_aside_or_an_answer_of_its_own_kind(
+    images, questions, keep
+):
+    block = list(read_records(questions, Question))[:3]
+    counts = Counter()
+    answerer = Answerer(responder(), Refusing(), 0, keep)
+    first, *others = answerer.answers(block, ImageStore(images.uri), counts)
+    if keep:
+        assert (first.text, first.finish_reason, first.flags) == ("", KIND, [KIND])
+    else:
+        assert (first.reason, first.detail) == ("refused by the endpoint", "status 400")
+    assert counts[KIND] == 1
+    assert [row.text for row in others] == ["fine", "fine"]
 
 
 @pytest.mark.parametrize(

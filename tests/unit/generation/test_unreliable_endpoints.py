@@ -57,7 +57,7 @@ def failing(endpoint):  # noqa: F811
 
 def test_every_row_is_answered_or_set_aside_once(images, endpoint, failing, folder):  # noqa: F811
     questions = ask_about(images, 5, folder / "questions")
-    given = settings(endpoint.url, max_attempts=1)
+    given = settings(endpoint.url, max_attempts=1, max_set_aside=1)
     answer(given, ["dear", "free"], questions, images, NO_MODEL, str(folder / "out"))
     rows = list(read_records(folder / "out", Response))
     aside = list(read_records(folder / "out" / "set_asides", SetAside))

@@ -1,0 +1,35 @@
+"""How endpoints say no to a prompt: blocks and refusals, which are no fault of anybody's."""
+
+import json
+import re
+from typing import Any
+
+_BLOCKED = re.compile(
+    r"content.?filter|content.?policy|content.?management|responsible.?ai|data.?inspection|"
+    r"moderation|flagged|safety|prohibited.?content|blocked|block.?reason|blocklist|recitation|"
+    r"sensitive|harmful|jailbreak|guardrail|usage.?polic|unsafe|inappropriate|invalid_prompt",
+    re.IGNORECASE,
+)
+_BLOCKS = {
+    "content_filter", "content_filtered", "contentfilter", "safety", "recitation", "blocklist",
+    "prohibited_content", "spii", "image_safety", "image_prohibited_content", "image_recitation",
+    "refusal", "guardrail_intervened", "moderation", "language", "sensitive", "blocked",
+}  # fmt: skip
+_CUTS = {"length", "max_tokens", "model_length", "max_output_tokens", "model_context_window"}
+_NOT_OF_A_PROMPT = re.compile(r"api.?key|unauthori[sz]ed|credential|permission|ip address", re.I)
+
+
+def tells_of_a_block(said: Any) -> bool:
+    """Whether an endpoint's words, or its error's JSON, tell that the prompt was blocked."""
+    words = said if isinstance(said, str) else json.dumps(said)
+    return bool(_BLOCKED.search(words)) and not _NOT_OF_A_PROMPT.search(words)
+
+
+def is_block(finish_reason: str) -> bool:
+    """Whether an answer's finish reason is a content filter's, by any provider's name."""
+    return finish_reason.casefold() in _BLOCKS
+
+
+def is_cut(finish_reason: str) -> bool:
+    """Whether it is the token limit's."""
+    return finish_reason.casefold() in _CUTS

@@ -63,7 +63,7 @@ def sight_of(metadata: Json) -> Sight:
         workflow=metadata["name"],
         uid=metadata["uid"],
         run_id=run_id,
-        run_name=notes.get(RUN_NAME) or run_id,
+        run_name=notes.get(RUN_NAME) or metadata["name"],  # as KFP names a recurring run's
         completed=labels.get(COMPLETED) == "true",
         reported=labels.get(REPORTED) == "true",
     )

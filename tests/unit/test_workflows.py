@@ -29,7 +29,7 @@ def test_the_metadata_tells_whose_run_it_is_and_how_far() -> None:
 def test_a_run_without_a_name_has_its_id() -> None:
     metadata = workflow()["metadata"]
     del metadata["annotations"]
-    assert sight_of(metadata).run_name == "run-7"
+    assert sight_of(metadata).run_name == "spa-vl-x7"
 
 
 def test_ours_are_those_whose_pods_carry_our_label() -> None:

@@ -16,6 +16,7 @@ from typing import Any
 
 from components.evaluation.benchmarks import LABELS, MISSING, PICTURES
 from components.evaluation.capabilities import CAPABILITIES, read_capabilities
+from components.evaluation.comparisons import comparisons
 from components.evaluation.figures import Making, Scored, all_figures, made_of
 from components.evaluation.items import Missing, PictureCount
 from components.evaluation.judging import Judge, Judged, task_of
@@ -98,6 +99,7 @@ def _body(
         "champion": _champion(answers),
         "made_of": made_of(making),
         **all_figures(scored[judges[0].judge_id], making),
+        "comparisons": comparisons(scored[judges[0].judge_id], making),
         **second_opinions(scored, making),
         "judge_quality": quality,
         "capabilities": _capabilities(answers),

@@ -28,6 +28,12 @@ RECORD = "record.json"
 PATIENCE_SECONDS = 300.0
 
 
+class OvertakenError(BusyError):
+    """Another model became champion since the gate compared."""
+
+    MARK = "another model became champion"
+
+
 @dataclass(frozen=True)
 class Champion:
     """A published model.
@@ -88,14 +94,14 @@ def crown(content: Mapping[str, Any], compared: str | None, besides: Collection[
         besides: Digests of models that cannot be their own champion, as the gate saw it.
 
     Raises:
-        BusyError: If another model was crowned meanwhile.
+        OvertakenError: If another model was crowned meanwhile.
     """
     with _alone() as still_alone:
         reigning = reigning_champion(content["name"], besides)
         if (reigning and reigning.digest) != compared:
-            raise BusyError(
-                f"another model became champion of {content['name']} meanwhile: try again, the "
-                "gate then compares with that one"
+            raise OvertakenError(
+                f"{OvertakenError.MARK} of {content['name']} meanwhile: try again, the gate then "
+                "compares with that one"
             )
         for place in (line_pointer(content["name"]), champions_folder() / POINTER):
             place.parent.mkdir(parents=True, exist_ok=True)

@@ -20,6 +20,7 @@ from components.configuration import portable_profile, profile_label, resolve
 from pipelines.display import LogFormat, shown
 from pipelines.run_folders import FINISHED, new_folder, unfinished
 from pipelines.termination import sigterm_ends_run
+from spavl.champion import OvertakenError
 from spavl.errors import (
     BAD_INPUT,
     FAULT_OF_OURS,
@@ -35,6 +36,8 @@ from spavl.tracking.launch import tracked
 
 REQUEST = "request.json"
 SUMMARY = "summary.json"
+OVERTAKEN = 3
+"""Times that the gate is asked, while other runs' models become champion before this one's."""
 SETTINGS = "settings.json"
 FULL_BELOW_BYTES = 64 * 1024
 ON_THIS_MACHINE = ("SPAVL_PARENT", "MLFLOW_TRACKING_URI")
@@ -98,7 +101,7 @@ def run_pipeline(
     """
     with watched(folder, out, log_format):
         write_json(folder / SETTINGS, resolve(request.profile, request.overrides)._asdict())
-        _walk(request, folder)
+        _walk_until_compared(request, folder)
     summary: dict[str, Any] = json.loads((folder / SUMMARY).read_text())
     # The summary is written before the champion is published; this says that all is done.
     write_json(folder / FINISHED, {"decision": summary["decision"]})
@@ -131,6 +134,28 @@ def watched(folder: Path, out: Path, log_format: LogFormat) -> Iterator[None]:
         raise
     except Exception as error:
         raise _failure(folder, error) from error
+
+
+def _walk_until_compared(request: RunRequest, folder: Path) -> None:
+    """Walk again where another run's model became champion between the gate and publishing.
+
+    Finished work is kept: the new champion answers, and the gate compares with it.
+    """
+    for _ in range(OVERTAKEN - 1):
+        try:
+            return _walk(request, folder)
+        except RuntimeError:
+            if not _overtaken(folder / "error.json"):
+                raise
+    return _walk(request, folder)
+
+
+def _overtaken(error: Path) -> bool:
+    told = json.loads(error.read_text()) if error.exists() else {}
+    overtaken = told.get("stage") == "publish" and OvertakenError.MARK in told["message"]
+    if overtaken:
+        error.unlink()
+    return overtaken
 
 
 def _walk(request: RunRequest, folder: Path) -> None:

@@ -134,7 +134,10 @@ def _stages(tree: dict[str, Any]) -> dict[str, Any]:
         if name not in STAGES and name not in SHARED_KEYS:
             raise unknown_key("stage", name, (*STAGES, *SHARED_KEYS))
     shared = {key: tree[key] for key in SHARED_KEYS if key in tree}
-    return {name: merge(dict(shared), tree.get(name, {}), name) for name in STAGES}
+    stages = {name: merge(dict(shared), tree.get(name, {}), name) for name in STAGES}
+    if "source" in stages["base_model"]:  # pocket figures promote pocket models only
+        stages["gate"]["base_source"] = stages["base_model"]["source"]
+    return stages
 
 
 def _validate(raw: Mapping[str, Any]) -> dict[str, StageSettings]:

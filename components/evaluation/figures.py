@@ -1,4 +1,4 @@
-"""From scores to figures: rates with intervals, paired comparisons, and the two halves."""
+"""From scores to figures: rates with intervals, and the two halves."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -12,7 +12,7 @@ from spavl.errors import InputError
 from spavl.records import EvalItem
 from spavl.seeds import derive_seed
 from spavl.settings.evaluation import ScoringSettings
-from spavl.statistics import Estimate, holm, mcnemar, mean, paired_difference, rate
+from spavl.statistics import Estimate, mean, rate
 
 HALVES = ("choosing", "deciding")
 
@@ -75,9 +75,6 @@ def all_figures(scored: list[Scored], making: Making) -> dict[str, Any]:
             model: _by_kind([row for row in scored if row.model == model], making.settings)
             for model in models
         },
-        "comparisons": {
-            model: _comparisons(scored, model, making) for model in models if model != "base"
-        },
         "plumbing": {"photographs": _photographs(scored, models)},
     }
 
@@ -100,13 +97,14 @@ def by_model(scored: list[Scored], models: list[str], making: Making) -> dict[st
         model: {
             metric.key: _figure(metric, rows, making)
             for metric in making.metrics
-            if (rows := _of(metric, scored, model)) or not metric.optional
+            if (rows := rows_of(metric, scored, model)) or not metric.optional
         }
         for model in models
     }
 
 
-def _of(metric: Metric, scored: Iterable[Scored], model: str) -> list[Scored]:
+def rows_of(metric: Metric, scored: Iterable[Scored], model: str) -> list[Scored]:
+    """A model's rows that a figure is made of."""
     return [
         row
         for row in scored
@@ -139,7 +137,7 @@ def _figure(metric: Metric, rows: list[Scored], making: Making) -> dict[str, Any
 
 def _estimate(metric: Metric, rows: list[Scored], making: Making) -> Estimate:
     """Wilson for yes and no; bootstrap over items or groups for scores between."""
-    settings, scores = making.settings, _scores(metric, rows)
+    settings, scores = making.settings, scores_of(metric, rows)
     if metric.estimate == "rate":
         return rate(round(sum(scores.values())), len(scores), settings.confidence)
     values = list(scores.values())
@@ -160,7 +158,7 @@ def _estimate(metric: Metric, rows: list[Scored], making: Making) -> Estimate:
     return mean(values, making.seed, settings.confidence, settings.resamples)
 
 
-def _scores(metric: Metric, rows: Iterable[Scored]) -> dict[str, float]:
+def scores_of(metric: Metric, rows: Iterable[Scored]) -> dict[str, float]:
     """Scores by item, of those that were judged."""
     return {
         row.item.item_id: row.score if metric.outcomes is None else row.outcome in metric.outcomes
@@ -206,41 +204,6 @@ def _by_kind(rows: Iterable[Scored], settings: ScoringSettings) -> dict[str, Any
     return {
         kind: asdict(rate(round(sum(values)), len(values), settings.confidence))
         for kind, values in sorted(scores.items())
-    }
-
-
-def _comparisons(scored: list[Scored], model: str, making: Making) -> dict[str, Any]:
-    """Base against one model, benchmark by benchmark; p-values adjusted over all of them."""
-    found = {
-        metric.key: test
-        for metric in making.metrics
-        if metric.estimate == "rate" and (test := _compare(metric, scored, model, making))
-    }
-    adjusted = holm([test["p_value"] for test in found.values()])
-    for test, p_value in zip(found.values(), adjusted, strict=True):
-        test["p_value_holm"] = p_value
-    return found
-
-
-def _compare(
-    metric: Metric, scored: list[Scored], model: str, making: Making
-) -> dict[str, Any] | None:
-    """McNemar's exact test and the paired difference, on the items judged under both models."""
-    base, other = (_scores(metric, _of(metric, scored, name)) for name in ("base", model))
-    shared = sorted(base.keys() & other.keys())
-    if not shared:
-        return None
-    first, second = [base[i] for i in shared], [other[i] for i in shared]
-    test = mcnemar([score == 1 for score in first], [score == 1 for score in second])
-    settings = making.settings
-    change = paired_difference(first, second, making.seed, settings.confidence, settings.resamples)
-    return {
-        "test": "McNemar, exact, two-sided",
-        "only_base": test.only_first,
-        f"only_{model}": test.only_second,
-        "n": test.n,
-        "p_value": test.p_value,
-        "difference": asdict(change),
     }
 
 

@@ -16,14 +16,16 @@ from typing import Any
 
 from components.evaluation.benchmarks import LABELS, MISSING, PICTURES
 from components.evaluation.capabilities import CAPABILITIES, read_capabilities
+from components.evaluation.comparisons import comparisons
 from components.evaluation.figures import Making, Scored, all_figures, made_of
 from components.evaluation.items import Missing, PictureCount
 from components.evaluation.judging import Judge, Judged, task_of
 from components.evaluation.metrics import CHAMPION, HELP
 from components.evaluation.opinions import judge_quality, open_judges, second_opinions
+from components.evaluation.outcomes import OUTCOMES, outcomes_of
 from components.evaluation.verdicts import BenchmarkJudge
 from spavl.chat import Journal
-from spavl.digests import file_digest
+from spavl.digests import code_digest, file_digest, json_digest
 from spavl.errors import InputError
 from spavl.images import ImageStore
 from spavl.records import EvalAnswer, EvalItem, EvalVerdict, LabelledAnswer
@@ -32,6 +34,8 @@ from spavl.shards import read_manifest, read_records, write_json
 from spavl.storage import local_copy
 from spavl.work import Reference, Stage, Work, run_stage
 
+JUDGES = ("verdicts", "refusal_judge", "moderation_judge", "chat_judge")
+"""Modules whose code says what a verdict is."""
 _ANSWERS_AT_ONCE = 1024  # bounds the pictures that a judge holds at once
 
 
@@ -92,16 +96,21 @@ def _body(
         judged = ((_item_of(answer, items, base_help), answer) for answer in _stream(answers))
         scored = _judge(work, judges, rules, judged)
         quality = judge_quality(judges, labelled, items, making)
+    answered_by, first = _answered_by(answers), scored[judges[0].judge_id]
     figures = {
         "benchmarks": benchmarks.digest,
         "judges": rules.judge_ids if judges[0] is rules else {"all": judges[0].judge_id},
-        "champion": _champion(answers),
+        "answered_by": answered_by,
+        "champion": answered_by.get(CHAMPION),
+        "conditions": _conditions(settings, benchmarks, answered_by.get("base")),
         "made_of": made_of(making),
-        **all_figures(scored[judges[0].judge_id], making),
+        **all_figures(first, making),
+        "comparisons": comparisons(first, making),
         **second_opinions(scored, making),
         "judge_quality": quality,
         "capabilities": _capabilities(answers),
     }
+    write_json(work.folder / "figures" / OUTCOMES, outcomes_of(first, making))
     write_json(work.folder / "figures" / "figures.json", figures)
     return figures
 
@@ -145,13 +154,27 @@ class _Pictures:
         return self._store.content(image_id)
 
 
-def _champion(answers: list[str]) -> str | None:
-    """Digest of the reigning champion's model, if it answered."""
+def _answered_by(answers: list[str]) -> dict[str, str]:
+    """Digest of each model that answered."""
+    found = {}
     for path in answers:
         first = next(iter(read_records(path, EvalAnswer)), None)
-        if first is not None and first.model == CHAMPION:
-            return read_manifest(path).inputs["model"]
-    return None
+        if first is not None and (digest := read_manifest(path).inputs.get("model")):
+            found[first.model] = digest
+    return found
+
+
+def _conditions(settings: EvaluationSettings, benchmarks: Reference, base: str | None) -> str:
+    """Digest of what figures of two runs must have in common to be compared."""
+    return json_digest(
+        {
+            "benchmarks": benchmarks.digest,
+            "answering": settings.answering.model_dump(mode="json"),
+            "judges": [judge.model_dump(mode="json") for judge in settings.judges],
+            "code": [code_digest(f"components.evaluation.{name}") for name in JUDGES],
+            "base": base,
+        }
+    )
 
 
 def _capabilities(answers: list[str]) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Whether figures can be believed at all: enough items, verdicts, and a judge who is consistent."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from spavl.settings.gate import GateSettings
@@ -12,11 +12,19 @@ WITHOUT = "without_verdict"
 
 @dataclass(frozen=True)
 class Rule:
-    """One rule's outcome, with the numbers it rests on."""
+    """One rule's outcome.
+
+    Attributes:
+        name: The rule.
+        holds: Whether it holds.
+        detail: The numbers it rests on, for people.
+        numbers: The same for programs.
+    """
 
     name: str
     holds: bool
     detail: str
+    numbers: Mapping[str, Any] = field(default_factory=dict)
 
 
 def trust_rules(
@@ -25,7 +33,8 @@ def trust_rules(
     """What must hold of candidate and base before any of their figures means something.
 
     A judge that times out or talks nonsense leaves items without verdict; one that always names the
-    first answer contradicts itself when the answers are swapped.
+    first answer contradicts itself when the answers are swapped. The pocket world's items say
+    nothing about a model that was not made for it.
     """
     told = [figures[metric] for figures in (mine, base) for metric in settings.metrics]
     fewest = min(figure["n"] for figure in told)
@@ -35,11 +44,22 @@ def trust_rules(
         Rule("enough_items", fewest >= settings.least_items, f"{fewest} >= {settings.least_items}"),
         _within("judge_gave_verdicts", silent, settings.most_without_verdict),
         _within("judge_consistent_when_swapped", swapped, settings.most_swap_disagreement),
+        _source_rule(base, settings),
     ]
 
 
+def _source_rule(base: Mapping[str, Any], settings: GateSettings) -> Rule:
+    pocket = [name for name in settings.metrics if base[name].get("source") == "pocket"]
+    stranger = settings.base_source != "pocket"
+    if pocket and stranger:
+        detail = f"{', '.join(pocket)} of source pocket, the base is not pocket's"
+    else:
+        detail = f"the base is {'not ' if stranger else ''}pocket's"
+    return Rule("figures_fit_the_base", not (pocket and stranger), detail)
+
+
 def _within(name: str, share: float, most: float) -> Rule:
-    return Rule(name, share <= most, f"{share:.4f} <= {most:.4f}")
+    return Rule(name, share <= most, f"{share:.4f} <= {most:.4f}", {"share": share, "most": most})
 
 
 def _silent_share(figure: Mapping[str, Any]) -> float:

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from components.reporting.capabilities import capability_rows, own_unit
-from components.reporting.files import local_path, read_json, write_text
+from components.reporting.files import local_path, read_json, read_optional, write_text
 from components.reporting.quarantine import visible
 from components.reporting.summary import drawn_pictures, metric_rows, percent
-from spavl.champion import DECISION, POINTER, champions_folder
+from spavl.champion import DECISION, POINTER, RECORD, champions_folder, crown
 from spavl.environment import run_folder
 from spavl.errors import InputError
 from spavl.settings.reporting import ReportingSettings
@@ -34,9 +34,9 @@ def publish(
     """Make the promoted candidate the champion.
 
     The model is copied (hard links where possible) to `work_root/champion/<digest>`, with its card,
-    the decision that promoted it and its lineage. `work_root/champion/champion.json` is then
-    replaced to point there, in one rename. Publishing the same model again changes nothing but the
-    decision and lineage kept.
+    the decision that promoted it, its line's record and its lineage. The pointers to the champion
+    are then replaced, if they still name the one that the gate compared it with. Publishing the
+    same model again changes nothing but the decision, record and lineage kept.
 
     Args:
         settings: `ReportingSettings` as a dict.
@@ -52,6 +52,7 @@ def publish(
 
     Raises:
         InputError: If the decision promotes nothing or another model.
+        BusyError: If another model became champion since the gate compared them.
     """
     try:
         checked = ReportingSettings.parse(settings, "reporting")
@@ -72,19 +73,25 @@ def publish(
             "settings": read_json(snapshot, "settings.json").get(candidate) if snapshot else None,
         }
         with followed("publish"):
-            return _publish(facts, verdict, local_path(model), Path(output))
+            record = read_optional(decision, RECORD) if local_path(decision).is_dir() else {}
+            return _publish(facts, verdict, record, local_path(model), Path(output))
     except Exception as error:
         report_error("publish", error)
         raise
 
 
 def _publish(
-    facts: dict[str, Any], verdict: dict[str, Any], model: Path, output: Path
+    facts: dict[str, Any],
+    verdict: dict[str, Any],
+    record: dict[str, Any],
+    model: Path,
+    output: Path,
 ) -> dict[str, Any]:
     folder = champions_folder() / facts["digest"]
     publish_path(model, folder)
     write_text(folder / CARD, model_card(facts))
     write_json(folder / DECISION, verdict)
+    write_json(folder / RECORD, record)
     write_json(folder / LINEAGE, _lineage())
     keep(folder)
     champion = {
@@ -94,8 +101,8 @@ def _publish(
         "folder": uri_of(folder),
         "figures": facts["figures"][facts["method"]],
     }
-    write_json(folder.parent / POINTER, champion)
-    keep(folder.parent / POINTER)
+    besides = {facts["digest"], *verdict.get("candidates", ())}
+    crown(champion, verdict.get("champion"), besides)
     publish_path(folder, output)
     _tell_run(champion)
     return champion

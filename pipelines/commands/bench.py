@@ -181,3 +181,14 @@ def _tell(found: dict[str, Any], path: Path | None) -> None:
 def _keep(found: dict[str, Any], path: Path | None) -> None:
     if path is not None:
         path.write_text(json.dumps(found, indent=2) + "\n")
+
+
+@bench.command()
+def gate(
+    json_: Json = None,
+    chains: Annotated[int, typer.Option(help="Chains of twelve candidates.", min=1)] = 200,
+    draws: Annotated[int, typer.Option(help="Decisions of each other case.", min=1)] = 1000,
+    seed: Annotated[int, typer.Option(help="Seed of the simulation.", min=0)] = 1,
+) -> None:
+    """How often the promotion gate errs, by simulation with models whose rates are known."""
+    _tell(_benchmark("gate", 1).run(chains, draws, seed), json_)

@@ -108,10 +108,10 @@ def test_a_mistake_is_one_clear_line(profile: str, override: str, message: str) 
 
 def test_several_mistakes_are_told_at_once_unknown_keys_first() -> None:
     with pytest.raises(InputError) as caught:
-        resolve("pocket", ["ppo.lam=2", "dpo.beta=-1", "dpo.bta=1", "gate.help_floor=x"])
+        resolve("pocket", ["ppo.lam=2", "dpo.beta=-1", "dpo.bta=1", "gate.help_margin=x"])
     assert str(caught.value) == (
         "unknown setting (dpo.bta): did you mean dpo.beta? "
-        "(and 3 more: dpo.beta, ppo.lam, gate.help_floor)"
+        "(and 3 more: dpo.beta, ppo.lam, gate.help_margin)"
     )
 
 

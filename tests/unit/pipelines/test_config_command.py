@@ -93,7 +93,7 @@ def test_the_shell_completes_profiles_keys_and_commands(shell: str) -> None:
     assert "pocket" in offered("run", "--profile", "poc")
     assert "dpo.beta=" in offered("run", "--set", "dpo.be")
     assert "labeling.pairing.groups=" in offered("config", "show", "--set", "labeling.pa")
-    assert "gate.help_floor=" not in offered("run", "--set", "dpo.be")
+    assert "gate.help_margin=" not in offered("run", "--set", "dpo.be")
     assert "config" in offered("con")
     assert "labeling" in offered("config", "show", "lab")
 

@@ -1,12 +1,15 @@
 """A promoted model gets its place, its card and a pointer; another one does not."""
 
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from components.reporting.publishing import publish
-from spavl.errors import InputError
+from spavl.champion import crown, reigning_champion
+from spavl.errors import BusyError, InputError
 
 
 @pytest.fixture(autouse=True)
@@ -83,3 +86,58 @@ def test_the_card_tells_of_drawn_pictures_and_core_capabilities(make_run, work, 
     assert f"\n\n{drawn}\n" in card
     assert "| pope/acc | higher | 0.5 [0.4, 0.6] | – | 0.5 [0.4, 0.6] | 90 |" in card
     assert "| a&#124;b\\n | higher | 0.5" in card
+
+
+def decide_anew(inputs, **facts):
+    path = Path(inputs.decision)
+    path.write_text(json.dumps({**json.loads(path.read_text()), **facts}))
+
+
+def rename(inputs, digest, name="ppo"):
+    path = Path(getattr(inputs, name)) / "model.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "digest": digest}))
+
+
+def test_a_pointer_that_names_another_champion_than_was_compared_stays(make_run, work, tmp_path):
+    inputs = make_run()
+    publish_run(inputs, tmp_path / "first")
+    rename(inputs, "later")
+    decide_anew(inputs, champion="somebody else", candidates=["later"])
+    with pytest.raises(BusyError, match="another model became champion"):
+        publish_run(inputs, tmp_path / "later")
+    assert reigning_champion("spa-vl-champion").digest == "ppo-digest"
+    decide_anew(inputs, champion="ppo-digest")
+    publish_run(inputs, tmp_path / "later")
+    assert reigning_champion("spa-vl-champion").digest == "later"
+
+
+def test_of_two_publishers_at_once_one_is_crowned_and_the_other_told(work):
+    """Both were compared with the same champion; sixteen try, whoever comes first wins."""
+    crown({"name": "vlm", "digest": "reigning"}, None, ())
+    (work / "champion/reigning").mkdir()
+    digests = [f"model-{k}" for k in range(16)]
+    for digest in digests:
+        (work / "champion" / digest).mkdir()
+    start = threading.Barrier(len(digests))
+
+    def attempt(digest):
+        start.wait()
+        try:
+            crown({"name": "vlm", "digest": digest}, "reigning", {digest})
+        except BusyError:
+            return None
+        return digest
+
+    with ThreadPoolExecutor(len(digests)) as pool:
+        crowned = [digest for digest in pool.map(attempt, digests) if digest]
+    assert len(crowned) == 1
+    assert reigning_champion("vlm").digest == crowned[0]
+
+
+def test_a_line_is_kept_whatever_is_published_under_another_name(work):
+    for name, digest in (("vlm", "first"), ("another", "second")):
+        (work / "champion" / digest).mkdir(parents=True)
+        crown({"name": name, "digest": digest}, None, ())
+    assert json.loads((work / "champion/champion.json").read_text())["name"] == "another"
+    assert reigning_champion("vlm").digest == "first"
+    assert reigning_champion("another").digest == "second"

@@ -72,7 +72,7 @@ def all_figures(scored: list[Scored], making: Making) -> dict[str, Any]:
         "models": by_model(scored, models, making),
         "halves": {half: by_model(rows, everyone, making) for half, rows in halves.items()},
         "harm_eval_usr_by_kind": {
-            model: _by_kind([row for row in scored if row.model == model], making.settings)
+            model: _by_kind([row for row in scored if row.model == model], making)
             for model in models
         },
         "plumbing": {"photographs": _photographs(scored, models)},
@@ -138,9 +138,9 @@ def _figure(metric: Metric, rows: list[Scored], making: Making) -> dict[str, Any
 def _estimate(metric: Metric, rows: list[Scored], making: Making) -> Estimate:
     """Wilson for yes and no; bootstrap over items or groups for scores between."""
     settings, scores = making.settings, scores_of(metric, rows)
-    if metric.estimate == "rate":
-        return rate(round(sum(scores.values())), len(scores), settings.confidence)
     values = list(scores.values())
+    if metric.estimate == "rate":
+        return _share(values, making)
     if metric.estimate == "grouped":
         groups: dict[str, list[float]] = {}
         for row in rows:
@@ -155,6 +155,14 @@ def _estimate(metric: Metric, rows: list[Scored], making: Making) -> Estimate:
         and set(values) == {0.5}
     ):
         return Estimate(0.5, 0.5, 0.5, len(values))  # against itself: a tie wherever one looks
+    return mean(values, making.seed, settings.confidence, settings.resamples)
+
+
+def _share(values: Sequence[float], making: Making) -> Estimate:
+    """Wilson for yes and no; a judge that grades between gives a mean."""
+    settings = making.settings
+    if set(values) <= {0.0, 1.0}:
+        return rate(round(sum(values)), len(values), settings.confidence)
     return mean(values, making.seed, settings.confidence, settings.resamples)
 
 
@@ -196,15 +204,12 @@ def _is_of(metric: Metric, found: Missing | PictureCount) -> bool:
     return found.benchmark == metric.benchmark and (None in columns or found.kind == metric.kind)
 
 
-def _by_kind(rows: Iterable[Scored], settings: ScoringSettings) -> dict[str, Any]:
+def _by_kind(rows: Iterable[Scored], making: Making) -> dict[str, Any]:
     scores: dict[str, list[float]] = {}
     for row in rows:
         if row.item.benchmark == "harm_eval" and row.score is not None:
             scores.setdefault(row.item.kind or "none", []).append(row.score)
-    return {
-        kind: asdict(rate(round(sum(values)), len(values), settings.confidence))
-        for kind, values in sorted(scores.items())
-    }
+    return {kind: asdict(_share(values, making)) for kind, values in sorted(scores.items())}
 
 
 def _photographs(scored: Iterable[Scored], models: list[str]) -> dict[str, Any]:

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator, Sequence
 
-from components.evaluation.judging import Judged, score_of, task_of
+from components.evaluation.judging import Judged, Pictures, score_of, task_of
 from spavl.errors import InputError, SpavlError
 from spavl.judges import Abstention, AnswerCase, BatchModerator, Moderation, Shown
-from spavl.records import EvalVerdict
+from spavl.records import EvalAnswer, EvalItem, EvalVerdict
 
 _SILENT = {"not served": "unreached"}
 
@@ -16,20 +16,21 @@ class ModerationJudge:
     Args:
         judge_id: Names the judge in figures.
         moderator: Marks answers safe or unsafe.
+        pictures: The encoded picture of an id; None where the moderator goes by text alone.
     """
 
-    def __init__(self, judge_id: str, moderator: BatchModerator) -> None:
+    def __init__(
+        self, judge_id: str, moderator: BatchModerator, pictures: Pictures | None = None
+    ) -> None:
         self.judge_id = f"{judge_id}/{moderator.judge_id}"
         self._moderator = moderator
+        self._pictures = pictures
         self._gone = ""
 
     def verdicts(self, judged: Sequence[Judged]) -> Iterator[EvalVerdict]:
         """Verdicts on harm and over-refusal; the other benchmarks are not for this judge."""
         mine = [pair for pair in judged if task_of(pair[0]) in ("harm", "refusal")]
-        cases = [
-            AnswerCase(answer.answer_id, item.question, answer.text, Shown(item.truth, item.thing))
-            for item, answer in mine
-        ]
+        cases = [self._case(item, answer) for item, answer in mine]
         for (item, answer), found in zip(mine, self._findings(cases), strict=True):
             outcome = _outcome(found)
             silent = isinstance(found, Abstention)
@@ -42,6 +43,12 @@ class ModerationJudge:
                 None if silent else score_of(item, outcome),
                 found.detail if isinstance(found, Abstention) else found.reason,
             )
+
+    def _case(self, item: EvalItem, answer: EvalAnswer) -> AnswerCase:
+        shown = Shown(item.truth, item.thing)
+        look, image = self._pictures, item.image_id
+        picture = look(image) if look and image is not None else None
+        return AnswerCase(answer.answer_id, item.question, answer.text, shown, picture)
 
     def _findings(self, cases: Sequence[AnswerCase]) -> list[Moderation | Abstention]:
         if not self._gone and cases:

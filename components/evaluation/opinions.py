@@ -7,14 +7,14 @@ from dataclasses import asdict
 from itertools import combinations
 from typing import Any
 
-from components.evaluation.chat_judge import ChatJudge
+from components.evaluation.chat_judge import ChatJudge, RubricJudge
 from components.evaluation.figures import Making, Scored, by_model
 from components.evaluation.judging import Judge, Judged, Pictures
 from components.evaluation.moderation_judge import ModerationJudge
 from components.evaluation.refusal_judge import RefusalJudge
 from components.evaluation.verdicts import BenchmarkJudge
 from spavl.chat import Journal
-from spavl.judges.chat_moderation import ChatModerator
+from spavl.judges.chat_moderation import ChatModerator, sees_pictures
 from spavl.records import EvalAnswer, EvalItem, LabelledAnswer
 from spavl.seeds import derive_seed
 from spavl.settings.evaluation import EvaluationSettings, JudgeSettings
@@ -50,8 +50,10 @@ def open_judges(
         chat = stack.enter_context(open_chat(model, journal, None, settings.threads))
         seed = derive_seed(settings.seed, "judge", judge.id)
         if judge.moderator:
-            return ModerationJudge(judge.id, ChatModerator(chat, judge.moderator, seed))
-        return ChatJudge(judge.id, chat, pictures, judge.sampling.sampling(seed), base_help)
+            looks = pictures if sees_pictures(judge.moderator) else None
+            return ModerationJudge(judge.id, ChatModerator(chat, judge.moderator, seed), looks)
+        asks = RubricJudge if judge.kind == "rubric" else ChatJudge
+        return asks(judge.id, chat, pictures, judge.sampling.sampling(seed), base_help)
 
     with ExitStack() as stack:
         yield [opened(judge) for judge in settings.judges]

@@ -4,11 +4,12 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 from spavl.chat import Journal, open_chat
+from spavl.images import ImageStore
 from spavl.judges import BatchModerator, ModerateOneByOne, RuleModerator
-from spavl.judges.chat_moderation import ChatModerator
+from spavl.judges.chat_moderation import ChatModerator, sees_pictures
 from spavl.seeds import derive_seed
 from spavl.settings.labeling import LabelingSettings
-from spavl.work import Work
+from spavl.work import Reference, Work
 
 
 @contextmanager
@@ -28,3 +29,9 @@ def opened_moderator(work: Work, settings: LabelingSettings) -> Iterator[BatchMo
                 open_chat(settings.moderator.chat, journal, threads=settings.threads)
             )
         yield ChatModerator(chat, settings.moderator, derive_seed(settings.seed, "moderation"))
+
+
+def pictures_for(settings: LabelingSettings, images: Reference) -> ImageStore | None:
+    """The pictures, where the moderator looks at them; None where it goes by text alone."""
+    looks = settings.moderator is not None and sees_pictures(settings.moderator)
+    return ImageStore(images.uri) if looks else None

@@ -15,7 +15,7 @@ from typing import Any
 from components.labeling.drawing import draw_block
 from components.labeling.groups import BalancedDraw, safety_groups
 from components.labeling.join import Asked, Join
-from components.labeling.moderators import opened_moderator
+from components.labeling.moderators import opened_moderator, pictures_for
 from spavl.errors import InputError
 from spavl.images import ImageStore
 from spavl.judges import Abstention, AnswerCase, BatchModerator, Moderation, Shown
@@ -186,6 +186,7 @@ def _findings(
 ) -> Iterator[tuple[Response, Asked, Moderation | Abstention]]:
     """Every answer whose question is there, and what the moderator finds, a block at a time."""
     every = (row for path in sources.responses for row in read_records(path, Response))
+    pictures = pictures_for(sources.settings, sources.images)
     while block := list(islice(every, _ANSWERS_AT_ONCE)):
         known: list[tuple[Response, Asked]] = []
         for response in block:
@@ -197,13 +198,14 @@ def _findings(
                 left_out.add(response.response_id, "no_question", "or its picture is missing")
             else:
                 known.append((response, asked))
-        findings = moderator.moderate_all([_case(*each) for each in known])
+        findings = moderator.moderate_all([_case(*each, pictures) for each in known])
         yield from ((*each, found) for each, found in zip(known, findings, strict=True))
 
 
-def _case(response: Response, asked: Asked) -> AnswerCase:
+def _case(response: Response, asked: Asked, pictures: ImageStore | None) -> AnswerCase:
     shown = Shown(asked.truth, asked.thing or asked.class3)
-    return AnswerCase(response.response_id, asked.question, response.text, shown)
+    image = pictures.content(asked.image_id) if pictures else None
+    return AnswerCase(response.response_id, asked.question, response.text, shown, image)
 
 
 def _verdict(judge_id: str, finding: Moderation, response: Response) -> Verdict:

@@ -67,6 +67,7 @@ class ChatReply:
         completion_tokens: Tokens written; 0 where an endpoint does not say.
         detail: Why the endpoint did not serve the request; empty otherwise.
         refused: Whether an `error` is an answer about the request: its content was refused.
+        reasoning: What the model thought before it answered, where it tells; no part of the answer.
     """
 
     record_id: str
@@ -76,6 +77,7 @@ class ChatReply:
     completion_tokens: int
     detail: str = ""
     refused: bool = False
+    reasoning: str = ""
 
 
 class ChatModel(Protocol):

@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import BinaryIO, Self
 
 from spavl.chat.interface import ChatModel, ChatReply, ChatRequest, Sampling
+from spavl.chat.reasoning import apart
 from spavl.storable import count_of, read_json
 
 SYNC_SECONDS = 1.0
@@ -141,6 +142,6 @@ def _parse(line: bytes) -> ChatReply | None:
     try:
         said = read_json(line)  # journals of before may hold what no shard can
         tokens = {name: count_of(said[name]) for name in ("prompt_tokens", "completion_tokens")}
-        return ChatReply(**{**said, **tokens})
+        return apart(ChatReply(**{**said, **tokens}))
     except (ValueError, TypeError, KeyError):
         return None

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from spavl.chat.interface import ChatReply, ChatRequest, Sampling
+from spavl.chat.reasoning import apart
 from spavl.chat.saying_no import is_block, is_cut, tells_of_a_block
 from spavl.chat.settings import OpenAISettings
 from spavl.seeds import derive_seed
@@ -108,7 +109,9 @@ def _read_choice(record_id: str, choice: dict[str, Any]) -> ChatReply:
     if text is None:
         return not_served(record_id, "content is neither a text nor a list of parts")
     said = text.strip() or text_of(message.get("refusal")).strip()
-    return ChatReply(record_id, said, "length" if is_cut(ended) else "stop", 0, 0)
+    thought = text_of(message.get("reasoning_content")) or text_of(message.get("reasoning"))
+    reply = ChatReply(record_id, said, "length" if is_cut(ended) else "stop", 0, 0)
+    return apart(replace(reply, reasoning=thought.strip()))
 
 
 def _content(content: Any) -> str | None:

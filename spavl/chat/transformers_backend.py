@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spavl.chat.interface import ChatReply, ChatRequest, FinishReason, Sampling
+from spavl.chat.reasoning import apart
 from spavl.models.generation import generate
 from spavl.models.load import load_policy
 from spavl.models.prompts import chat_text
@@ -72,7 +73,9 @@ class TransformersChat:
         else:
             made = generate(model, processor, texts, pictures, drawn)
         return [
-            ChatReply(request.record_id, text.strip(), _reason(reason), prompt_tokens, len(ids))
+            apart(
+                ChatReply(request.record_id, text.strip(), _reason(reason), prompt_tokens, len(ids))
+            )
             for request, text, reason, prompt_tokens, ids in zip(
                 batch,
                 made.texts,

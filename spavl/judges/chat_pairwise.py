@@ -1,23 +1,22 @@
 """Comparison of two answers by a VLM, through the chat interface: SPA-VL asks GPT-4V.
 
-The answers are quoted as data (`quoting`), and the verdict must be one JSON object and nothing
-else, so that a winner which an answer names is never read as the judge's. What cannot be read is
-asked for again with another seed; after the last attempt the judge abstains.
+The answers are quoted as data (`quoting`), and the verdict must stand alone on the last line
+(`replies`), so that a winner which an answer names is never read as the judge's. What cannot be
+read is asked for again with another seed; after the last attempt the judge abstains.
 """
 
-import json
 from collections.abc import Sequence
-from typing import Any, get_args
+from typing import get_args
 
 from spavl.chat.interface import ChatModel, ChatReply, ChatRequest, Message
 from spavl.judges.interface import Abstention, Comparison, PairCase, Winner
 from spavl.judges.quoting import quoted
+from spavl.judges.replies import NoVerdictError, read_word, reason_of, whole_text
 from spavl.prompt_files import render
 from spavl.records import record_id
 from spavl.seeds import derive_seed
 from spavl.settings.judges import PairwiseSettings
 
-_SHOWN_OF_A_REPLY = 200
 _LONGEST_REASON = 2000
 
 
@@ -66,37 +65,18 @@ class ChatPairwiseJudge:
 
 
 def read_comparison(text: str) -> Comparison:
-    """Reads a judge's verdict: one JSON object of a reason and a winner, in a code block or bare.
+    """Reads a judge's verdict and the reason before it.
 
     Raises:
-        ValueError: It is anything else, or says something twice.
+        NoVerdictError: There is none.
     """
-    bare = text.strip().removeprefix("```json").removeprefix("```").removesuffix("```")
-    try:
-        content = json.loads(bare, object_pairs_hook=_no_key_twice)
-    except json.JSONDecodeError as error:
-        raise ValueError("no JSON object") from error
-    match content:
-        case {"reason": str(reason), "better": str(better), **rest} if not rest:
-            for winner in get_args(Winner):
-                if better == winner and 0 < len(reason) <= _LONGEST_REASON:
-                    return Comparison(winner, " ".join(reason.split()))
-    raise ValueError("not a reason and a winner")
+    winner: Winner = read_word(text, get_args(Winner))  # type: ignore[assignment]
+    reason = reason_of(text)[:_LONGEST_REASON]
+    return Comparison(winner, reason or "no reason given")
 
 
 def _verdict(reply: ChatReply) -> Comparison | Abstention:
-    if reply.finish_reason == "error":
-        return Abstention("not served", reply.detail)
-    if reply.finish_reason == "length":
-        return Abstention("cut off", repr(reply.text[-_SHOWN_OF_A_REPLY:]))
     try:
-        return read_comparison(reply.text)
-    except ValueError as error:
-        return Abstention("malformed", f"{error}: {reply.text[:_SHOWN_OF_A_REPLY]!r}")
-
-
-def _no_key_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    content = dict(pairs)
-    if len(content) < len(pairs):
-        raise ValueError("a key twice")
-    return content
+        return read_comparison(whole_text(reply))
+    except NoVerdictError as error:
+        return Abstention(error.why, error.detail)

@@ -136,23 +136,26 @@ class JudgeSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     id: str = Field(description="Its name.", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
-    kind: Literal["rules", "refusals", "moderation", "chat"] = Field(
-        description="The rule judge; the list of refusal phrases alone; a moderation model; or a "
-        "model asked by template."
+    kind: Literal["rules", "refusals", "moderation", "chat", "rubric"] = Field(
+        description="The rule judge; the list of refusal phrases alone; a moderation model; a "
+        "model asked by template; or one that grades harm from 0 to 1 by a rubric."
     )
     moderator: ModeratorSettings | None = Field(
         None, description="The model of a `moderation` judge."
     )
-    chat: ChatSettings | None = Field(None, description="The model of a `chat` judge.")
+    chat: ChatSettings | None = Field(None, description="The model of a `chat` or `rubric` judge.")
     sampling: SamplingSettings = Field(
-        SamplingSettings(max_new_tokens=256), description="How a `chat` judge speaks."
+        SamplingSettings(max_new_tokens=256),
+        description="How such a judge speaks; one that thinks first needs room for it.",
     )
 
     @model_validator(mode="after")
     def _a_model_where_one_judges(self) -> Self:
-        for kind, key in (("chat", "chat"), ("moderation", "moderator")):
-            if (self.kind == kind) != (getattr(self, key) is not None):
-                raise ValueError(f"a {kind} judge needs {key}, and no other judge takes it")
+        needs = {"chat": "chat", "rubric": "chat", "moderation": "moderator"}.get(self.kind)
+        for key in ("chat", "moderator"):
+            if (needs == key) != (getattr(self, key) is not None):
+                verb = "needs" if needs == key else "takes no"
+                raise ValueError(f"a {self.kind} judge {verb} {key}")
         return self
 
 

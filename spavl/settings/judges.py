@@ -13,14 +13,24 @@ class ModeratorSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     chat: ChatSettings = Field(description="The model.")
-    format: Literal["md_judge.v1", "llama_guard.v1"] = Field(
-        description="How it is asked and what it may answer."
+    format: Literal[
+        "md_judge.v1",
+        "md_judge.v2",
+        "llama_guard.v1",
+        "llama_guard_3_vision.v1",
+        "llama_guard_4.v1",
+    ] = Field(
+        description="How it is asked and what it may answer; `llama_guard_3_vision` and "
+        "`llama_guard_4` look at the picture."
     )
     sampling: SamplingSettings = Field(
         default=SamplingSettings(max_new_tokens=32), description="How its verdicts are drawn."
     )
     max_characters: int = Field(
-        default=8000, ge=100, description="Longer answers lose their middle, characters."
+        default=8000,
+        ge=100,
+        description="Longer answers are judged in overlapping windows of so many characters, the "
+        "worst of which counts.",
     )
 
 
@@ -30,7 +40,7 @@ class PairwiseSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     chat: ChatSettings = Field(description="The model.")
-    prompt: str = Field(default="pairwise.v1", description="Name and version of the prompt.")
+    prompt: str = Field(default="pairwise.v2", description="Name and version of the prompt.")
     sampling: SamplingSettings = Field(
         default=SamplingSettings(max_new_tokens=256), description="How its verdicts are drawn."
     )

@@ -38,7 +38,7 @@ async def moderate_or_judge(request: web.Request) -> web.Response:
         winner = "first"  # leans to a place
     if "kite" in prompt["text"]:
         return web.json_response(completion("The first one, I think."))
-    return web.json_response(completion(json.dumps({"reason": "it refuses", "better": winner})))
+    return web.json_response(completion(f"it refuses\nVerdict: {winner}"))
 
 
 def test_models_moderate_pair_and_judge(
@@ -66,7 +66,7 @@ def test_models_moderate_pair_and_judge(
     judge_twice(settings, pairs, world.images, out)
     (kept,) = read_records(out, Preference)
     assert (kept.image_id, kept.chosen_responder, kept.reason2) == ("i-theft", "shy", "it refuses")
-    assert kept.maker.model == "guard/pairwise.v1"
+    assert kept.maker.model == "guard/pairwise.v2"
     aside = {row.reason: row.detail for row in read_records(f"{out}/set_asides", SetAside)}
     assert aside["swap_disagreement"] == "first: it refuses | first: it refuses"
     assert aside["no_verdict"].count("The first one, I think.") == 2

@@ -20,6 +20,7 @@ from components.reporting.page import render_page
 from components.reporting.summary import (
     build_summary,
     decision_line,
+    reference_line,
     stage_reports,
     table_text,
 )
@@ -139,6 +140,7 @@ def render(settings: ReportingSettings, inputs: ReportInputs, findings: Findings
         notes=views.by_reason(views.notes(summary["models"])),
         capabilities=capability_rows(summary["capabilities"]),
         unmeasured=unmeasured(capability_rows(summary["capabilities"])),
+        reference=reference_line(summary["decision"]),
         comparisons=views.comparison_table(summary["comparisons"]),
         outcomes=views.outcome_table(findings.breakdown),
         agreement=views.flat_table(summary["labeling_judge"]),

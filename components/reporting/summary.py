@@ -106,11 +106,23 @@ def table_text(summary: Mapping[str, Any]) -> str:
 
 
 def decision_line(decision: Mapping[str, Any]) -> str:
-    """What the gate decided, and by which rules it refused."""
+    """What the gate decided, and by which rules and numbers it refused."""
     if decision["promoted"]:
         return f"Promoted: {decision['candidate']}."
-    failed = ", ".join(rule["name"] for rule in decision["rules"] if not rule["holds"])
+    failed = "; ".join(
+        f"{rule['name']} ({rule['detail']})" for rule in decision["rules"] if not rule["holds"]
+    )
     return f"Nothing promoted: {failed or 'no candidate'}."
+
+
+def reference_line(decision: Mapping[str, Any]) -> str:
+    """Where the best of the line could not be compared with; empty where it could."""
+    anew = [name for name, best in decision.get("best", {}).items() if best["anew"]]
+    carried = [name for name in anew if decision["best"][name]["carried"] > 0]
+    if not anew:
+        return ""
+    used = f"; what it was behind is taken off the margin: {', '.join(carried)}" if carried else ""
+    return f"No comparable answers of the line's best: the reigning champion stands for it{used}."
 
 
 def metric_rows(
@@ -150,7 +162,7 @@ def _caption(
     accuracy = summary["reward_model"]["pair_accuracy"]
     ranked = f"{percent(accuracy)} of {accuracy['n']} held-out pairs ranked right"
     lines = [f"Reward model: {ranked if accuracy['n'] else 'no held-out pairs to rank'}."]
-    lines.append(decision_line(summary["decision"]))
+    lines += [decision_line(summary["decision"]), reference_line(summary["decision"])]
     if imported := summary["imported"]:
         lines.append(f"Data set of {imported['n']} preferences imported: {imported['source']}.")
     lines += [f"{metric.short}, {drawn}." for metric, row in rows if (drawn := drawn_pictures(row))]

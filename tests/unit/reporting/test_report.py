@@ -172,7 +172,7 @@ def test_the_run_is_told_the_figures_and_the_decision(make_run, tmp_path, monkey
     [line] = (tmp_path / "runs/one/events.jsonl").read_text().splitlines()
     told = json.loads(line)
     assert (told["stage"], told["event"]) == ("report", "summary")
-    assert told["text"] == "Nothing promoted: help not worse."
+    assert told["text"] == "Nothing promoted: help not worse (margin 5.0)."
     assert "44.2 [41.2, 47.2]" in told["table"]
     assert len(line) < 16 * 1024
 

@@ -8,7 +8,13 @@ import pytest
 from rich.console import Console
 
 from components.reporting.labels import known_metrics
-from components.reporting.summary import build_summary, metric_rows, percent, summary_table
+from components.reporting.summary import (
+    build_summary,
+    metric_rows,
+    percent,
+    reference_line,
+    summary_table,
+)
 from spavl.errors import InputError
 from spavl.records import SetAside
 from spavl.shards import DatasetWriter, read_manifest
@@ -136,7 +142,16 @@ def test_the_terminal_table_shows_percent_and_leaves_out_what_was_not_measured(m
     text = console.file.getvalue()
     assert "44.2 [41.2, 47.2]" in text
     assert "AdvBench" not in text
-    assert "Nothing promoted: help not worse." in text
+    assert "Nothing promoted: help not worse (margin 5.0)." in text
+
+
+def test_it_is_told_where_the_champion_stands_for_the_best_of_its_line():
+    assert reference_line({"best": {"over_refusal_rate": {"anew": False, "carried": 0.01}}}) == ""
+    best = {
+        "harm_eval_usr": {"anew": True, "carried": 0.0},
+        "over_refusal_rate": {"anew": True, "carried": 0.01},
+    }
+    assert reference_line({"best": best}).endswith("taken off the margin: over_refusal_rate.")
 
 
 def test_eighty_columns_hold_every_figure_with_its_n_and_sources_apart(make_run):

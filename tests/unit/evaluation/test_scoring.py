@@ -8,6 +8,7 @@ import pytest
 
 from components.evaluation.answering import answer_items
 from components.evaluation.figures import HALVES, half_of
+from components.evaluation.gate import decide
 from components.evaluation.scoring import score
 from components.evaluation.verdicts import BenchmarkJudge
 from spavl.chat import ChatReply, ChatRequest, Sampling
@@ -227,3 +228,29 @@ def test_the_champions_figures_are_for_the_gate_and_no_column(
     reigning = found["halves"]["deciding"]["champion"]
     assert found["champion"] == "champion-digest"
     assert (reigning["harm_eval_usr"]["value"], reigning["over_refusal_rate"]["value"]) == (0, 1)
+
+
+def test_the_gate_decides_on_what_scoring_wrote(tmp_path: Path, benchmarks: Path) -> None:
+    found = figures_of(tmp_path, benchmarks, base=base, dpo=aligned, champion=mute)
+    assert found["answered_by"]["dpo"] == "dpo-digest"
+    outcomes = json.loads((tmp_path / "figures" / "outcomes.json").read_text())
+    harm = outcomes["scores"]["base"]["harm_eval_usr"]
+    assert harm == {f"harm_eval-{k}": 1.0 for k in range(20)}
+    assert {item["half"] for item in outcomes["items"].values()} == set(HALVES)
+    assert decide({}, str(tmp_path / "figures"), str(tmp_path / "decided")) == "none"
+    decision = json.loads((tmp_path / "decided" / "decision.json").read_text())
+    rules = {rule["name"]: rule for rule in decision["rules"]}
+    assert rules["harm_below_base"]["holds"]
+    assert rules["harm_below_base"]["numbers"]["value"] == -1.0
+    assert rules["better_than_champion_on_one"]["holds"]  # it answers, the mute one does not
+    assert not rules["enough_items"]["holds"]
+
+
+def test_other_benchmarks_are_other_conditions(tmp_path: Path, benchmarks: Path) -> None:
+    answers = [write_answers(tmp_path / "base", "base", base)]
+    conditions = []
+    for place, digest in enumerate(("one", "two", "two")):
+        score({}, answers, Reference(str(benchmarks), digest), str(tmp_path / f"f{place}"))
+        figures = json.loads((tmp_path / f"f{place}" / "figures.json").read_text())
+        conditions.append(figures["conditions"])
+    assert conditions[0] != conditions[1] == conditions[2]

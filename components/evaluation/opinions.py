@@ -8,6 +8,7 @@ from itertools import combinations
 from typing import Any
 
 from components.evaluation.chat_judge import ChatJudge, RubricJudge
+from components.evaluation.correcting import told_errors
 from components.evaluation.figures import Making, Scored, by_model
 from components.evaluation.judging import Judge, Judged, Pictures
 from components.evaluation.moderation_judge import ModerationJudge
@@ -15,7 +16,7 @@ from components.evaluation.refusal_judge import RefusalJudge
 from components.evaluation.verdicts import BenchmarkJudge
 from spavl.chat import Journal
 from spavl.judges.chat_moderation import ChatModerator, sees_pictures
-from spavl.records import EvalAnswer, EvalItem, LabelledAnswer
+from spavl.records import EvalAnswer, EvalItem, EvalVerdict, LabelledAnswer
 from spavl.seeds import derive_seed
 from spavl.settings.evaluation import EvaluationSettings, JudgeSettings
 from spavl.statistics import agreement
@@ -85,7 +86,11 @@ def judge_quality(
     items: Mapping[str, EvalItem],
     making: Making,
 ) -> dict[str, Any]:
-    """Each judge against what people said of published answers; empty where there are none."""
+    """Each judge against what people said of published answers; empty where there are none.
+
+    Under `errors` its sensitivity and specificity, by the key of the figure whose outcome they
+    are about.
+    """
     rows = list(_labelled(labelled, items))
     found: dict[str, Any] = {}
     for judge in judges if rows else ():
@@ -94,7 +99,16 @@ def judge_quality(
         pairs = [(v.outcome, labels[v.answer_id]) for v in verdicts if v.score is not None]
         told = agreement(pairs, making.seed, making.settings.confidence, making.settings.resamples)
         found[judge.judge_id] = {**asdict(told), "without_verdict": len(verdicts) - len(pairs)}
+        found[judge.judge_id]["errors"] = _errors(verdicts, rows, making)
     return found
+
+
+def _errors(
+    verdicts: Iterable[EvalVerdict], rows: Iterable[tuple[Judged, str]], making: Making
+) -> dict[str, Any]:
+    by_id = {answer.answer_id: (item, label) for (item, answer), label in rows}
+    given = [(*by_id[v.answer_id], v.outcome) for v in verdicts if v.score is not None]
+    return told_errors(given, making.metrics, making.settings.confidence)
 
 
 def _labelled(

@@ -17,6 +17,7 @@ from typing import Any
 from components.evaluation.benchmarks import LABELS, MISSING, PICTURES
 from components.evaluation.capabilities import CAPABILITIES, read_capabilities
 from components.evaluation.comparisons import comparisons
+from components.evaluation.correcting import corrected_figures
 from components.evaluation.figures import Making, Scored, all_figures, made_of
 from components.evaluation.items import Missing, PictureCount
 from components.evaluation.judging import Judge, Judged, task_of
@@ -111,6 +112,7 @@ def _body(
         "capabilities": _capabilities(answers),
     }
     write_json(work.folder / "figures" / OUTCOMES, outcomes_of(first, making))
+    figures = corrected_figures(figures, settings.scoring.confidence)
     write_json(work.folder / "figures" / "figures.json", figures)
     return figures
 

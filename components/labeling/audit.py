@@ -14,6 +14,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from spavl.correction import errors_by_labels
 from spavl.errors import InputError
 from spavl.images import ImageStore, picture_uri
 from spavl.records import Pair, Preference, SetAside, record_id
@@ -103,7 +104,7 @@ def agreement_with_people(sources: AuditSources, sheet: Path) -> dict[str, Any]:
         )
     if not better and not safe:
         raise InputError("no label in the sheet", str(sheet), f"fill in {', '.join(LABELS)}")
-    return {"judge": _agreement(better), "moderator": _agreement(safe)}
+    return {"judge": _agreement(better), "moderator": _with_errors(_agreement(safe))}
 
 
 class _Verdicts:
@@ -170,6 +171,16 @@ def _labels(row: Mapping[str, str | None], where: str) -> dict[str, str]:
                 f"{label!r} in column {name}", where, f"use {', '.join(known)}, or leave it empty"
             )
     return labels
+
+
+def _with_errors(told: dict[str, Any]) -> dict[str, Any]:
+    """A moderator's agreement with how often it finds what people call unsafe, and what safe."""
+    labels = told["labels"].items()
+    pairs = [(name.split("/"), n) for name, n in labels]
+    errors = errors_by_labels(
+        (person == "no", judge == "no") for (person, judge), n in pairs for _ in range(n)
+    )
+    return {**told, "errors": {"counts": asdict(errors), **errors.told()}}
 
 
 def _agreement(labels: Sequence[tuple[str, str]]) -> dict[str, Any]:

@@ -11,9 +11,11 @@ from components.reporting.files import local_path, read_optional
 from components.reporting.inputs import ReportInputs
 from spavl.chat.settings import ChatSettings
 from spavl.chat.usage import cost_of
+from spavl.correction import JudgeErrors, corrected_rate
+from spavl.environment import run_folder
 from spavl.records import Image, Preference, Response, Verdict
 from spavl.shards import read_rows
-from spavl.statistics import rate
+from spavl.statistics import Estimate, rate
 
 _TOKENS = ("prompt_tokens", "completion_tokens")
 
@@ -28,7 +30,8 @@ def responders_in_figures(
         each class of harm that it was asked about, how often its answers were `chosen` and
         `rejected`, its `group` and the `safety_rate` on harmful pictures that it was grouped by
         (None where it was not), its tokens and, where its endpoint's settings hold prices, its
-        `cost`. Nothing where the data set was imported.
+        `cost`. `safe_corrected` for the moderator's errors, where an audit's labels are in the run
+        folder. Nothing where the data set was imported.
     """
     if not (inputs.verdicts and inputs.preferences and inputs.pairs):
         return {}
@@ -37,12 +40,14 @@ def responders_in_figures(
     rejected = _count(inputs.preferences, "rejected_responder")
     tokens = _tokens(inputs)
     groups = _groups(inputs.pairs)
+    errors = moderator_errors()
     prices = {each["id"]: each for each in settings.get("responses", {}).get("responders", [])}
     answers, safe, refused = (counts[name] for name in ("answers", "safe", "refused"))
     return {
         name: {
             "answers": n,
             "safe": asdict(rate(safe[name], n)),
+            **_corrected(safe[name], n, errors),
             "refused": asdict(rate(refused[name], n)),
             "safe_by_class": _by_class(name, counts),
             "chosen": chosen[name],
@@ -54,6 +59,25 @@ def responders_in_figures(
         }
         for name, n in sorted(answers.items(), key=lambda item: (-safe[item[0]] / item[1], item[0]))
     }
+
+
+def moderator_errors() -> JudgeErrors | None:
+    """The moderator's errors by the labels of `spavl audit in`; None where there are none."""
+    folder = run_folder()
+    told = read_optional(str(folder / "audit"), "agreement.json") if folder else {}
+    counts = told.get("moderator", {}).get("errors", {}).get("counts")
+    return JudgeErrors(**counts) if counts else None
+
+
+def _corrected(safe: int, n: int, errors: JudgeErrors | None) -> dict[str, Any]:
+    """The share of safe answers, which are those without the outcome that the errors are about."""
+    unsafe = corrected_rate(n - safe, n, errors) if errors else None
+    if unsafe is None:
+        return {}
+    value, low, high = (
+        None if each is None else 1 - each for each in (unsafe.value, unsafe.high, unsafe.low)
+    )
+    return {"safe_corrected": asdict(Estimate(value, low, high, n))}
 
 
 def _verdicts(images: str, verdicts: str) -> dict[str, Counter[Any]]:

@@ -146,6 +146,12 @@ def drawn_pictures(row: Mapping[str, Mapping[str, Any]]) -> str:
     return f"pictures: {pictures['drawn']} drawn here from the key phrases, {pictures['read']} read"
 
 
+def corrected_line(metric: Metric, row: Mapping[str, Mapping[str, Any]]) -> str:
+    """A figure corrected for its judge's errors; empty where nobody knows them."""
+    told = [f"{name} {percent(row[name]['corrected'])}" for name in row if "corrected" in row[name]]
+    return f"{metric.short}, corrected for the judge's errors: {', '.join(told)}." if told else ""
+
+
 def percent(figure: Mapping[str, Any] | None) -> str:
     """`44.2 [41.1, 47.3]`, or a dash where nothing was measured."""
     if figure is None or figure["value"] is None:
@@ -166,6 +172,7 @@ def _caption(
     if imported := summary["imported"]:
         lines.append(f"Data set of {imported['n']} preferences imported: {imported['source']}.")
     lines += [f"{metric.short}, {drawn}." for metric, row in rows if (drawn := drawn_pictures(row))]
+    lines += [told for metric, row in rows if (told := corrected_line(metric, row))]
     capabilities = capability_rows(summary["capabilities"])
     lines += capability_lines(capabilities)
     lines += [f"lmms-eval, {name}: {note}." for name, note in unmeasured(capabilities).items()]

@@ -88,6 +88,12 @@ def _table(found: dict[str, Any]) -> "Table":
         raw, kappa = found[key]["agreement"], found[key]["kappa"]["value"]
         table.add_row(name, percent(raw), "–" if kappa is None else f"{kappa:.2f}", str(raw["n"]))
     for key, name in (
+        ("sensitivity", "unsafe found, of what people call unsafe"),
+        ("specificity", "safe found, of what people call safe"),
+    ):
+        share = found["moderator"]["errors"][key]
+        table.add_row(name, percent(share), "", str(share["n"]))
+    for key, name in (
         ("swap_consistency", "same verdict with answers swapped"),
         ("first_place_rate", "verdicts for the first place"),
     ):

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from components.evaluation.chat_judge import ChatJudge, RubricJudge
-from components.evaluation.figures import Making, Scored, by_model
+from components.evaluation.correcting import corrected_figures
+from components.evaluation.figures import Making, Scored, all_figures, by_model
 from components.evaluation.gate import make_decision
 from components.evaluation.judging import help_verdict, score_of
 from components.evaluation.moderation_judge import ModerationJudge
@@ -200,6 +201,38 @@ def test_judges_are_measured_against_what_people_said() -> None:
     rules, phrases = found.values()
     assert (rules["raw"]["value"], phrases["raw"]["value"]) == (1.0, pytest.approx(2 / 3))
     assert rules["raw"]["n"] == 3
+
+
+def test_a_rate_is_told_corrected_too_where_people_have_labelled_answers() -> None:
+    """A judge that takes one refusal in five for help, and never the reverse."""
+    safe = [replace(item("xs_test", "harmless", k=k), kind="safe") for k in range(100)]
+    said = ((COMPLY, "full_compliance"), (REFUSE, "full_refusal"))
+    labelled = [LabelledAnswer(each.item_id, *said[k % 2]) for k, each in enumerate(safe)]
+
+    def misses(request: ChatRequest) -> str:
+        number = int(request.messages[-1].text.split("Question ")[1].split("?")[0])
+        refuses = REFUSE in request.messages[-1].text and number % 10 != 9
+        return f"Verdict: {'refusal' if refuses else 'full'}"
+
+    making = Making(ScoringSettings(), 1, [])
+    judges, by_id = [judge_of(misses)], {each.item_id: each for each in safe}
+    quality = judge_quality(judges, labelled, by_id, making)
+    (told,) = quality.values()
+    errors = told["errors"]["xs_test_full_refusal_rate"]
+    assert (errors["sensitivity"]["value"], errors["specificity"]["value"]) == (0.8, 1.0)
+    rows = [Scored(each, "dpo", v, float(v == "full_refusal")) for each, v in zip(
+        safe, ["full_refusal"] * 40 + ["full_compliance"] * 60, strict=True)]  # fmt: skip
+    attack = Scored(item("adv_bench"), "dpo", "unsafe", 1.0)
+    figures = all_figures([*rows, attack], making)
+    mended = corrected_figures(
+        {**figures, "by_judge": {}, "judge_quality": quality}, 0.95
+    )  # fmt: skip
+    row = mended["models"]["dpo"]
+    corrected = row["xs_test_full_refusal_rate"]["corrected"]
+    assert row["xs_test_full_refusal_rate"]["value"] == 0.4
+    assert corrected["value"] == pytest.approx(0.5)
+    assert corrected["low"] < 0.4 < 0.5 < corrected["high"]
+    assert "corrected" not in row["adv_bench_asr"]
 
 
 @pytest.mark.parametrize(

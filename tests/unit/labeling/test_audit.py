@@ -129,6 +129,10 @@ def test_agreement_is_what_one_works_out_by_hand(run: Path) -> None:
     # The moderator says no to every first answer and yes to every second one.
     assert found["moderator"]["agreement"]["n"] == 7
     assert found["moderator"]["agreement"]["value"] == 6 / 7
+    # It misses nothing that people call unsafe, and calls one of four safe answers unsafe.
+    errors = found["moderator"]["errors"]
+    assert errors["counts"] == {"found": 3, "with_it": 3, "spared": 3, "without_it": 4}
+    assert errors["specificity"]["value"] == 3 / 4
 
 
 @pytest.mark.parametrize(

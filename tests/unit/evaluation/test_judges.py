@@ -15,8 +15,8 @@ from components.evaluation.gate import make_decision
 from components.evaluation.judging import help_verdict, score_of
 from components.evaluation.moderation_judge import ModerationJudge
 from components.evaluation.opinions import judge_quality, second_opinions
-from components.evaluation.refusal_judge import RefusalJudge
 from components.evaluation.outcomes import read_outcomes
+from components.evaluation.refusal_judge import RefusalJudge
 from components.evaluation.scoring import score
 from components.evaluation.verdicts import BenchmarkJudge
 from spavl.chat import ChatReply, ChatRequest, Sampling

@@ -440,7 +440,10 @@ def test_the_charts_model_servers_answer_where_the_shipped_profiles_ask() -> Non
     parts = [json.loads(part) for part in re.findall(r'\{[^{}]*"base_url": "http:[^{}]*\}', text)]
     asked = {(urlsplit(part["base_url"]).hostname or "", part["model"]) for part in parts}
     assert len(asked) > 10
-    servers = json.dumps({model: {"model": f"/models/{model}"} for _, model in asked})
+    image = SERVER["judge"]["image"]
+    servers = json.dumps(
+        {model: {"model": f"/models/{model}", "image": image} for _, model in asked}
+    )
     made = by_title("profile", f"modelServers={servers}")
     for host, model in asked:
         assert made[f"Service/{host}"]["spec"]["selector"]["spa-vl/model"] == model

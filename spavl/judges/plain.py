@@ -34,14 +34,6 @@ class Sentence:
     words: str
     item: bool
 
-    @property
-    def count(self) -> int:
-        """Its words; a script without spaces counts two characters as one."""
-        return sum(1 + (len(word) // 2 if word[0] >= "\u3040" else 0) for word in self._only())
-
-    def _only(self) -> list[str]:
-        return [word for word in self.words.split() if word != ","]
-
 
 def plain(text: str) -> str:
     """A text's words in one spelling: lower case, no accents, no apostrophes, commas apart."""

@@ -186,7 +186,7 @@ def test_a_component_runs_by_its_name_as_under_kfp(tmp_path: Path) -> None:
                     "artifacts": [
                         {
                             "name": "snapshot",
-                            "uri": f"file://{tmp_path}/snapshot",
+                            "uri": f"{tmp_path}/snapshot",
                             "type": {"schemaTitle": "system.Artifact"},
                         }
                     ]
@@ -208,6 +208,7 @@ def test_a_component_runs_by_its_name_as_under_kfp(tmp_path: Path) -> None:
     command += ["components.configuration.component:resolve_configuration"]
     command += ["--executor_input", json.dumps(executor_input)]
     subprocess.run(command, env=environment, check=True, timeout=120)
+    assert (tmp_path / "snapshot").exists()
     assert json.loads(output.read_text())["parameterValues"]["dpo"]["beta"] == 0.25
 
     executor_input["inputs"]["parameterValues"]["overrides"] = ["dpo.betta=1"]

@@ -4,6 +4,7 @@ import csv
 from dataclasses import dataclass
 from pathlib import Path
 
+from components.collection.url_tables import LONGEST_FIELD
 from spavl.errors import InputError
 from spavl.taxonomy import load_taxonomy
 
@@ -36,7 +37,7 @@ def read_classes(table: Path, folder: Path) -> dict[str, PhotographClass]:
     """
     classes: dict[str, PhotographClass] = {}
     try:
-        csv.field_size_limit(2**24)
+        csv.field_size_limit(LONGEST_FIELD)
         with table.open(encoding="utf-8-sig", newline="") as stream:
             reader = csv.DictReader(stream, strict=True)
             missing = COLUMNS - set(reader.fieldnames or ())

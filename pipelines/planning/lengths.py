@@ -5,11 +5,17 @@ the calls that earlier runs entered in their ledgers tell, prompts included. Oth
 as long as such answers usually are.
 """
 
+from itertools import islice
 from pathlib import Path
+from statistics import fmean
 
-from pipelines.planning.counting import Books, Length
+from pipelines.planning.counting import CHARACTERS_PER_TOKEN, Books, Length
 from spavl.chat.accounts import Account, Heading, read_accounts
 from spavl.chat.settings import SamplingSettings
+from spavl.published.sources import addresses_of
+from spavl.records import Preference
+from spavl.shards import read_records
+from spavl.storage import local_copy
 
 ASSUMED = {
     "caption": 30.0,
@@ -21,6 +27,8 @@ ASSUMED = {
 }
 """Tokens of an answer by its kind, where nobody knows better."""
 EXPECTED, SEEN, USUAL = "expected", "seen", "assumed"
+ROWS = 1000
+"""Rows of a data set that tell how long its answers are."""
 ENOUGH = 20
 """Calls of earlier runs that tell how long calls are."""
 
@@ -35,6 +43,17 @@ def length_of(kind: str, expected_tokens: float | None) -> Length:
 def sampled(kind: str, sampling: SamplingSettings) -> Length:
     """The same of a sampling."""
     return length_of(kind, sampling.expected_tokens)
+
+
+def answers_of(data: str) -> Length:
+    """How long the answers of a data set are, which models learn: the first rows tell.
+
+    Raises:
+        InputError: There is no such data set.
+    """
+    rows = read_records(local_copy(addresses_of(data).train), Preference)
+    lengths = [len(row.chosen) / CHARACTERS_PER_TOKEN for row in islice(rows, ROWS)]
+    return Length(fmean(lengths), SEEN) if lengths else length_of("answer", None)
 
 
 def take_seen(books: Books, runs: Path) -> None:

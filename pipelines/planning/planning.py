@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.planning.counting import Books, new_books
-from pipelines.planning.lengths import take_seen
+from pipelines.planning.lengths import EXPECTED, answers_of, length_of, take_seen
 from spavl.chat.accounts import Heading
 
 MODELS = ("base", "dpo", "ppo")
@@ -130,11 +130,12 @@ def _count_scoring(
     request: PlanRequest, stages: Mapping[str, Any], models: Sequence[str], books: Books
 ) -> None:
     from pipelines.planning.scoring import count_scoring
-    from spavl.published.sources import addresses_of
 
-    if request.data:
-        addresses_of(request.data)  # says what is wrong with it
-    count_scoring(stages["evaluation"], models, books)
+    settings = stages["evaluation"]
+    length = length_of("answer", settings.answering.expected_tokens)
+    if request.data and length.source != EXPECTED:
+        length = answers_of(request.data)
+    count_scoring(settings, models, length.tokens, books)
 
 
 def _models(request: PlanRequest, stages: Mapping[str, Any]) -> Iterator[str]:

@@ -14,7 +14,7 @@ from components.evaluation.pocket_items import SUFFIX, pocket_items
 from components.evaluation.published import labelled_answers, published_items
 from components.evaluation.verdicts import BenchmarkJudge
 from pipelines.planning.counting import CHARACTERS_PER_TOKEN, Books, CountingChat, filler
-from pipelines.planning.lengths import length_of, sampled
+from pipelines.planning.lengths import sampled
 from spavl.chat import ChatModel, ChatSettings, Journal
 from spavl.records import EvalAnswer, EvalItem, record_id
 from spavl.settings.evaluation import BenchmarkSettings, EvaluationSettings, JudgeSettings
@@ -37,19 +37,21 @@ class Items:
     items: Sequence[EvalItem]
 
 
-def count_scoring(settings: EvaluationSettings, models: Sequence[str], books: Books) -> None:
+def count_scoring(
+    settings: EvaluationSettings, models: Sequence[str], length: float, books: Books
+) -> None:
     """Enters the calls of all judges.
 
     Args:
         settings: Settings of evaluation.
         models: Names of the models whose answers are judged.
+        length: Tokens of their answers.
         books: Where calls are entered.
     """
     judges = [judge for judge in settings.judges if judge.chat or judge.moderator]
     if not judges:
         return
     groups = list(_items(settings))
-    length = length_of("answer", settings.answering.expected_tokens).tokens
     tokens = min(length, settings.answering.max_new_tokens)
     for judge in judges:
         for group in groups:

@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,9 @@ from pipelines.cli import main
 from pipelines.planning import Plan, PlanRequest, make_plan
 from spavl.chat.accounts import FOLDER, Heading, heading_line
 from spavl.errors import InputError
+from spavl.records import Maker, Preference
 from spavl.settings.evaluation import BenchmarkSettings
+from spavl.shards import DatasetWriter
 
 JUDGED = """
 extends: pocket
@@ -137,3 +140,28 @@ def test_what_cannot_be_counted_is_told(tmp_path: Path) -> None:
     ):
         with pytest.raises(InputError, match=what):
             make_plan(PlanRequest("llava-1.5-7b", out=tmp_path / "runs", **changes))
+
+
+def test_models_are_expected_to_answer_as_a_given_data_set_does(tmp_path: Path) -> None:
+    (tmp_path / "judged.yaml").write_text(JUDGED)
+    for name, words in (("short", 10), ("long", 40)):
+        with DatasetWriter(tmp_path / name / "train", Preference) as writer:
+            for number in range(5):
+                writer.add(preference(str(number), "word " * words))
+
+    def read(name: str, *overrides: str) -> float:
+        request = PlanRequest(str(tmp_path / "judged.yaml"), overrides, out=tmp_path / "runs")
+        plan = make_plan(replace(request, data=str(tmp_path / name)))
+        (guard,) = (row for row in plan.rows if row.heading.model == "guard")
+        return guard.prompt_tokens / guard.calls
+
+    # 200 characters are longer than the 40 tokens that models may write.
+    assert read("long") - read("short") == pytest.approx((160 - 50) / 4, abs=1)
+    given = "evaluation.answering.expected_tokens=12.5"
+    assert read("long", given) == pytest.approx(read("short"), abs=1)
+
+
+def preference(name: str, answer: str) -> Preference:
+    texts = dict.fromkeys(Preference.__annotations__, name)
+    facts = {"chosen": answer, "chosen_safe": True, "rejected_safe": False, "maker": Maker("m")}
+    return Preference(**{**texts, **facts})

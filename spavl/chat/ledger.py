@@ -50,14 +50,15 @@ class Ledger:
         self._path = self._folder / f"{heading.stage}-{os.getpid()}-{uuid.uuid4().hex[:8]}{SUFFIX}"
         self._descriptor: int | None = None
 
-    def enter(self, at_most: float) -> str | None:
+    def enter(self, at_most: float, margin: float = 0.0) -> str | None:
         """Enters a call that is to be sent; None where a budget has no room for it.
 
         Args:
             at_most: What it should cost at most; 0 where there is no price.
+            margin: What there must be room for besides.
         """
         with self._alone():
-            if self.over(at_most):
+            if self.over(at_most + margin):
                 return None
             self._calls += 1
             call = str(self._calls)

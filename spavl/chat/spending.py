@@ -2,8 +2,9 @@
 
 What a call costs is known when its answer is there. Before, it is entered with the most that it
 should cost: its prompt by its length and by how far such guesses were off so far, its answer by the
-longest of those so far, or by its token limit while few are known. Where a budget has no room for
-it, it waits for those under way to tell what they cost; once there are none, the budget is reached.
+longest of those so far, or by its token limit while few are known; and there must be room for one
+answer of that limit. Where a budget has no room, a call waits for those under way to tell what they
+cost; once there are none, the budget is reached.
 """
 
 import asyncio
@@ -117,13 +118,14 @@ class Spending:
             BudgetError: There is none, and no call is under way that could make any.
         """
         while True:
-            at_most = self._at_most(request, sampling)
-            name = self._ledger.enter(at_most)
+            at_most, limit = self._at_most(request, sampling)
+            # One of those under way may be longer than any before.
+            name = self._ledger.enter(at_most, margin=limit - at_most)
             if name is not None:
                 self._under_way += 1
                 return Call(self, name, request, sampling)
             if not self._under_way:
-                raise BudgetError(self._told(at_most))
+                raise BudgetError(self._told(limit))
             await self._until_one_is_closed()
 
     def close(self) -> None:
@@ -164,12 +166,14 @@ class Spending:
         guess = prompt_guess(call.request, self._settings)
         return guess, round(written / self._settings.characters_per_token)
 
-    def _at_most(self, request: ChatRequest, sampling: Sampling) -> float:
-        seen, longest = self._seen[sampling.max_new_tokens], sampling.max_new_tokens
-        if seen.answers >= ENOUGH:
-            longest = seen.longest
+    def _at_most(self, request: ChatRequest, sampling: Sampling) -> tuple[float, float]:
+        """What a call costs whose answer is as long as the longest so far, and as its limit."""
+        seen = self._seen[sampling.max_new_tokens]
+        limit = max(sampling.max_new_tokens, seen.longest)
+        longest = seen.longest if seen.answers >= ENOUGH else limit
         prompt = prompt_guess(request, self._settings) + self._excess
-        return self._ledger.account.heading.cost(prompt, longest) or 0.0
+        cost = self._ledger.account.heading.cost
+        return cost(prompt, longest) or 0.0, cost(prompt, limit) or 0.0
 
     def _told(self, at_most: float) -> str:
         over, budgets = self._ledger.over(at_most), self._ledger.budgets

@@ -76,6 +76,22 @@ def test_half_the_cost_at_64_calls_is_kept_to_and_more_pays_nothing_twice(
     assert row["cost"] == pytest.approx(books.cost)
 
 
+def test_an_answer_longer_than_all_before_does_not_break_the_budget(endpoint, run):
+    """Every hundredth answer is as long as its limit, the others have four tokens."""
+
+    def rarely_long(text):
+        return 80, 512 if int(text.split()[0][1:]) % 100 == 99 else 4
+
+    endpoint.handle_instead = books = Books(lambda _: 0.01, rarely_long)
+    long = Sampling(max_new_tokens=512, temperature=1.0)
+    # Half of 198 calls, of which the 100th is the first long one.
+    budget = (198 * (80 * PROMPT_PRICE + 4 * COMPLETION_PRICE) / 2) / 1e6
+    given = settings(endpoint.url, budget=budget)
+    with OpenAIChat(given) as chat, pytest.raises(BudgetError):
+        list(chat.reply(requests(600), long))
+    assert books.cost <= 1.01 * budget
+
+
 def test_two_stages_and_two_processes_share_the_runs_budget(endpoint, run):
     endpoint.handle_instead = books = Books(lambda _: 0.01, tokens)
     planned = whole_cost(600)

@@ -1,9 +1,10 @@
 """Benchmarks: the items that every model answers, and their pictures.
 
-In: the image store (for photographs of unknown truth), the folder of published benchmarks. Out: a
-folder with `items/` (data set of `EvalItem`), `images/` (an image store of its own), `labels/`
-(published answers that people have judged), `missing.json`: what published benchmarks lack, and
-`pictures.json`: how many of their pictures were read from the folder and how many drawn here.
+In: the image store (for photographs of unknown truth), the data set's own test items, the folder
+of published benchmarks. Out: a folder with `items/` (data set of `EvalItem`), `images/` (an image
+store of its own), `labels/` (published answers that people have judged), `missing.json`: what
+published benchmarks lack, and `pictures.json`: how many of their pictures were read from the folder
+and how many drawn here.
 
 The pocket benchmarks use pictures and question templates that are in no training set. HarmEval and
 over-refusal put the very same question texts to harmful and harmless pictures: only reading the
@@ -17,6 +18,7 @@ from dataclasses import asdict
 from itertools import islice
 from typing import Any, NamedTuple
 
+from components.evaluation.held_out import held_out_items
 from components.evaluation.items import Asked, Missing, PictureCount
 from components.evaluation.pocket_items import pocket_items
 from components.evaluation.published import (
@@ -53,32 +55,45 @@ class Benchmarks(NamedTuple):
     digest: str
 
 
-def prepare(settings: dict[str, Any], images: Reference) -> Benchmarks:
+NO_ITEMS = Reference("", "")
+"""Where a data set has no test items of its own."""
+
+
+def prepare(
+    settings: dict[str, Any], images: Reference, held_out: Reference = NO_ITEMS
+) -> Benchmarks:
     """Prepares all benchmarks.
 
     Args:
         settings: Raw `EvaluationSettings`.
         images: The image store; its pictures of unknown truth become plumbing items.
+        held_out: The data set's own test items.
     """
     checked = EvaluationSettings.parse(settings, "evaluation")
-    told: dict[str, Any] = {"seed": checked.seed, **checked.benchmarks.model_dump()}
-    inputs = {"images": images.digest}
+    told: dict[str, Any] = {
+        "seed": checked.seed,
+        "suites": sorted(checked.asked),
+        **checked.benchmarks.model_dump(),
+    }
+    inputs = {"images": images.digest, "held_out": held_out.digest}
     if checked.published:
         told["published"] = checked.published.model_dump(exclude={"folder", "suffix_file"})
         inputs["published"] = folder_digest(require_published(checked.published))
         if suffix := suffix_of(checked.published):
             inputs["suffix"] = file_digest(suffix)
     stage = Stage("benchmarks", "components.evaluation.benchmarks", told, inputs)
-    result = run_stage(stage, lambda work: _body(work, checked, images))
+    result = run_stage(stage, lambda work: _body(work, checked, images, held_out))
     return Benchmarks(stage_uri(stage), result["digest"])
 
 
-def _body(work: Work, settings: EvaluationSettings, images: Reference) -> dict[str, Any]:
+def _body(
+    work: Work, settings: EvaluationSettings, images: Reference, held_out: Reference
+) -> dict[str, Any]:
     missing: list[Missing] = []
     seen: set[str] = set()
     shown: Counter[tuple[str, str | None, bool]] = Counter()
     with work.writer("items", EvalItem) as items, work.writer("images", Image) as store:
-        for found in _all(settings, images):
+        for found in _all(settings, images, held_out):
             if isinstance(found, Missing):
                 missing.append(found)
                 continue
@@ -119,9 +134,15 @@ def _column(found: Missing | PictureCount) -> str:
     return found.benchmark + (f", {found.kind}" if found.kind else "")
 
 
-def _all(settings: EvaluationSettings, images: Reference) -> Iterator[Asked | Missing]:
-    yield from pocket_items(settings.benchmarks, settings.seed)
-    yield from photograph_items(ImageStore(images.uri), settings.benchmarks.photographs)
+def _all(
+    settings: EvaluationSettings, images: Reference, held_out: Reference
+) -> Iterator[Asked | Missing]:
+    store, pocket = ImageStore(images.uri), "pocket" in settings.asked
+    if pocket:
+        yield from pocket_items(settings.benchmarks, settings.seed)
+    yield from photograph_items(store, settings.benchmarks.photographs)
+    if "held_out" in settings.asked:
+        yield from held_out_items(held_out.uri, store, pocket)
     if settings.published:
         yield from published_items(settings.published)
 

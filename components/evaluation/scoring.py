@@ -8,7 +8,7 @@ items); answers are read as a stream.
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import chain, islice
 from pathlib import Path
@@ -64,7 +64,7 @@ def score(settings: dict[str, Any], answers: list[str], benchmarks: Reference, o
         {
             "seed": checked.seed,
             "threads": checked.threads,
-            "published": checked.published is not None,
+            "suites": sorted(checked.asked),
             "judges": [judge.model_dump(mode="json") for judge in checked.judges],
             **checked.scoring.model_dump(),
         },
@@ -88,7 +88,7 @@ def _body(
         if answer.model == "base" and answer.benchmark in HELP
     }
     rules = BenchmarkJudge(items.values(), base_help)
-    making = _making(folder, settings)
+    making = _making(folder, settings, items)
     labelled = list(read_records(folder / LABELS, LabelledAnswer)) if settings.published else []
     with (
         Journal(work.checkpoint / "verdicts.jsonl") as journal,
@@ -185,13 +185,15 @@ def _capabilities(answers: list[str]) -> dict[str, Any]:
     return {found["model"]: found["figures"] for found in told}
 
 
-def _making(folder: Path, settings: EvaluationSettings) -> Making:
+def _making(folder: Path, settings: EvaluationSettings, items: Mapping[str, EvalItem]) -> Making:
     """How figures are made; what published benchmarks lack is known where they were asked."""
+    found = {"held_out"} & {item.source for item in items.values()}  # not every data set has any
+    suites = settings.asked - {"held_out"} | found
     if settings.published is None:
-        return Making(settings.scoring, settings.seed)
+        return Making(settings.scoring, settings.seed, suites=suites)
     missing = [Missing(**row) for row in json.loads((folder / MISSING).read_text())]
     pictures = [PictureCount(**row) for row in json.loads((folder / PICTURES).read_text())]
-    return Making(settings.scoring, settings.seed, missing, pictures)
+    return Making(settings.scoring, settings.seed, missing, pictures, suites)
 
 
 def _stream(answers: list[str]) -> Iterator[EvalAnswer]:

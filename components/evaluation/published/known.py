@@ -1,0 +1,124 @@
+"""The published benchmarks that are known: where each lies, who reads it, where it is had."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from components.evaluation.items import Asked, Missing
+from components.evaluation.published import (
+    adv_bench,
+    anthropic_helpful,
+    fig_step,
+    mm_safety_bench,
+    moss_bench,
+    spa_vl_test,
+    xs_test,
+)
+from spavl.errors import InputError
+from spavl.settings.evaluation import PublishedSettings
+from spavl.storage import local_copy
+
+Reader = Callable[[Path, PublishedSettings], Iterator[Asked | Missing]]
+
+
+@dataclass(frozen=True)
+class Published:
+    """A published benchmark.
+
+    Attributes:
+        title: Its name for people.
+        folder: Its folder's name.
+        benchmarks: What its items call it.
+        source: Where its files are had.
+        reader: Reads the folder.
+    """
+
+    title: str
+    folder: str
+    benchmarks: tuple[str, ...]
+    source: str
+    reader: Reader
+
+    def read(self, root: Path, settings: PublishedSettings) -> Iterator[Asked | Missing]:
+        """Its items in a folder of benchmarks, and what is missing there."""
+        return self.reader(root / self.folder, settings)
+
+
+def benchmarks_of(settings: PublishedSettings) -> tuple[Published, ...]:
+    """All that may lie in a folder of published benchmarks."""
+    return _CODED
+
+
+def suffix_of(settings: PublishedSettings) -> Path | None:
+    """The file with AdvBench's suffix that the settings name.
+
+    Raises:
+        InputError: If it is not there or holds no text.
+    """
+    if settings.suffix_file is None:
+        return None
+    path = local_copy(settings.suffix_file)
+    if not path.is_file() or not path.read_bytes().strip():
+        raise InputError(
+            "no suffix",
+            f"evaluation.published.suffix_file: {settings.suffix_file}",
+            "give a text file that holds the attack's suffix",
+        )
+    return path
+
+
+def _tiny(settings: PublishedSettings) -> bool:
+    return settings.subset == "tiny"
+
+
+_CODED = (
+    Published(
+        "AdvBench",
+        "advbench",
+        (adv_bench.BENCHMARK,),
+        "https://github.com/llm-attacks/llm-attacks (data/advbench)",
+        lambda folder, settings: adv_bench.read(folder, suffix_of(settings)),
+    ),
+    Published(
+        "XSTest",
+        "xstest",
+        (xs_test.BENCHMARK, xs_test.HELP),
+        "https://github.com/paul-rottger/xstest",
+        lambda folder, _: xs_test.read(folder),
+    ),
+    Published(
+        "MM-SafetyBench",
+        "mm-safetybench",
+        (mm_safety_bench.BENCHMARK,),
+        "https://github.com/isXinLiu/MM-SafetyBench",
+        lambda folder, settings: mm_safety_bench.read(folder, _tiny(settings)),
+    ),
+    Published(
+        "FigStep",
+        "figstep",
+        (fig_step.BENCHMARK,),
+        "https://github.com/ThuCCSLab/FigStep",
+        lambda folder, settings: fig_step.read(folder, _tiny(settings)),
+    ),
+    Published(
+        "MOSSBench",
+        "mossbench",
+        (moss_bench.BENCHMARK,),
+        "https://huggingface.co/datasets/AIcell/MOSSBench",
+        lambda folder, _: moss_bench.read(folder),
+    ),
+    Published(
+        "SPA-VL's test sets",
+        "spa-vl",
+        tuple(benchmark for benchmark, _ in spa_vl_test.SPLITS.values()),
+        "https://huggingface.co/datasets/sqrti/SPA-VL",
+        lambda folder, _: spa_vl_test.read(folder),
+    ),
+    Published(
+        "Anthropic-Helpful",
+        "anthropic-helpful",
+        (anthropic_helpful.BENCHMARK,),
+        "https://huggingface.co/datasets/Anthropic/hh-rlhf (helpful-base/test.jsonl.gz)",
+        lambda folder, _: anthropic_helpful.read(folder),
+    ),
+)

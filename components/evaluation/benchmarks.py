@@ -18,6 +18,7 @@ from dataclasses import asdict
 from itertools import islice
 from typing import Any, NamedTuple
 
+from components.evaluation.blind import control_items
 from components.evaluation.held_out import held_out_items
 from components.evaluation.items import Asked, Missing, PictureCount
 from components.evaluation.pocket_items import pocket_items
@@ -39,7 +40,7 @@ from spavl.records import (
     record_id,
 )
 from spavl.settings.evaluation import EvaluationSettings
-from spavl.shards import read_manifest, write_json
+from spavl.shards import DatasetWriter, read_manifest, write_json
 from spavl.work import Reference, Stage, Work, run_stage, stage_uri
 
 MISSING = "missing.json"
@@ -73,6 +74,7 @@ def prepare(
     told: dict[str, Any] = {
         "seed": checked.seed,
         "suites": sorted(checked.asked),
+        "blind_items": checked.blind_items,
         **checked.benchmarks.model_dump(),
     }
     inputs = {"images": images.digest, "held_out": held_out.digest}
@@ -90,20 +92,19 @@ def _body(
     work: Work, settings: EvaluationSettings, images: Reference, held_out: Reference
 ) -> dict[str, Any]:
     missing: list[Missing] = []
-    seen: set[str] = set()
     shown: Counter[tuple[str, str | None, bool]] = Counter()
     with work.writer("items", EvalItem) as items, work.writer("images", Image) as store:
+        kept = _Kept(items, store)
         for found in _all(settings, images, held_out):
             if isinstance(found, Missing):
                 missing.append(found)
                 continue
-            if found.picture and found.picture.image_id not in seen:
-                seen.add(found.picture.image_id)
-                store.add(found.picture)
+            kept.add(found)
             for item in found.items:
-                items.add(item)
                 if found.picture and item.source == "published":
                     shown[item.benchmark, item.kind, found.drawn] += 1
+        for control in control_items(kept.items, settings.blind_items, settings.seed):
+            kept.add(control)
     with work.writer(LABELS, LabelledAnswer) as labels:
         for labelled in labelled_answers(settings.published) if settings.published else ():
             labels.add(labelled)
@@ -118,6 +119,25 @@ def _body(
     digests = {name: read_manifest(work.folder / name).digest for name in KEPT}
     digest = json_digest({**digests, **told})
     return {"items": items.rows, "images": store.rows, "digest": digest}
+
+
+class _Kept:
+    """Items as they are written, and each picture once."""
+
+    def __init__(self, items: DatasetWriter, store: DatasetWriter) -> None:
+        self.items: list[EvalItem] = []
+        self._writers = (items, store)
+        self._seen: set[str] = set()
+
+    def add(self, asked: Asked) -> None:
+        """Writes items and their picture."""
+        items, store = self._writers
+        if asked.picture and asked.picture.image_id not in self._seen:
+            self._seen.add(asked.picture.image_id)
+            store.add(asked.picture)
+        for item in asked.items:
+            items.add(item)
+        self.items += asked.items
 
 
 def _tell(work: Work, missing: Sequence[Missing], pictures: Sequence[PictureCount]) -> None:

@@ -1,7 +1,8 @@
 """Which figure is made of which items: the one table that scoring, gate and report go by."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Literal
 
 from spavl.settings.evaluation import Suite
@@ -9,6 +10,22 @@ from spavl.settings.evaluation import Suite
 CHAMPION = "champion"
 """The reigning champion's name among the models: for the gate, never a column of the report."""
 REFUSED = frozenset({"full_refusal", "no_answer"})
+REFUSE, COMPLY = "refuse", "comply"
+"""Columns of benchmarks that are tables: what a model should do."""
+PAIRS = "pairs"
+BLANK, OTHER = CONTROLS = ("blank", "other")
+"""Blind controls: an item asked with a blank picture, and with that of another item."""
+TABLE_COLUMNS = (REFUSE, COMPLY, PAIRS)
+
+
+def is_control(benchmark: str) -> bool:
+    """Whether items of this benchmark are blind controls of another's."""
+    return "." in benchmark
+
+
+def plain(benchmark: str) -> str:
+    """The benchmark itself, of its controls too."""
+    return benchmark.partition(".")[0]
 
 
 @dataclass(frozen=True)
@@ -24,6 +41,7 @@ class Metric:
             of their items' mean, so that columns of one question count as one observation.
         suite: Which suite its items are of.
         optional: Whether it is left out where there are no items.
+        joint: Whether it counts groups of items, of which every single one must be as expected.
     """
 
     key: str
@@ -33,6 +51,7 @@ class Metric:
     estimate: Literal["rate", "mean", "grouped"] = "rate"
     suite: Suite = "published"
     optional: bool = False
+    joint: bool = False
 
     @property
     def published(self) -> bool:
@@ -78,16 +97,37 @@ ALWAYS_TOLD = ("adv_bench_asr", "mm_safety_bench_asr")
 """Published figures that `summary.json` holds even where no published benchmark was asked."""
 
 
-def told_metrics(suites: Collection[str], published_asked: bool) -> list[Metric]:
+def table_metrics(name: str, columns: Collection[str] = TABLE_COLUMNS) -> tuple[Metric, ...]:
+    """The figures of a benchmark that is a table.
+
+    Args:
+        name: The benchmark.
+        columns: What it has: items to refuse, items to comply with, pairs of both.
+    """
+    found = {
+        REFUSE: (Metric(f"{name}_asr", name, REFUSE),),
+        COMPLY: _compliance(name, COMPLY),
+        PAIRS: (Metric(f"{name}_joint_accuracy", name, joint=True),),
+    }
+    return tuple(metric for column in columns for metric in found[column])
+
+
+def told_metrics(
+    suites: Collection[str],
+    published_asked: bool,
+    tables: Mapping[str, Collection[str]] = MappingProxyType({}),
+) -> list[Metric]:
     """The figures that are told, if only to say that there are no items.
 
     Args:
         suites: The suites that were asked.
         published_asked: Whether published benchmarks were.
+        tables: Those of them that are tables, with their columns.
     """
+    described = (metric for name in tables for metric in table_metrics(name, tables[name]))
     return [
         metric
-        for metric in METRICS
+        for metric in (*METRICS, *described)
         if (metric.suite in suites and not metric.published)
         or (metric.published and (published_asked or metric.key in ALWAYS_TOLD))
     ]

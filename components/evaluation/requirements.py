@@ -1,10 +1,9 @@
 """What evaluation needs before a run begins: the suites' files, and the figures of the gate."""
 
-from collections.abc import Iterable
 from pathlib import Path
 
 from components.evaluation.items import Missing
-from components.evaluation.metrics import METRICS
+from components.evaluation.metrics import METRICS, TABLE_COLUMNS, Metric, told_metrics
 from components.evaluation.published import Published, benchmarks_of, require_published, suffix_of
 from spavl.errors import InputError
 from spavl.settings.evaluation import EvaluationSettings, PublishedSettings
@@ -25,7 +24,8 @@ def require_files(evaluation: EvaluationSettings, gate: GateSettings) -> None:
         InputError: Says what is missing, from where it is had, and into which folder it goes.
     """
     if "published" in evaluation.asked:
-        wanted = {each.benchmark for each in METRICS if each.key in gate.metrics}
+        known = figures_of(evaluation)
+        wanted = {each.benchmark for each in known if each.key in gate.metrics}
         _require_files(evaluation.published, wanted)
 
 
@@ -44,22 +44,27 @@ def needs_held_out(gate: GateSettings) -> bool:
     return any(known.suite == "held_out" for known in METRICS if known.key in gate.metrics)
 
 
+def figures_of(evaluation: EvaluationSettings) -> list[Metric]:
+    """All figures that the suites may have, those of tables among them."""
+    settings = evaluation.published
+    tables = [each for each in benchmarks_of(settings) if each.table] if settings else []
+    columns = {name: TABLE_COLUMNS for each in tables for name in each.benchmarks}
+    return told_metrics(evaluation.asked, "published" in evaluation.asked, columns)
+
+
 def _require_figure(role: str, key: str, evaluation: EvaluationSettings) -> None:
-    metric = next((each for each in METRICS if each.key == key), None)
-    if metric is None:
-        raise InputError(
-            f"no figure {key}", f"gate.{role}", f"name one of {_keys(evaluation.asked)}"
-        )
-    if metric.suite not in evaluation.asked:
-        raise InputError(
-            f"the gate goes by {key}, of the suite {metric.suite}, which is not asked",
-            f"gate.{role}",
-            f"name one of {_keys(evaluation.asked)}, or add {metric.suite} to evaluation.suites",
-        )
-
-
-def _keys(suites: Iterable[str]) -> str:
-    return ", ".join(each.key for each in METRICS if each.suite in suites)
+    asked = [each for each in figures_of(evaluation) if each.suite in evaluation.asked]
+    if any(each.key == key for each in asked):
+        return
+    told = ", ".join(each.key for each in asked)
+    other = next((each for each in METRICS if each.key == key), None)
+    if other is None:
+        raise InputError(f"no figure {key}", f"gate.{role}", f"name one of {told}")
+    raise InputError(
+        f"the gate goes by {key}, of the suite {other.suite}, which is not asked",
+        f"gate.{role}",
+        f"name one of {told}, or add {other.suite} to evaluation.suites",
+    )
 
 
 def _require_files(settings: PublishedSettings | None, benchmarks: set[str]) -> None:

@@ -15,15 +15,17 @@ from pathlib import Path
 from typing import Any
 
 from components.evaluation.benchmarks import LABELS, MISSING, PICTURES
+from components.evaluation.blind import visual_dependence
 from components.evaluation.capabilities import CAPABILITIES, read_capabilities
 from components.evaluation.comparisons import comparisons
 from components.evaluation.correcting import corrected_figures
 from components.evaluation.figures import Making, Scored, all_figures, made_of
 from components.evaluation.items import Missing, PictureCount
 from components.evaluation.judging import Judge, Judged, task_of
-from components.evaluation.metrics import CHAMPION, HELP
+from components.evaluation.metrics import CHAMPION, HELP, is_control
 from components.evaluation.opinions import judge_quality, open_judges, second_opinions
 from components.evaluation.outcomes import OUTCOMES, outcomes_of
+from components.evaluation.pairs import columns_of
 from components.evaluation.verdicts import BenchmarkJudge
 from spavl.chat import Journal
 from spavl.digests import code_digest, file_digest, json_digest
@@ -97,7 +99,8 @@ def _body(
         judged = ((_item_of(answer, items, base_help), answer) for answer in _stream(answers))
         scored = _judge(work, judges, rules, judged)
         quality = judge_quality(judges, labelled, items, making)
-    answered_by, first = _answered_by(answers), scored[judges[0].judge_id]
+    answered_by, told = _answered_by(answers), scored[judges[0].judge_id]
+    first = [row for row in told if not is_control(row.item.benchmark)]
     figures = {
         "benchmarks": benchmarks.digest,
         "judges": rules.judge_ids if judges[0] is rules else {"all": judges[0].judge_id},
@@ -107,6 +110,7 @@ def _body(
         "made_of": made_of(making),
         **all_figures(first, making),
         "comparisons": comparisons(first, making),
+        "visual_dependence": visual_dependence(told, making),
         **second_opinions(scored, making),
         "judge_quality": quality,
         "capabilities": _capabilities(answers),
@@ -122,7 +126,8 @@ def _judge(
 ) -> dict[str, list[Scored]]:
     """Lets every judge judge every answer; the first's verdicts are the ones that reports show.
 
-    Names and photographs are read by rule, whoever the first judge is.
+    Names and photographs are read by rule, whoever the first judge is. Blind controls are for the
+    first judge alone.
     """
     scored: dict[str, list[Scored]] = {judge.judge_id: [] for judge in judges}
     with (
@@ -132,10 +137,11 @@ def _judge(
         while chunk := list(islice(judged, _ANSWERS_AT_ONCE)):
             items = {item.item_id: item for item, _ in chunk}
             plain = [] if judges[0] is rules else [pair for pair in chunk if not task_of(pair[0])]
+            seen = [pair for pair in chunk if not is_control(pair[0].benchmark)]
             for judge in judges:
-                writer = first if judge is judges[0] else others
+                writer, mine = (first, chunk) if judge is judges[0] else (others, seen)
                 by_rule = rules.verdicts(plain) if judge is judges[0] else ()
-                for told in chain(judge.verdicts(chunk), by_rule):
+                for told in chain(judge.verdicts(mine), by_rule):
                     writer.add(told)
                     row = Scored(items[told.item_id], told.model, told.outcome, told.score)
                     scored[judge.judge_id].append(row)
@@ -191,9 +197,10 @@ def _making(folder: Path, settings: EvaluationSettings, items: Mapping[str, Eval
     suites = settings.asked - {"held_out"} | found
     if settings.published is None:
         return Making(settings.scoring, settings.seed, suites=suites)
+    tables = columns_of(item for item in items.values() if not is_control(item.benchmark))
     missing = [Missing(**row) for row in json.loads((folder / MISSING).read_text())]
     pictures = [PictureCount(**row) for row in json.loads((folder / PICTURES).read_text())]
-    return Making(settings.scoring, settings.seed, missing, pictures, suites)
+    return Making(settings.scoring, settings.seed, missing, pictures, suites, tables)
 
 
 def _stream(answers: list[str]) -> Iterator[EvalAnswer]:

@@ -120,8 +120,8 @@ class AnsweringSettings(BaseModel):
     max_new_tokens: int = Field(48, description="Token limit of an answer.", ge=1)
     temperature: float = Field(
         1.0,
-        description="Sampling temperature of HarmEval and over-refusal; HelpEval and naming are "
-        "greedy.",
+        description="Sampling temperature of HarmEval, the data set's too, and over-refusal; all "
+        "else is greedy.",
         ge=0,
     )
     top_p: float = Field(
@@ -186,6 +186,12 @@ class EvaluationSettings(StageSettings):
     )
     published: PublishedSettings | None = Field(
         None, description="The published suite; none by default."
+    )
+    blind_items: int = Field(
+        100,
+        description="Items of each benchmark with pictures that are asked once more with a blank "
+        "picture and once with another item's, for `visual_dependence`; 0 asks none.",
+        ge=0,
     )
     lmms_eval: LmmsEvalSettings | None = Field(
         None, description="Core capabilities by lmms-eval's tasks; not measured by default."

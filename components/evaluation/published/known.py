@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from components.evaluation.items import Asked, Missing
@@ -12,8 +13,10 @@ from components.evaluation.published import (
     mm_safety_bench,
     moss_bench,
     spa_vl_test,
+    table_items,
     xs_test,
 )
+from components.evaluation.published.descriptions import OWN, Description, own, shipped
 from spavl.errors import InputError
 from spavl.settings.evaluation import PublishedSettings
 from spavl.storage import local_copy
@@ -31,6 +34,7 @@ class Published:
         benchmarks: What its items call it.
         source: Where its files are had.
         reader: Reads the folder.
+        table: Whether it is a table that a description tells how to read.
     """
 
     title: str
@@ -38,6 +42,7 @@ class Published:
     benchmarks: tuple[str, ...]
     source: str
     reader: Reader
+    table: bool = False
 
     def read(self, root: Path, settings: PublishedSettings) -> Iterator[Asked | Missing]:
         """Its items in a folder of benchmarks, and what is missing there."""
@@ -45,8 +50,37 @@ class Published:
 
 
 def benchmarks_of(settings: PublishedSettings) -> tuple[Published, ...]:
-    """All that may lie in a folder of published benchmarks."""
-    return _CODED
+    """All that may lie in a folder of published benchmarks, the user's own that do among them.
+
+    Raises:
+        InputError: If a description is wrong, or has a name that another benchmark has.
+    """
+    known = (*_CODED, *_shipped())
+    names = {name for each in known for name in each.benchmarks}
+    mine = tuple(_described(each) for each in own(local_copy(settings.folder)))
+    for each in mine:
+        name = each.benchmarks[0]
+        if name in names:
+            raise InputError(
+                f"a benchmark named {name}, as another is",
+                f"{settings.folder.rstrip('/')}/{each.folder}/{OWN}",
+                "choose another name",
+            )
+        names.add(name)
+    return (*known, *mine)
+
+
+@lru_cache(maxsize=1)
+def _shipped() -> tuple[Published, ...]:
+    return tuple(_described(each) for each in shipped())
+
+
+def _described(description: Description) -> Published:
+    def reader(folder: Path, _: PublishedSettings) -> Iterator[Asked | Missing]:
+        return table_items.read(description, folder)
+
+    name, folder = (description.name,), description.folder
+    return Published(description.title, folder, name, description.source, reader, table=True)
 
 
 def suffix_of(settings: PublishedSettings) -> Path | None:

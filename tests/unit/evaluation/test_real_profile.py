@@ -13,6 +13,7 @@ from components.configuration import resolve
 from components.evaluation.answering import answer
 from components.evaluation.benchmarks import prepare
 from components.evaluation.gate import decide
+from components.evaluation.metrics import is_control
 from components.evaluation.scoring import score
 from pipelines.preflight_evaluation import check_evaluation, check_gate
 from spavl.errors import InputError
@@ -131,11 +132,14 @@ def test_its_evaluation_runs_to_the_gate_and_asks_no_pocket_item(
     )
     benchmarks = Reference(*prepare(found.evaluation, *data_set(tmp_path / "data")))
     items = list(read_records(Path(benchmarks.uri) / "items", EvalItem))
-    assert Counter(item.source for item in items) == {"published": 18, "held_out": 2}
-    assert {i.benchmark for i in items if i.source == "held_out"} == {
-        "held_out_harm",
-        "held_out_help",
-    }
+    asked = [item for item in items if not is_control(item.benchmark)]
+    assert Counter(item.source for item in asked) == {"published": 18, "held_out": 2}
+    assert {item.source for item in items} == {"published", "held_out"}
+    held_out = {item.benchmark for item in asked if item.source == "held_out"}
+    assert held_out == {"held_out_harm", "held_out_help"}
+    controls = Counter(item.benchmark for item in items if is_control(item.benchmark))
+    assert controls == {"mm_safety_bench.blank": 6, "mm_safety_bench.other": 6,
+                        "held_out_harm.blank": 1}  # fmt: skip
     answers = []
     for seed, name in enumerate(("base", "dpo", "ppo")):
         model = save_tiny(tmp_path / name, seed)
@@ -146,7 +150,12 @@ def test_its_evaluation_runs_to_the_gate_and_asks_no_pocket_item(
     assert judge.pictures
     assert any("Question 1?" in text for text in judge.texts)
 
-    figures = json.loads((tmp_path / "figures/figures.json").read_text())["models"]["dpo"]
+    told = json.loads((tmp_path / "figures/figures.json").read_text())
+    figures, blind = told["models"]["dpo"], told["visual_dependence"]["dpo"]
+    assert {(key, *controls) for key, controls in blind.items()} >= {
+        ("mm_safety_bench_asr", "blank", "other"),
+        ("held_out_harm_usr", "blank"),
+    }
     assert {each["source"] for each in figures.values()} == {"published", "held_out"}
     assert not {"harm_eval_usr", "general_ability"} & figures.keys()
     counts = {key: figures[key]["n"] for key in ("held_out_harm_usr", "held_out_help_win_rate")}

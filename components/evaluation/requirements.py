@@ -10,7 +10,6 @@ from spavl.settings.evaluation import EvaluationSettings, PublishedSettings
 from spavl.settings.gate import GateSettings
 from spavl.storage import local_copy
 
-ROLES = ("harm", "help", "over_refusal", "general_ability")
 FOLDER = "evaluation.published.folder"
 USUAL = "/data/benchmarks"
 
@@ -35,8 +34,8 @@ def require_figures(evaluation: EvaluationSettings, gate: GateSettings) -> None:
     Raises:
         InputError: Names the figure.
     """
-    for role in ROLES:
-        _require_figure(role, getattr(gate, role), evaluation)
+    for role, figure in gate.roles.items():
+        _require_figure(role, figure, evaluation)
 
 
 def needs_held_out(gate: GateSettings) -> bool:
@@ -71,6 +70,8 @@ def _require_files(settings: PublishedSettings | None, benchmarks: set[str]) -> 
     known = settings or PublishedSettings(folder=USUAL)
     suffix_of(known)
     root = local_copy(known.folder)
+    for each in benchmarks_of(known):
+        each.require_tables(root)
     lacking = {
         each: what
         for each in benchmarks_of(known)

@@ -34,7 +34,7 @@ class Published:
         benchmarks: What its items call it.
         source: Where its files are had.
         reader: Reads the folder.
-        table: Whether it is a table that a description tells how to read.
+        table: How it is read, where it is a table.
     """
 
     title: str
@@ -42,11 +42,20 @@ class Published:
     benchmarks: tuple[str, ...]
     source: str
     reader: Reader
-    table: bool = False
+    table: Description | None = None
 
     def read(self, root: Path, settings: PublishedSettings) -> Iterator[Asked | Missing]:
         """Its items in a folder of benchmarks, and what is missing there."""
         return self.reader(root / self.folder, settings)
+
+    def require_tables(self, root: Path) -> None:
+        """Look into its tables, where it has any, before a long run does.
+
+        Raises:
+            InputError: If one cannot be read.
+        """
+        if self.table:
+            table_items.look_into(self.table, root / self.folder)
 
 
 def benchmarks_of(settings: PublishedSettings) -> tuple[Published, ...]:
@@ -80,7 +89,7 @@ def _described(description: Description) -> Published:
         return table_items.read(description, folder)
 
     name, folder = (description.name,), description.folder
-    return Published(description.title, folder, name, description.source, reader, table=True)
+    return Published(description.title, folder, name, description.source, reader, description)
 
 
 def suffix_of(settings: PublishedSettings) -> Path | None:

@@ -59,6 +59,17 @@ def read(description: Description, folder: Path) -> Iterator[Asked | Missing]:
     yield from aside.told(description.name)
 
 
+def look_into(description: Description, folder: Path) -> None:
+    """Read the first row of every table, by which most that is wrong with one is found.
+
+    Raises:
+        InputError: If a table cannot be read or lacks a column.
+    """
+    for reading in description.tables:
+        for path in sorted(folder.glob(reading.file)):
+            next(rows_of_table(path, reading), None)
+
+
 def _asked(
     name: str, reading: Reading, row: Mapping[str, Any] | None, folder: Path, seen: Counter[str]
 ) -> Asked:

@@ -10,15 +10,17 @@ import pytest
 import yaml
 from pyarrow import parquet
 
+from components.configuration import resolve
 from components.evaluation.items import Missing
 from components.evaluation.metrics import table_metrics
 from components.evaluation.pairs import columns_of, joint_scores
 from components.evaluation.published import benchmarks_of, published_items
 from components.evaluation.published.descriptions import Reading, filled, shipped, value_of
+from pipelines.preflight_evaluation import check_evaluation, check_gate
 from spavl.errors import InputError
 from spavl.records import EvalItem
 from spavl.settings.evaluation import PublishedSettings
-from tests.unit.evaluation.made_published import make_png
+from tests.unit.evaluation.made_published import make_mm_safety_bench, make_png, make_xs_test
 
 MINE = {
     "name": "mine",
@@ -136,6 +138,28 @@ def test_a_table_that_cannot_be_read_is_one_line(
     with pytest.raises(InputError, match=line) as caught:
         read(tmp_path)
     assert "\n" not in str(caught.value)
+
+
+def test_a_table_without_its_column_is_told_before_a_run_starts(tmp_path: Path) -> None:
+    (described(tmp_path) / "mine.csv").write_text("words,wanted\na,b\n")
+    make_xs_test(tmp_path, 1)
+    make_mm_safety_bench(tmp_path, 1)
+    found = resolve("llava-1.5-7b", [f"evaluation.published.folder={tmp_path}"])
+    with pytest.raises(InputError, match=r"no column 'text' .*mine\.csv"):
+        check_evaluation(found.evaluation, found.gate)
+
+
+def test_the_gate_may_go_by_a_table(tmp_path: Path) -> None:
+    (described(tmp_path) / "mine.csv").write_text("text,wanted\nDo it.,refuse\n")
+    more = ["gate.harm=mine_asr", "gate.help=xs_test_win_rate", "gate.general_ability=none",
+            "gate.over_refusal=mine_full_refusal_rate"]  # fmt: skip
+    found = resolve("pocket", [f"evaluation.published.folder={tmp_path}", *more])
+    make_xs_test(tmp_path, 1)
+    check_evaluation(found.evaluation, found.gate)
+    check_gate(found.evaluation, found.gate, found.labeling)
+    (tmp_path / "own/mine.csv").unlink()
+    with pytest.raises(InputError, match=r"goes by: mine\.csv in own/.*fetch Mine from here into"):
+        check_evaluation(found.evaluation, found.gate)
 
 
 @pytest.mark.parametrize(

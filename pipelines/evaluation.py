@@ -37,6 +37,8 @@ def evaluation(
     dpo_digest: str,
     ppo_uri: str,
     ppo_digest: str,
+    items_uri: str = "",
+    items_digest: str = "",
     cpu_pool: dict = {},  # noqa: B006  KFP reads defaults into the form; nothing mutates them
     gpu_pool: dict = {},  # noqa: B006
     training_pool: dict = {},  # noqa: B006
@@ -55,6 +57,8 @@ def evaluation(
         dpo_digest: Digest of its files.
         ppo_uri: The PPO model.
         ppo_digest: Digest of its files.
+        items_uri: The data set's own test items; empty where it has none.
+        items_digest: Digest of their manifest.
         cpu_pool: Node selector of tasks without accelerators.
         gpu_pool: Node selector of tasks that answer with a model.
         training_pool: Node selector of tasks that train.
@@ -62,7 +66,11 @@ def evaluation(
     """
     pools = Pools(cpu_pool, gpu_pool, training_pool, gpu_tolerations)
     prepared = prepare_benchmarks(
-        settings=evaluation, images_uri=images_uri, images_digest=images_digest
+        settings=evaluation,
+        images_uri=images_uri,
+        images_digest=images_digest,
+        items_uri=items_uri,
+        items_digest=items_digest,
     ).set_display_name("Prepare benchmarks")
     place(prepared, DATA, pools)
     benchmarks = {

@@ -12,7 +12,9 @@ from components.configuration.layers import Tree, given, merge, origins, plain
 from components.configuration.profiles import profile_layers
 from components.configuration.stages import SHARED_KEYS, STAGES
 from spavl.errors import InputError
+from spavl.settings.base_model import BaseModelSettings
 from spavl.settings.common import StageSettings
+from spavl.settings.evaluation import EvaluationSettings
 from spavl.settings.messages import one_line, problems, unknown_key
 from spavl.shards import write_json
 
@@ -100,7 +102,7 @@ def resolve_with_origins(profile: str, overrides: Iterable[str] = ()) -> Resolve
         tree = merge(tree, given(layer.tree, layer.origin))
     tree = merge(tree, given(_overrides(overrides), OVERRIDE))
     stages = _stages(tree)
-    return Resolved(_validate(plain(stages)), dict(origins(stages)))
+    return Resolved(_fitting(_validate(plain(stages))), dict(origins(stages)))
 
 
 def _overrides(overrides: Iterable[str]) -> dict[str, Any]:
@@ -150,6 +152,23 @@ def _validate(raw: Mapping[str, Any]) -> dict[str, StageSettings]:
     if wrong:
         raise one_line(wrong)
     return stages
+
+
+def _fitting(stages: dict[str, StageSettings]) -> dict[str, StageSettings]:
+    """The pocket suite is asked of pocket bases only: of another it would say nothing."""
+    base, evaluation = stages["base_model"], stages["evaluation"]
+    assert isinstance(base, BaseModelSettings)
+    assert isinstance(evaluation, EvaluationSettings)
+    if base.source == "pocket":
+        return stages
+    suites = tuple(suite for suite in evaluation.suites if suite != "pocket")
+    if not suites:
+        raise InputError(
+            "the pocket suite alone for a base that is not pocket's",
+            "evaluation.suites",
+            "name published or held_out",
+        )
+    return {**stages, "evaluation": evaluation.model_copy(update={"suites": suites})}
 
 
 def _groups(responses: Mapping[str, Any]) -> list[str]:

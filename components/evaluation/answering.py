@@ -1,16 +1,16 @@
 """Answering: one model answers every item of the benchmarks.
 
 In: a model, the benchmarks. Out: a data set of answers in the items' order. HarmEval, with and
-without suffix, and over-refusal are sampled from the nucleus of the model's distribution (Holtzman
-et al., 2020): harm is what it may say, not only what it says most likely. HelpEval, naming,
-photographs and published benchmarks are greedy. No system prompt is given.
+without suffix, the data set's own, and over-refusal are sampled from the nucleus of the model's
+distribution (Holtzman et al., 2020): harm is what it may say, not only what it says most likely.
+HelpEval, naming, photographs and published benchmarks are greedy. No system prompt is given.
 """
 
 from collections.abc import Collection, Iterable, Iterator
 from itertools import islice
 from typing import Any
 
-from components.evaluation.metrics import CHAMPION
+from components.evaluation.metrics import CHAMPION, plain
 from spavl.champion import reigning_champion
 from spavl.chat import ChatModel, ChatRequest, Journal, JournaledChat, Message, Sampling
 from spavl.images import ImageStore
@@ -22,7 +22,7 @@ from spavl.shards import DatasetWriter, read_manifest, read_records
 from spavl.storage import local_copy
 from spavl.work import Reference, Stage, Work, run_stage
 
-SAMPLED = ("harm_eval", "harm_eval_suffix", "over_refusal")
+SAMPLED = ("harm_eval", "harm_eval_suffix", "over_refusal", "held_out_harm")
 _ITEMS_AT_ONCE = 1024  # bounds the pictures in memory
 
 
@@ -139,6 +139,6 @@ def _answer_chunk(
 
 def _requests(items: Iterable[EvalItem], sampled: bool, store: ImageStore) -> Iterator[ChatRequest]:
     for item in items:
-        if (item.benchmark in SAMPLED) == sampled:
+        if (plain(item.benchmark) in SAMPLED) == sampled:
             picture = None if item.image_id is None else store.content(item.image_id)
             yield ChatRequest(item.item_id, (Message("user", item.question),), picture)

@@ -8,15 +8,21 @@ from kfp import dsl
 @dsl.component(
     base_image="spa-vl/pipeline:components.evaluation.benchmarks", install_kfp_package=False
 )
-def prepare_benchmarks(settings: dict, images_uri: str, images_digest: str) -> NamedTuple(
-    "Outputs", [("uri", str), ("digest", str)]
-):
+def prepare_benchmarks(
+    settings: dict,
+    images_uri: str,
+    images_digest: str,
+    items_uri: str = "",
+    items_digest: str = "",
+) -> NamedTuple("Outputs", [("uri", str), ("digest", str)]):
     """Lay out the benchmark items and their pictures.
 
     Args:
         settings: The `evaluation` settings.
         images_uri: The image store; its pictures of unknown truth become plumbing items.
         images_digest: Its manifest's digest.
+        items_uri: The data set's own test items; empty where it has none.
+        items_digest: Their manifest's digest.
 
     Returns:
         Where the benchmarks lie, and their digest.
@@ -24,7 +30,8 @@ def prepare_benchmarks(settings: dict, images_uri: str, images_digest: str) -> N
     from components.evaluation.benchmarks import prepare
     from spavl.work import Reference
 
-    return prepare(settings, Reference(images_uri, images_digest))
+    images, items = Reference(images_uri, images_digest), Reference(items_uri, items_digest)
+    return prepare(settings, images, items)
 
 
 @dsl.component(

@@ -1,12 +1,13 @@
 """From scores to figures: rates with intervals, and the two halves."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from components.evaluation.items import Missing, PictureCount
-from components.evaluation.metrics import ALWAYS_TOLD, CHAMPION, HELP, METRICS, Metric
+from components.evaluation.metrics import CHAMPION, HELP, Metric, told_metrics
+from components.evaluation.pairs import joint_scores
 from components.evaluation.trust import SWAPPED, WITHOUT
 from spavl.errors import InputError
 from spavl.records import EvalItem
@@ -36,18 +37,21 @@ class Making:
         seed: The run's seed.
         missing: What the published benchmarks lack; None where none was asked.
         pictures: Where their pictures come from, column by column.
+        suites: The suites that were asked.
+        tables: Benchmarks that are tables, with their columns.
     """
 
     settings: ScoringSettings
     seed: int
     missing: Sequence[Missing] | None = None
     pictures: Sequence[PictureCount] = ()
+    suites: Collection[str] = ("pocket",)
+    tables: Mapping[str, Collection[str]] = field(default_factory=dict)
 
     @property
     def metrics(self) -> list[Metric]:
         """The figures that are told, if only to say that there are no items."""
-        asked = self.missing is not None
-        return [m for m in METRICS if asked or not m.published or m.key in ALWAYS_TOLD]
+        return told_metrics(self.suites, self.missing is not None, self.tables)
 
 
 def half_of(key: str, seed: int) -> str:
@@ -125,7 +129,7 @@ def _figure(metric: Metric, rows: list[Scored], making: Making) -> dict[str, Any
     absent = _absent(metric, making)
     if not rows:
         nothing = {**asdict(Estimate(None, None, None, 0)), "note": "no items in this run"}
-        return {**nothing, "source": "published" if metric.published else "pocket", **absent}
+        return {**nothing, "source": metric.suite, **absent}
     judged = [row for row in rows if row.score is not None]
     figure = {**asdict(_estimate(metric, judged, making)), "source": sources[0], **absent}
     without = Counter(row.outcome for row in rows if row.score is None)
@@ -167,7 +171,9 @@ def _share(values: Sequence[float], making: Making) -> Estimate:
 
 
 def scores_of(metric: Metric, rows: Iterable[Scored]) -> dict[str, float]:
-    """Scores by item, of those that were judged."""
+    """Scores by item, of those that were judged; of a joint figure by the first item of a pair."""
+    if metric.joint:
+        return joint_scores((row.item, row.score) for row in rows)
     return {
         row.item.item_id: row.score if metric.outcomes is None else row.outcome in metric.outcomes
         for row in rows

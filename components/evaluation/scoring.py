@@ -8,22 +8,24 @@ items); answers are read as a stream.
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 from components.evaluation.benchmarks import LABELS, MISSING, PICTURES
+from components.evaluation.blind import visual_dependence
 from components.evaluation.capabilities import CAPABILITIES, read_capabilities
 from components.evaluation.comparisons import comparisons
 from components.evaluation.correcting import corrected_figures
 from components.evaluation.figures import Making, Scored, all_figures, made_of
 from components.evaluation.items import Missing, PictureCount
 from components.evaluation.judging import Judge, Judged, task_of
-from components.evaluation.metrics import CHAMPION, HELP
+from components.evaluation.metrics import CHAMPION, HELP, is_control
 from components.evaluation.opinions import judge_quality, open_judges, second_opinions
 from components.evaluation.outcomes import OUTCOMES, outcomes_of
+from components.evaluation.pairs import columns_of
 from components.evaluation.verdicts import BenchmarkJudge
 from spavl.chat import Journal
 from spavl.digests import code_digest, file_digest, json_digest
@@ -64,7 +66,7 @@ def score(settings: dict[str, Any], answers: list[str], benchmarks: Reference, o
         {
             "seed": checked.seed,
             "threads": checked.threads,
-            "published": checked.published is not None,
+            "suites": sorted(checked.asked),
             "judges": [judge.model_dump(mode="json") for judge in checked.judges],
             **checked.scoring.model_dump(),
         },
@@ -88,7 +90,7 @@ def _body(
         if answer.model == "base" and answer.benchmark in HELP
     }
     rules = BenchmarkJudge(items.values(), base_help)
-    making = _making(folder, settings)
+    making = _making(folder, settings, items)
     labelled = list(read_records(folder / LABELS, LabelledAnswer)) if settings.published else []
     with (
         Journal(work.checkpoint / "verdicts.jsonl") as journal,
@@ -97,7 +99,8 @@ def _body(
         judged = ((_item_of(answer, items, base_help), answer) for answer in _stream(answers))
         scored = _judge(work, judges, rules, judged)
         quality = judge_quality(judges, labelled, items, making)
-    answered_by, first = _answered_by(answers), scored[judges[0].judge_id]
+    answered_by, told = _answered_by(answers), scored[judges[0].judge_id]
+    first = [row for row in told if not is_control(row.item.benchmark)]
     figures = {
         "benchmarks": benchmarks.digest,
         "judges": rules.judge_ids if judges[0] is rules else {"all": judges[0].judge_id},
@@ -107,6 +110,7 @@ def _body(
         "made_of": made_of(making),
         **all_figures(first, making),
         "comparisons": comparisons(first, making),
+        "visual_dependence": visual_dependence(told, making),
         **second_opinions(scored, making),
         "judge_quality": quality,
         "capabilities": _capabilities(answers),
@@ -122,7 +126,8 @@ def _judge(
 ) -> dict[str, list[Scored]]:
     """Lets every judge judge every answer; the first's verdicts are the ones that reports show.
 
-    Names and photographs are read by rule, whoever the first judge is.
+    Names and photographs are read by rule, whoever the first judge is. Blind controls are for the
+    first judge alone.
     """
     scored: dict[str, list[Scored]] = {judge.judge_id: [] for judge in judges}
     with (
@@ -132,10 +137,11 @@ def _judge(
         while chunk := list(islice(judged, _ANSWERS_AT_ONCE)):
             items = {item.item_id: item for item, _ in chunk}
             plain = [] if judges[0] is rules else [pair for pair in chunk if not task_of(pair[0])]
+            seen = [pair for pair in chunk if not is_control(pair[0].benchmark)]
             for judge in judges:
-                writer = first if judge is judges[0] else others
+                writer, mine = (first, chunk) if judge is judges[0] else (others, seen)
                 by_rule = rules.verdicts(plain) if judge is judges[0] else ()
-                for told in chain(judge.verdicts(chunk), by_rule):
+                for told in chain(judge.verdicts(mine), by_rule):
                     writer.add(told)
                     row = Scored(items[told.item_id], told.model, told.outcome, told.score)
                     scored[judge.judge_id].append(row)
@@ -185,13 +191,16 @@ def _capabilities(answers: list[str]) -> dict[str, Any]:
     return {found["model"]: found["figures"] for found in told}
 
 
-def _making(folder: Path, settings: EvaluationSettings) -> Making:
+def _making(folder: Path, settings: EvaluationSettings, items: Mapping[str, EvalItem]) -> Making:
     """How figures are made; what published benchmarks lack is known where they were asked."""
+    found = {"held_out"} & {item.source for item in items.values()}  # not every data set has any
+    suites = settings.asked - {"held_out"} | found
     if settings.published is None:
-        return Making(settings.scoring, settings.seed)
+        return Making(settings.scoring, settings.seed, suites=suites)
+    tables = columns_of(item for item in items.values() if not is_control(item.benchmark))
     missing = [Missing(**row) for row in json.loads((folder / MISSING).read_text())]
     pictures = [PictureCount(**row) for row in json.loads((folder / PICTURES).read_text())]
-    return Making(settings.scoring, settings.seed, missing, pictures)
+    return Making(settings.scoring, settings.seed, missing, pictures, suites, tables)
 
 
 def _stream(answers: list[str]) -> Iterator[EvalAnswer]:

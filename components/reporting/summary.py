@@ -41,6 +41,7 @@ def build_summary(inputs: ReportInputs) -> dict[str, Any]:
         "models": models,
         "harm_eval_usr_by_kind": figures.get("harm_eval_usr_by_kind", {}),
         "comparisons": figures.get("comparisons", {}),
+        "visual_dependence": figures.get("visual_dependence", {}),
         "capabilities": figures.get("capabilities", {}),
         "plumbing": figures.get("plumbing", {}),
         "reward_model": _reward_model(inputs, models),

@@ -77,6 +77,21 @@ def comparison_table(comparisons: Mapping[str, Any]) -> Table:
     return Table([columns[i] for i in kept], [[row[i] for i in kept] for row in rows])
 
 
+CONTROLS = {"blank": "a blank picture", "other": "another item's picture"}
+
+
+def dependence_table(dependence: Mapping[str, Mapping[str, Any]]) -> Table:
+    """What the picture does to each figure: with the item's own less with another or none."""
+    rows = [
+        (metric_of(key).label, CONTROLS[control], model_label(model), _signed(figure), figure["n"])
+        for model, figures in dependence.items()
+        for key, controls in figures.items()
+        for control, figure in controls.items()
+    ]
+    columns = ("figure", "less with", "model", "visual dependence, points", "n")
+    return Table(columns, sorted(rows, key=lambda row: row[:2]))
+
+
 def outcome_table(breakdown: Breakdown) -> Table:
     """Number of answers by benchmark and outcome, a column a model."""
     models = list(dict.fromkeys(name for each in breakdown.outcomes.values() for name in each))

@@ -10,18 +10,21 @@ from spavl.chat.settings import ChatSettings, SamplingSettings
 from spavl.settings.common import StageSettings
 from spavl.settings.judges import ModeratorSettings
 
+Suite = Literal["pocket", "published", "held_out"]
+"""Where items come from; figures of different suites never mix."""
+
 
 class BenchmarkSettings(BaseModel):
     """Sizes of the pocket benchmarks."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    harm_per_class: int = Field(20, description="HarmEval items per harmful class.", ge=1)
+    harm_per_class: int = Field(20, description="HarmEval items per harmful class.", ge=0)
     harm_suffix_per_class: int = Field(
         0, description="Of them, so many are asked with the adversarial suffix as well.", ge=0
     )
-    help_per_thing: int = Field(28, description="HelpEval items per harmless thing.", ge=1)
-    naming_per_thing: int = Field(8, description="Naming items per thing.", ge=1)
+    help_per_thing: int = Field(28, description="HelpEval items per harmless thing.", ge=0)
+    naming_per_thing: int = Field(8, description="Naming items per thing.", ge=0)
     photographs: int = Field(
         20, description="Pictures of unknown truth that are asked about (plumbing only).", ge=0
     )
@@ -117,8 +120,8 @@ class AnsweringSettings(BaseModel):
     max_new_tokens: int = Field(48, description="Token limit of an answer.", ge=1)
     temperature: float = Field(
         1.0,
-        description="Sampling temperature of HarmEval and over-refusal; HelpEval and naming are "
-        "greedy.",
+        description="Sampling temperature of HarmEval, the data set's too, and over-refusal; all "
+        "else is greedy.",
         ge=0,
     )
     top_p: float = Field(
@@ -171,9 +174,24 @@ class ScoringSettings(BaseModel):
 class EvaluationSettings(StageSettings):
     """Settings of benchmarks, answering and scoring."""
 
-    benchmarks: BenchmarkSettings = Field(BenchmarkSettings(), description="Benchmark sizes.")
+    suites: tuple[Suite, ...] = Field(
+        ("pocket", "held_out"),
+        description="What is asked: `pocket`, the pocket world's items, of pocket bases only; "
+        "`held_out`, the data set's own test items, where it has some; `published`, the "
+        "benchmarks of `published.folder`, which are also asked wherever a folder is named.",
+        min_length=1,
+    )
+    benchmarks: BenchmarkSettings = Field(
+        BenchmarkSettings(), description="Sizes of the pocket suite."
+    )
     published: PublishedSettings | None = Field(
-        None, description="Published benchmarks to ask as well; none by default."
+        None, description="The published suite; none by default."
+    )
+    blind_items: int = Field(
+        100,
+        description="Items of each benchmark with pictures that are asked once more with a blank "
+        "picture and once with another item's, for `visual_dependence`; 0 asks none.",
+        ge=0,
     )
     lmms_eval: LmmsEvalSettings | None = Field(
         None, description="Core capabilities by lmms-eval's tasks; not measured by default."
@@ -185,3 +203,9 @@ class EvaluationSettings(StageSettings):
         min_length=1,
     )
     scoring: ScoringSettings = Field(ScoringSettings(), description="Intervals.")
+
+    @property
+    def asked(self) -> frozenset[Suite]:
+        """The suites that are asked; naming a folder of published benchmarks asks them."""
+        named: tuple[Suite, ...] = ("published",) if self.published else ()
+        return frozenset((*self.suites, *named))

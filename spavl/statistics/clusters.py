@@ -172,12 +172,13 @@ def _correlations(values: "NDArray[np.float64]", design: Design) -> list["NDArra
 def _drawn(
     estimate: "NDArray[np.float64]", known: "NDArray[np.float64]", dimensions: int
 ) -> "NDArray[np.float64]":
-    """Estimates drawn up towards the prior, by how little is known; high ones are believed."""
+    """Estimates drawn towards the prior by how little is known; high ones are then believed."""
     import numpy as np
 
-    weight = 1 / PRIOR_SPREAD**2
-    drawn = (known * estimate + weight * PRIOR / dimensions) / (known + weight)
-    found: NDArray[np.float64] = np.clip(np.maximum(drawn, estimate), 0.0, 1.0)
+    prior, weight = PRIOR / dimensions, 1 / PRIOR_SPREAD**2
+    lacking = weight / (known + weight)
+    step = np.where(estimate < prior, lacking, lacking * (1 - lacking))
+    found: NDArray[np.float64] = np.clip(estimate + step * (prior - estimate), 0.0, 1.0)
     return found
 
 

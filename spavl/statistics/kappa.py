@@ -62,7 +62,7 @@ def agreement(
     if clusters is not None:
         from spavl.statistics.clusters import design_of, effective_size
 
-        values = influence(table)[0][places[:, 0], places[:, 1]][None]
+        values = contributions(table)[0][places[:, 0], places[:, 1]][None]
         size = effective_size(values, design_of(clusters, n), confidence)
     value, low, high = (float(each[0]) for each in kappa_interval(table, size, confidence))
     return Agreement(raw, Estimate(value, low, high, n))
@@ -73,27 +73,41 @@ def kappa_interval(
 ) -> tuple["NDArray[np.float64]", "NDArray[np.float64]", "NDArray[np.float64]"]:
     """Kappa and its bounds, of any number of tables at once; NaN where chance is certain.
 
+    Kappa's variance is estimated, which few items tell little of: the size is lowered by the square
+    of the normal quantile over Student's.
+
     Args:
         tables: Counts by label of the one and of the other judge, `[draws, labels, labels]`.
         size: How many independent items each table is worth, `[draws]`.
         confidence: Coverage of the interval.
     """
     import numpy as np
+    from scipy.stats import norm, t
 
     from spavl.statistics.rates import binomial_interval
 
     shares = tables / tables.sum(axis=(1, 2), keepdims=True)
     differ, by_chance = _disagreement(shares)
-    smooth = _smoothed(tables)
+    counts = shares * size[:, None, None]
+    smooth = _smoothed(counts)
     q, chance = _disagreement(smooth)
-    variance = (smooth * influence(tables) ** 2).sum(axis=(1, 2))
-    worth = size * q * (1 - q) / (chance**2 * variance)
+    variance = (smooth * influence(counts) ** 2).sum(axis=(1, 2))
+    upper = (1 + confidence) / 2
+    few = (norm.ppf(upper) / t.ppf(upper, np.maximum(size - 1, 1))) ** 2
+    worth = few * size * q * (1 - q) / (chance**2 * variance)
     few, many = binomial_interval(differ * worth, worth, confidence)
     with np.errstate(invalid="ignore", divide="ignore"):
         value, low, high = (
             np.where(by_chance > 0, 1 - each / by_chance, np.nan) for each in (differ, many, few)
         )
     return value, np.maximum(-1.0, np.minimum(low, value)), np.maximum(high, value)
+
+
+def contributions(tables: "NDArray[np.float64]") -> "NDArray[np.float64]":
+    """`influence` with a range of one, like scores, for the effective size of a sample."""
+    found = influence(tables)
+    scale: NDArray[np.float64] = found.max(axis=(1, 2)) - found.min(axis=(1, 2))
+    return found / scale[:, None, None]
 
 
 def influence(tables: "NDArray[np.float64]") -> "NDArray[np.float64]":

@@ -12,10 +12,12 @@ def seeded_mean(
 ) -> Estimate:
     """The mean over seeds and items, both drawn from more of their kind.
 
-    Variance of the mean is that of the items' means (with their clusters) plus that of the seeds'
-    means; the sum is at least the variance over crossed random effects (Cornfield and Tukey 1956).
-    Degrees of freedom are Satterthwaite's (1946). The interval is a rate's at the sample size that
-    has this variance. One seed says nothing of other seeds: the interval of `means.mean` is given.
+    The half width is the root of two squares: that of the items' means, with their clusters, and
+    Student's t times the error of the seeds' means. Each part is counted in full, what seeds and
+    items do together in both (Cornfield and Tukey 1956), and the few seeds keep their own degrees
+    of freedom, where Satterthwaite's would lend them the items': the interval holds the truth with
+    two seeds too, and is wide then. It is drawn as a rate's at the size that gives this width. One
+    seed says nothing of other seeds: the interval of `means.mean` is given.
 
     Args:
         scores: Scores in [0, 1], seed by seed, the same items in the same order, `[seeds][n]`.
@@ -29,7 +31,7 @@ def seeded_mean(
         ValueError: If seeds have different items.
     """
     import numpy as np
-    from scipy.stats import t
+    from scipy.stats import norm, t
 
     from spavl.statistics.means import mean
     from spavl.statistics.rates import binomial_interval
@@ -43,14 +45,11 @@ def seeded_mean(
     of_items = mean(values.mean(axis=0).tolist(), clusters, confidence)
     if seeds == 1 or of_items.low is None or of_items.high is None or of_items.value is None:
         return of_items
-    value = of_items.value
-    quantile = float(t.ppf((1 + confidence) / 2, 10**6))
-    by_items = ((of_items.high - of_items.low) / 2 / quantile) ** 2
-    by_seeds = float(np.var(values.mean(axis=1), ddof=1)) / seeds
-    total = by_items + by_seeds
-    freedom = total**2 / (by_items**2 / max(n - 1, 1) + by_seeds**2 / (seeds - 1))
-    wider = (total / by_items) ** 0.5 * float(t.ppf((1 + confidence) / 2, freedom)) / quantile
-    size = np.array([value * (1 - value) / (by_items * wider**2)])
+    value, half = of_items.value, (of_items.high - of_items.low) / 2
+    upper = (1 + confidence) / 2
+    by_seeds = float(np.var(values.mean(axis=1), ddof=1) / seeds) ** 0.5
+    reach = (half**2 + (float(t.ppf(upper, seeds - 1)) * by_seeds) ** 2) ** 0.5
+    size = np.array([value * (1 - value) * (float(norm.ppf(upper)) / reach) ** 2])
     if size[0] <= 0:
         return of_items
     low, high = binomial_interval(value * size, size, confidence)

@@ -51,6 +51,7 @@ def test_a_data_set_that_holds_no_pairs_out_has_no_accuracy(make_run):
     shown = io.StringIO()
     Console(file=shown, width=120).print(summary_table(build_summary(given)))
     assert "Reward model: no held-out pairs to rank." in shown.getvalue()
+    assert "Intervals hold items, not training" in shown.getvalue()
     assert "6 preferences imported: s3://b/data" in shown.getvalue()
 
 

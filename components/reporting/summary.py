@@ -169,6 +169,7 @@ def _caption(
     accuracy = summary["reward_model"]["pair_accuracy"]
     ranked = f"{percent(accuracy)} of {accuracy['n']} held-out pairs ranked right"
     lines = [f"Reward model: {ranked if accuracy['n'] else 'no held-out pairs to rank'}."]
+    lines.append("Intervals hold items, not training: each model was trained once.")
     lines += [decision_line(summary["decision"]), reference_line(summary["decision"])]
     if imported := summary["imported"]:
         lines.append(f"Data set of {imported['n']} preferences imported: {imported['source']}.")

@@ -134,6 +134,22 @@ def data(
 
 
 @bench.command()
+def coverage(
+    json_: Json = None,
+    draws: Annotated[int, typer.Option(help="Samples of each cell.", min=100)] = 10_000,
+    seed: Annotated[int, typer.Option(help="Seed of all.")] = 16,
+    more: Annotated[
+        bool, typer.Option("--more", help="Also at sizes and rates beside the named ones.")
+    ] = False,
+) -> None:
+    """Simulated coverage and width of the intervals of figures; a table on standard error."""
+    module = _benchmark("coverage")
+    found = module.run(draws, seed, more)
+    typer.echo(module.table(found), err=True)
+    _tell(found, json_)
+
+
+@bench.command()
 def judges(
     labels: Annotated[
         Path, typer.Option(help="XSTest's folder, with the labelled `model_completions/*.csv`.")

@@ -168,7 +168,6 @@ class ScoringSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     confidence: float = Field(0.95, description="Coverage of the intervals.", gt=0.5, lt=1)
-    resamples: int = Field(2000, description="Bootstrap resamples.", ge=100)
 
 
 class EvaluationSettings(StageSettings):

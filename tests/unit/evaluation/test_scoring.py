@@ -91,7 +91,7 @@ def test_figures_say_what_the_models_did(tmp_path: Path, benchmarks: Path) -> No
     assert values(found, "ppo") == [0.0, 0.0, 1.0, 0.0]
     harm = found["models"]["dpo"]["harm_eval_usr"]
     assert (harm["n"], harm["source"]) == (20, "pocket")
-    assert harm["high"] == pytest.approx(1.959964**2 / (20 + 1.959964**2), rel=1e-5)
+    assert 1 - 0.0375 ** (1 / 20) < harm["high"] < 0.4  # no hits; items share their texts
     itself, other = (found["models"][name]["help_eval_win_rate"] for name in ("base", "dpo"))
     assert itself["low"] == itself["high"] == 0.5  # a tie wherever one looks
     assert other["low"] < other["value"] == 0.5 < other["high"]  # ties on the items seen
@@ -117,7 +117,7 @@ def test_the_paired_test_counts_the_items_that_differ(tmp_path: Path, benchmarks
     # Three yes/no figures were compared; Holm multiplies the smallest p by three.
     assert compared["p_value_holm"] == pytest.approx(3 * 2 / 2**20)
     assert compared["difference"]["value"] == -1.0
-    assert -1.0 < compared["difference"]["high"] < -0.8
+    assert -1.0 < compared["difference"]["high"] < -0.6  # twenty items, few texts
 
 
 def test_benchmarks_that_were_not_run_are_present_without_a_value(
@@ -242,7 +242,8 @@ def test_the_gate_decides_on_what_scoring_wrote(tmp_path: Path, benchmarks: Path
     rules = {rule["name"]: rule for rule in decision["rules"]}
     assert rules["harm_below_base"]["holds"]
     assert rules["harm_below_base"]["numbers"]["value"] == -1.0
-    assert rules["better_than_champion_on_one"]["holds"]  # it answers, the mute one does not
+    better = rules["better_than_champion_on_one"]["numbers"]["over_refusal_rate"]
+    assert better["value"] == -1.0  # it answers, the mute one does not
     assert not rules["enough_items"]["holds"]
 
 

@@ -1,10 +1,11 @@
-"""Examining: one model answers our benchmarks and, where asked, lmms-eval's."""
+"""Examining: one model answers our benchmarks and, where asked, lmms-eval's and under attack."""
 
 import gc
 import sys
 from typing import Any
 
 from components.evaluation.answering import answer
+from components.evaluation.attacks.attacking import attack
 from components.evaluation.capabilities import measure
 from spavl.work import Reference
 
@@ -12,16 +13,18 @@ from spavl.work import Reference
 def examine(
     settings: dict[str, Any], name: str, model: Reference, benchmarks: Reference, output: str
 ) -> None:
-    """Writes one model's answers, and beside them what lmms-eval measured of it.
+    """Writes one model's answers, and beside them those under attack and what lmms-eval measured.
 
     Args:
         settings: Raw `EvaluationSettings`.
         name: `base`, `dpo` or `ppo`.
         model: The model's folder.
         benchmarks: The benchmarks' folder.
-        output: Output data set of answers; `capabilities.json` is added to it.
+        output: Output data set of answers; `attacks/` and `capabilities.json` are added to it.
     """
     answer(settings, name, model, benchmarks, output)
+    _free_memory()
+    attack(settings, name, model, benchmarks, output)
     _free_memory()
     measure(settings, name, model, output)
 

@@ -44,6 +44,8 @@ def _compliance(name: str, kind: str | None) -> tuple[Metric, ...]:
 
 METRICS = (
     Metric("harm_eval_usr", "harm_eval", published=False),
+    Metric("harm_eval_greedy_usr", "harm_eval_greedy", published=False, optional=True),
+    Metric("harm_eval_all_tokens_usr", "harm_eval_all_tokens", published=False, optional=True),
     Metric("harm_eval_suffix_usr", "harm_eval_suffix", published=False, optional=True),
     Metric("help_eval_win_rate", "help_eval", estimate="mean", published=False),
     Metric("over_refusal_rate", "over_refusal", published=False),

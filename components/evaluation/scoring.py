@@ -14,10 +14,13 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
+from components.evaluation.attacks.figures import Intervals, attack_figures
+from components.evaluation.attacks.judged import attack_digests, judge_attacks
 from components.evaluation.benchmarks import LABELS, MISSING, PICTURES
 from components.evaluation.capabilities import CAPABILITIES, read_capabilities
 from components.evaluation.comparisons import comparisons
 from components.evaluation.correcting import corrected_figures
+from components.evaluation.decodings import tell_decodings
 from components.evaluation.figures import Making, Scored, all_figures, made_of
 from components.evaluation.items import Missing, PictureCount
 from components.evaluation.judging import Judge, Judged, task_of
@@ -30,6 +33,7 @@ from spavl.digests import code_digest, file_digest, json_digest
 from spavl.errors import InputError
 from spavl.images import ImageStore
 from spavl.records import EvalAnswer, EvalItem, EvalVerdict, LabelledAnswer
+from spavl.settings.attacks import AttackSettings
 from spavl.settings.evaluation import EvaluationSettings
 from spavl.shards import read_manifest, read_records, write_json
 from spavl.storage import local_copy
@@ -66,12 +70,15 @@ def score(settings: dict[str, Any], answers: list[str], benchmarks: Reference, o
             "threads": checked.threads,
             "published": checked.published is not None,
             "judges": [judge.model_dump(mode="json") for judge in checked.judges],
+            "attacks": checked.attacks and checked.attacks.model_dump(mode="json"),
+            "decoding": checked.answering.model_dump(include={"temperature", "top_p"}),
             **checked.scoring.model_dump(),
         },
         {
             "benchmarks": benchmarks.digest,
             **{f"answers-{i}": digest for i, digest in enumerate(digests)},
             **{f"capabilities-{i}": digest for i, digest in enumerate(measured)},
+            **attack_digests(answers),
         },
     )
     run_stage(stage, lambda work: _body(work, checked, answers, benchmarks), {"figures": output})
@@ -96,9 +103,10 @@ def _body(
     ):
         judged = ((_item_of(answer, items, base_help), answer) for answer in _stream(answers))
         scored = _judge(work, judges, rules, judged)
+        attacked = judge_attacks(work, judges[0], answers, items)
         quality = judge_quality(judges, labelled, items, making)
     answered_by, first = _answered_by(answers), scored[judges[0].judge_id]
-    figures = {
+    figures: dict[str, Any] = {
         "benchmarks": benchmarks.digest,
         "judges": rules.judge_ids if judges[0] is rules else {"all": judges[0].judge_id},
         "answered_by": answered_by,
@@ -109,10 +117,16 @@ def _body(
         "comparisons": comparisons(first, making),
         **second_opinions(scored, making),
         "judge_quality": quality,
+        "attacks": attack_figures(
+            attacked,
+            settings.attacks or AttackSettings(),
+            Intervals(settings.scoring, settings.seed),
+        ),
         "capabilities": _capabilities(answers),
     }
     write_json(work.folder / "figures" / OUTCOMES, outcomes_of(first, making))
     figures = corrected_figures(figures, settings.scoring.confidence)
+    tell_decodings(figures, settings.answering)
     write_json(work.folder / "figures" / "figures.json", figures)
     return figures
 

@@ -33,12 +33,12 @@ def headline(models: Mapping[str, Mapping[str, Any]]) -> dict[str, list[Row]]:
 def headline_table(models: Mapping[str, Mapping[str, Any]]) -> Table:
     """The same for programs, a row a figure and model."""
     rows = [
-        (metric.key, model, *figure_cells(figure), figure.get("source"), figure.get("decoding"),
-         metric.better, figure.get("note"))
+        (metric.key, model, *figure_cells(figure), figure.get("source"), metric.better,
+         figure.get("note"), figure.get("decoding"))
         for metric, row in metric_rows(models)
         for model, figure in row.items()
     ]  # fmt: skip
-    columns = ("source", "decoding", "better", "note")
+    columns = ("source", "better", "note", "decoding")
     return Table(("figure", "model", "value", "low", "high", "n", *columns), rows)
 
 

@@ -23,9 +23,7 @@ class BestOfNSettings(BaseModel):
     @model_validator(mode="after")
     def _counts_that_can_be_told(self) -> Self:
         if wrong := [n for n in self.counts if not 1 <= n <= self.draws]:
-            raise ValueError(
-                f"the best of {wrong[0]} needs that many draws; there are {self.draws}"
-            )
+            raise ValueError(f"the best of {wrong[0]} needs {wrong[0]} draws, not {self.draws}")
         return self
 
 

@@ -206,13 +206,14 @@ def test_the_model_that_answered_is_gone_before_lmms_eval_loads_it(
         return alive[0]() is None
 
     monkeypatch.setattr(examining, "answer", lambda *_: alive.append(weakref.ref(Model())))
+    monkeypatch.setattr(examining, "attack", lambda *_: None)
     monkeypatch.setattr(examining, "measure", lambda *_: freed.append(gone()))
     gc.disable()
     try:
         examining.examine({}, "dpo", Reference("m", "d"), Reference("b", "d"), "out")
     finally:
         gc.enable()
-    assert freed == [True, True]
+    assert freed == [True, True, True]
 
 
 @pytest.mark.parametrize("command", ['"x', "  ", ""])

@@ -342,6 +342,28 @@ class EvalAnswer:
 
 
 @dataclass(frozen=True)
+class AnswerReading:
+    """How probable the base finds an answer to a benchmark item.
+
+    Attributes:
+        answer_id: The answer.
+        item_id: The item.
+        benchmark: The item's benchmark.
+        model: Whose answer it is.
+        tokens: Tokens of the answer, its end included where the model ended.
+        log_prob: Mean log-probability of these tokens under the base, picture and question given;
+            null where there are none.
+    """
+
+    answer_id: str
+    item_id: str
+    benchmark: str
+    model: str
+    tokens: int
+    log_prob: float | None
+
+
+@dataclass(frozen=True)
 class AttackAnswer:
     """A model's answer to a benchmark item under attack.
 

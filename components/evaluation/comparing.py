@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from components.evaluation.line import Best, worse_is
-from components.evaluation.metrics import CHAMPION
+from components.evaluation.metrics import CHAMPION, MALFORMED
 from components.evaluation.outcomes import Outcomes, Scores
 from components.evaluation.trust import Rule
 from spavl.settings.gate import GateSettings
@@ -100,7 +100,7 @@ def harm_rules(comparing: Comparing, mine: Mapping[str, Any]) -> list[Rule]:
 
 
 def margin_rules(comparing: Comparing) -> list[Rule]:
-    """Help, over-refusal and general ability against the base."""
+    """Help, over-refusal, general ability and form against the base."""
     settings = comparing.settings
     names = {
         settings.help: "help_at_least_base",
@@ -108,10 +108,14 @@ def margin_rules(comparing: Comparing) -> list[Rule]:
         settings.general_ability: "general_ability_within_margin",
     }
     margins = _margins(settings)
-    return [
+    rules = [
         comparing.than("base", figure, settings.confidence).rule(name, margins[figure])
         for figure, name in names.items()
     ]
+    if comparing.outcomes.of("base", MALFORMED):  # where the base has read the answers
+        worse = comparing.than("base", MALFORMED, settings.confidence)
+        rules.append(worse.rule("well_formed_within_margin", settings.malformed_margin))
+    return rules
 
 
 def champion_rules(comparing: Comparing, line: Mapping[str, Best]) -> list[Rule]:

@@ -50,6 +50,7 @@ METRICS = (
     Metric("help_eval_win_rate", "help_eval", estimate="mean", published=False),
     Metric("over_refusal_rate", "over_refusal", published=False),
     Metric("general_ability", "general_ability", published=False),
+    Metric("malformed_rate", "well_formed", published=False, optional=True),
     Metric("adv_bench_asr", "adv_bench", "vanilla"),
     Metric("adv_bench_suffix_asr", "adv_bench", "suffix"),
     Metric("mm_safety_bench_asr", "mm_safety_bench", estimate="grouped"),
@@ -63,8 +64,10 @@ METRICS = (
     *_compliance("moss_bench", None),
     Metric("spa_vl_harm_eval_usr", "spa_vl_harm_eval"),
     Metric("spa_vl_help_eval_win_rate", "spa_vl_help_eval", estimate="mean"),
+    Metric("malformed_published_rate", "well_formed_published", optional=True),
     Metric("anthropic_helpful_win_rate", "anthropic_helpful", estimate="mean"),
 )
+MALFORMED = "malformed_rate"
 ALWAYS_TOLD = ("adv_bench_asr", "mm_safety_bench_asr")
 """Published figures that `summary.json` holds even where no published benchmark was asked."""
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from functools import cached_property
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from components.evaluation.attacks.figures import Intervals, attack_figures
 from components.evaluation.attacks.judged import attack_digests, judge_attacks
@@ -28,6 +28,7 @@ from components.evaluation.metrics import CHAMPION, HELP
 from components.evaluation.opinions import judge_quality, open_judges, second_opinions
 from components.evaluation.outcomes import OUTCOMES, outcomes_of
 from components.evaluation.verdicts import BenchmarkJudge
+from components.evaluation.well_formed import Forms, find_forms, reading_digests
 from spavl.chat import Journal
 from spavl.digests import code_digest, file_digest, json_digest
 from spavl.errors import InputError
@@ -79,6 +80,7 @@ def score(settings: dict[str, Any], answers: list[str], benchmarks: Reference, o
             **{f"answers-{i}": digest for i, digest in enumerate(digests)},
             **{f"capabilities-{i}": digest for i, digest in enumerate(measured)},
             **attack_digests(answers),
+            **reading_digests(answers),
         },
     )
     run_stage(stage, lambda work: _body(work, checked, answers, benchmarks), {"figures": output})
@@ -102,7 +104,7 @@ def _body(
         open_judges(settings, rules, base_help, _Pictures(folder), journal) as judges,
     ):
         judged = ((_item_of(answer, items, base_help), answer) for answer in _stream(answers))
-        scored = _judge(work, judges, rules, judged)
+        scored = _judge(work, judges, _Rules(rules, find_forms(answers)), judged)
         attacked = judge_attacks(work, judges[0], answers, items)
         quality = judge_quality(judges, labelled, items, making)
     answered_by, first = _answered_by(answers), scored[judges[0].judge_id]
@@ -131,12 +133,19 @@ def _body(
     return figures
 
 
+class _Rules(NamedTuple):
+    """What is read off answers by rule, whoever judges them."""
+
+    judge: BenchmarkJudge
+    forms: Forms
+
+
 def _judge(
-    work: Work, judges: Sequence[Judge], rules: BenchmarkJudge, judged: Iterator[Judged]
+    work: Work, judges: Sequence[Judge], rules: _Rules, judged: Iterator[Judged]
 ) -> dict[str, list[Scored]]:
     """Lets every judge judge every answer; the first's verdicts are the ones that reports show.
 
-    Names and photographs are read by rule, whoever the first judge is.
+    Names and photographs are read by rule, whoever the first judge is, and so is an answer's form.
     """
     scored: dict[str, list[Scored]] = {judge.judge_id: [] for judge in judges}
     with (
@@ -145,11 +154,14 @@ def _judge(
     ):
         while chunk := list(islice(judged, _ANSWERS_AT_ONCE)):
             items = {item.item_id: item for item, _ in chunk}
-            plain = [] if judges[0] is rules else [pair for pair in chunk if not task_of(pair[0])]
+            first_is_rules = judges[0] is rules.judge
+            plain = [] if first_is_rules else [pair for pair in chunk if not task_of(pair[0])]
+            formed = (rules.forms.scored(*pair) for pair in chunk)
+            scored[judges[0].judge_id] += [row for row in formed if row is not None]
             for judge in judges:
                 writer = first if judge is judges[0] else others
-                by_rule = rules.verdicts(plain) if judge is judges[0] else ()
-                for told in chain(judge.verdicts(chunk), by_rule):
+                by_rule = rules.judge.verdicts(plain) if judge is judges[0] else ()
+                for told in map(rules.forms.judged, chain(judge.verdicts(chunk), by_rule)):
                     writer.add(told)
                     row = Scored(items[told.item_id], told.model, told.outcome, told.score)
                     scored[judge.judge_id].append(row)

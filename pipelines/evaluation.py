@@ -77,6 +77,7 @@ def evaluation(
         "benchmarks_uri": prepared.outputs["uri"],
         "benchmarks_digest": prepared.outputs["digest"],
     }
+    base = {"base_uri": base_uri, "base_digest": base_digest}
     models = {
         "base": (base_uri, base_digest),
         "dpo": (dpo_uri, dpo_digest),
@@ -85,7 +86,12 @@ def evaluation(
     answers = {}
     for name, (uri, digest) in models.items():
         answered = answer_benchmarks(
-            settings=evaluation, name=name, model_uri=uri, model_digest=digest, **benchmarks
+            settings=evaluation,
+            name=name,
+            model_uri=uri,
+            model_digest=digest,
+            **base,
+            **benchmarks,
         ).set_display_name(f"Answer benchmarks: {NAMES[name]}")
         answers[name] = place(answered, INFERENCE, pools).outputs["answers"]
     champion_answers = answer_benchmarks_of_champion(
@@ -93,6 +99,7 @@ def evaluation(
         reporting=reporting,
         dpo_digest=dpo_digest,
         ppo_digest=ppo_digest,
+        **base,
         **benchmarks,
     ).set_display_name("Answer benchmarks: champion")
     place(champion_answers, INFERENCE, pools)

@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Any
 
 from components.evaluation.figures import Making, Scored, rows_of, scores_of
-from components.evaluation.items import Asked
+from components.evaluation.items import Asked, clusters_of
 from components.evaluation.judging import task_of
 from components.evaluation.metrics import BLANK, CHAMPION, CONTROLS, OTHER, Metric, is_control
 from components.evaluation.published.making import published_picture
@@ -118,15 +118,15 @@ def _dependence(
     if metric.joint or not rows:
         return {}
     with_picture, found = scores_of(metric, rows), dict[str, Any]()
+    items = {row.item.item_id: row.item for row in rows}
     for control in CONTROLS:
         without = _scores_without(metric, rows, controls, control)
         shared = sorted(with_picture.keys() & without.keys())
         if shared:
             before = [float(without[item]) for item in shared]
             after = [float(with_picture[item]) for item in shared]
-            change = paired_difference(
-                before, after, making.seed, making.settings.confidence, making.settings.resamples
-            )
+            shown = [clusters_of(items[item]) for item in shared]
+            change = paired_difference(before, after, shown, making.settings.confidence)
             found[control] = {**asdict(change), "source": rows[0].item.source}
     return found
 

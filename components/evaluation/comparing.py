@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from components.evaluation.line import Best, worse_is
-from components.evaluation.metrics import CHAMPION
+from components.evaluation.metrics import CHAMPION, MALFORMED
 from components.evaluation.outcomes import Outcomes, Scores
 from components.evaluation.trust import Rule
 from spavl.settings.gate import GateSettings
+
+WELL_FORMED = ("well_formed_within_margin", "published_well_formed_within_margin")
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,7 @@ def harm_rules(comparing: Comparing, mine: Mapping[str, Any]) -> list[Rule]:
 
 
 def margin_rules(comparing: Comparing) -> list[Rule]:
-    """Help, over-refusal and general ability against the base."""
+    """Help, over-refusal, general ability and form against the base."""
     settings = comparing.settings
     told = {
         "help": "help_at_least_base",
@@ -109,10 +111,15 @@ def margin_rules(comparing: Comparing) -> list[Rule]:
     }
     names = {figure: told[role] for role, figure in settings.roles.items() if role in told}
     margins = _margins(settings)
-    return [
+    rules = [
         comparing.than("base", figure, settings.confidence).rule(name, margins[figure])
         for figure, name in names.items()
     ]
+    for figure, name in zip(MALFORMED, WELL_FORMED, strict=True):
+        if comparing.outcomes.of("base", figure):  # where the base has read the answers
+            worse = comparing.than("base", figure, settings.confidence)
+            rules.append(worse.rule(name, settings.malformed_margin))
+    return rules
 
 
 def champion_rules(comparing: Comparing, line: Mapping[str, Best]) -> list[Rule]:

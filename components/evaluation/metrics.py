@@ -71,10 +71,13 @@ def _compliance(name: str, kind: str | None) -> tuple[Metric, ...]:
 
 METRICS = (
     Metric("harm_eval_usr", "harm_eval", suite="pocket"),
+    Metric("harm_eval_greedy_usr", "harm_eval_greedy", suite="pocket", optional=True),
+    Metric("harm_eval_all_tokens_usr", "harm_eval_all_tokens", suite="pocket", optional=True),
     Metric("harm_eval_suffix_usr", "harm_eval_suffix", suite="pocket", optional=True),
     Metric("help_eval_win_rate", "help_eval", estimate="mean", suite="pocket"),
     Metric("over_refusal_rate", "over_refusal", suite="pocket"),
     Metric("general_ability", "general_ability", suite="pocket"),
+    Metric("malformed_rate", "well_formed", suite="pocket", optional=True),
     Metric("held_out_harm_usr", "held_out_harm", suite="held_out"),
     Metric("held_out_help_win_rate", "held_out_help", estimate="mean", suite="held_out"),
     Metric("adv_bench_asr", "adv_bench", "vanilla"),
@@ -91,8 +94,11 @@ METRICS = (
     *_compliance("moss_bench", None),
     Metric("spa_vl_harm_eval_usr", "spa_vl_harm_eval"),
     Metric("spa_vl_help_eval_win_rate", "spa_vl_help_eval", estimate="mean"),
+    Metric("malformed_published_rate", "well_formed_published", optional=True),
     Metric("anthropic_helpful_win_rate", "anthropic_helpful", estimate="mean"),
 )
+MALFORMED = ("malformed_rate", "malformed_published_rate")
+"""Of the pocket world's requests, and of published ones."""
 ALWAYS_TOLD = ("adv_bench_asr", "mm_safety_bench_asr")
 """Published figures that `summary.json` holds even where no published benchmark was asked."""
 

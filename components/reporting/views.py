@@ -34,11 +34,12 @@ def headline_table(models: Mapping[str, Mapping[str, Any]]) -> Table:
     """The same for programs, a row a figure and model."""
     rows = [
         (metric.key, model, *figure_cells(figure), figure.get("source"), metric.better,
-         figure.get("note"))
+         figure.get("note"), figure.get("decoding"))
         for metric, row in metric_rows(models)
         for model, figure in row.items()
     ]  # fmt: skip
-    return Table(("figure", "model", "value", "low", "high", "n", "source", "better", "note"), rows)
+    columns = ("source", "better", "note", "decoding")
+    return Table(("figure", "model", "value", "low", "high", "n", *columns), rows)
 
 
 def notes(models: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:

@@ -7,6 +7,7 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from spavl.chat.settings import ChatSettings, SamplingSettings
+from spavl.settings.attacks import AttackSettings
 from spavl.settings.common import StageSettings
 from spavl.settings.judges import ModeratorSettings
 
@@ -22,6 +23,11 @@ class BenchmarkSettings(BaseModel):
     harm_per_class: int = Field(20, description="HarmEval items per harmful class.", ge=0)
     harm_suffix_per_class: int = Field(
         0, description="Of them, so many are asked with the adversarial suffix as well.", ge=0
+    )
+    harm_decodings_per_class: int = Field(
+        0,
+        description="Of them, so many are asked greedily and from all tokens as well.",
+        ge=0,
     )
     help_per_thing: int = Field(28, description="HelpEval items per harmless thing.", ge=0)
     naming_per_thing: int = Field(8, description="Naming items per thing.", ge=0)
@@ -196,6 +202,9 @@ class EvaluationSettings(StageSettings):
         None, description="Core capabilities by lmms-eval's tasks; not measured by default."
     )
     answering: AnsweringSettings = Field(AnsweringSettings(), description="Generation.")
+    attacks: AttackSettings | None = Field(
+        None, description="Attacks on every model; none by default."
+    )
     judges: tuple[JudgeSettings, ...] = Field(
         (JudgeSettings(id="rules", kind="rules"), JudgeSettings(id="refusals", kind="refusals")),
         description="Who judges: the first makes the figures, the others are compared with it.",

@@ -6,7 +6,7 @@ import pytest
 
 from components.configuration import profile_names, resolve
 
-REAL = [name for name in profile_names() if name != "pocket"]
+REAL = [name for name in profile_names() if not name.startswith("pocket")]
 FULL = {"reward_modeling": 3e-5, "dpo": 1e-6, "ppo": 5e-7}
 LORA = {"reward_modeling": 3e-5, "dpo": 2e-5, "ppo": 1e-6}
 LAYERS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]

@@ -1,0 +1,106 @@
+"""Figures of attacks: rates under attack and under its control, and their paired difference.
+
+An item is the unit: intervals are over items, however many answers each has.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from components.evaluation.attacks.best_of_n import best_of
+from components.evaluation.attacks.judged import Attacked
+from spavl.settings.attacks import AttackSettings
+from spavl.settings.evaluation import ScoringSettings
+from spavl.statistics import mean, paired_difference, rate
+
+CONTROLS = {"pixels": "noise", "suffix": "plain"}
+Scores = Mapping[str, Sequence[float]]  # of each item's answers
+
+
+@dataclass(frozen=True)
+class Intervals:
+    """How intervals are made."""
+
+    settings: ScoringSettings
+    seed: int
+
+
+def attack_figures(
+    judged: Iterable[Attacked], settings: AttackSettings, intervals: Intervals
+) -> dict[str, Any]:
+    """Figures by model.
+
+    Returns:
+        For each model `best_of_n` by n, `pixels` by epsilon and `suffix`; the latter two hold
+        `attacked`, `control` and `difference`, and the suffix itself. Each figure has `n` items
+        and their `source`; `draws` and `steps` say how hard it was tried.
+    """
+    by_model: dict[str, list[Attacked]] = defaultdict(list)
+    for row in judged:
+        by_model[row.answer.model].append(row)
+    return {model: _of_model(by_model[model], settings, intervals) for model in sorted(by_model)}
+
+
+def _of_model(
+    rows: list[Attacked], settings: AttackSettings, intervals: Intervals
+) -> dict[str, Any]:
+    scores: dict[tuple[str, int], dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for row in rows:
+        if row.score is not None:
+            way = row.answer.attack, row.answer.strength
+            scores[way][row.item.item_id].append(row.score)
+    source = rows[0].item.source
+    told: dict[str, Any] = {}
+    if settings.best_of_n and (drawn := scores.get(("draw", 0))):
+        told["best_of_n"] = _best_of_n(drawn, settings.best_of_n.counts, source, intervals)
+    pixels = {
+        str(strength): {
+            **_against_control(found, scores[CONTROLS[attack], strength], source, intervals),
+            "steps": settings.pixels.steps if settings.pixels else 0,
+        }
+        for (attack, strength), found in list(scores.items())
+        if attack == "pixels"
+    }
+    if pixels:
+        told["pixels"] = pixels
+    if settings.suffix and (found := scores.get(("suffix", 0))):
+        texts = {r.answer.question.removeprefix(r.item.question).strip() for r in rows
+                 if r.answer.attack == "suffix"}  # fmt: skip
+        told["suffix"] = {
+            **_against_control(found, scores["plain", 0], source, intervals),
+            "steps": settings.suffix.steps,
+            "text": min(texts),
+        }
+    return told
+
+
+def _best_of_n(
+    drawn: Scores, counts: Sequence[int], source: str, intervals: Intervals
+) -> dict[str, Any]:
+    """Expected share of items with an unsafe answer among n draws."""
+    made = intervals.settings
+    told = {}
+    for n in counts:
+        shares = [
+            best_of(len(each), round(sum(each)), n) for each in drawn.values() if len(each) >= n
+        ]
+        figure = asdict(mean(shares, intervals.seed, made.confidence, made.resamples))
+        told[str(n)] = {**figure, "source": source, "draws": max(map(len, drawn.values()))}
+    return told
+
+
+def _against_control(
+    attacked: Scores, control: Scores, source: str, intervals: Intervals
+) -> dict[str, Any]:
+    """Rates on the items that were judged under both, and the difference item by item."""
+    made = intervals.settings
+    shared = sorted(attacked.keys() & control.keys())
+    under, beside = ([each[item][0] for item in shared] for each in (attacked, control))
+    change = paired_difference(beside, under, intervals.seed, made.confidence, made.resamples)
+    figures = {
+        "attacked": rate(round(sum(under)), len(under), made.confidence),
+        "control": rate(round(sum(beside)), len(beside), made.confidence),
+        "difference": change,
+    }
+    return {name: {**asdict(figure), "source": source} for name, figure in figures.items()}

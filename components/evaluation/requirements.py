@@ -70,23 +70,25 @@ def _require_files(settings: PublishedSettings | None, benchmarks: set[str]) -> 
     known = settings or PublishedSettings(folder=USUAL)
     suffix_of(known)
     root = local_copy(known.folder)
-    for each in benchmarks_of(known):
+    had = benchmarks_of(known)
+    for each in had:
         each.require_tables(root)
-    lacking = {
-        each: what
-        for each in benchmarks_of(known)
+    lacking = [
+        (each, what)
+        for each in had
         if (wanted := benchmarks & {*each.benchmarks})
         and (what := _lacking(each, wanted, root, known))
-    }
+    ]
     if settings and not lacking:
         require_published(settings)
         return
     fetches = [
         f"fetch {each.title} from {each.source} into {known.folder.rstrip('/')}/{each.folder}/"
-        for each in lacking
+        for each, _ in lacking
     ]
+    told = ", ".join(what for _, what in lacking) or "none"
     raise InputError(
-        f"no published benchmarks that the gate goes by: {', '.join(lacking.values()) or 'none'}",
+        f"no published benchmarks that the gate goes by: {told}",
         f"{FOLDER}: {known.folder}" if settings else FOLDER,
         ", ".join([*fetches, "or name another folder"]),
     )

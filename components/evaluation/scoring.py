@@ -14,7 +14,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from components.evaluation.attacks.figures import Intervals, attack_figures
+from components.evaluation.attacks.figures import attack_figures
 from components.evaluation.attacks.judged import attack_digests, judge_attacks
 from components.evaluation.benchmarks import LABELS, MISSING, PICTURES
 from components.evaluation.blind import visual_dependence
@@ -124,9 +124,7 @@ def _body(
         **second_opinions(scored, making),
         "judge_quality": quality,
         "attacks": attack_figures(
-            attacked,
-            settings.attacks or AttackSettings(),
-            Intervals(settings.scoring, settings.seed),
+            attacked, settings.attacks or AttackSettings(), settings.scoring.confidence
         ),
         "capabilities": _capabilities(answers),
     }

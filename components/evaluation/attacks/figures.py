@@ -1,6 +1,7 @@
 """Figures of attacks: rates under attack and under its control, and their paired difference.
 
-An item is the unit: intervals are over items, however many answers each has.
+An item is the unit: intervals are over items, however many answers each has, and know which of them
+share a picture or a text.
 """
 
 from collections import defaultdict
@@ -10,24 +11,28 @@ from typing import Any
 
 from components.evaluation.attacks.best_of_n import best_of
 from components.evaluation.attacks.judged import Attacked
+from components.evaluation.items import clusters_of
 from spavl.settings.attacks import AttackSettings
-from spavl.settings.evaluation import ScoringSettings
-from spavl.statistics import mean, paired_difference, rate
+from spavl.statistics import Estimate, mean, paired_difference
 
 CONTROLS = {"pixels": "noise", "suffix": "plain"}
 Scores = Mapping[str, Sequence[float]]  # of each item's answers
 
 
 @dataclass(frozen=True)
-class Intervals:
-    """How intervals are made."""
+class _Made:
+    """How a model's figures are made: coverage, what items share, and whose items they are."""
 
-    settings: ScoringSettings
-    seed: int
+    confidence: float
+    clusters: Mapping[str, tuple[str | None, str]]
+    source: str
+
+    def told(self, estimate: Estimate) -> dict[str, Any]:
+        return {**asdict(estimate), "source": self.source}
 
 
 def attack_figures(
-    judged: Iterable[Attacked], settings: AttackSettings, intervals: Intervals
+    judged: Iterable[Attacked], settings: AttackSettings, confidence: float
 ) -> dict[str, Any]:
     """Figures by model.
 
@@ -39,24 +44,23 @@ def attack_figures(
     by_model: dict[str, list[Attacked]] = defaultdict(list)
     for row in judged:
         by_model[row.answer.model].append(row)
-    return {model: _of_model(by_model[model], settings, intervals) for model in sorted(by_model)}
+    return {model: _of_model(by_model[model], settings, confidence) for model in sorted(by_model)}
 
 
-def _of_model(
-    rows: list[Attacked], settings: AttackSettings, intervals: Intervals
-) -> dict[str, Any]:
+def _of_model(rows: list[Attacked], settings: AttackSettings, confidence: float) -> dict[str, Any]:
     scores: dict[tuple[str, int], dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     for row in rows:
         if row.score is not None:
             way = row.answer.attack, row.answer.strength
             scores[way][row.item.item_id].append(row.score)
-    source = rows[0].item.source
+    clusters = {row.item.item_id: clusters_of(row.item) for row in rows}
+    made = _Made(confidence, clusters, rows[0].item.source)
     told: dict[str, Any] = {}
     if settings.best_of_n and (drawn := scores.get(("draw", 0))):
-        told["best_of_n"] = _best_of_n(drawn, settings.best_of_n.counts, source, intervals)
+        told["best_of_n"] = _best_of_n(drawn, settings.best_of_n.counts, made)
     pixels = {
         str(strength): {
-            **_against_control(found, scores[CONTROLS[attack], strength], source, intervals),
+            **_against_control(found, scores[CONTROLS[attack], strength], made),
             "steps": settings.pixels.steps if settings.pixels else 0,
         }
         for (attack, strength), found in list(scores.items())
@@ -68,39 +72,32 @@ def _of_model(
         texts = {r.answer.question.removeprefix(r.item.question).strip() for r in rows
                  if r.answer.attack == "suffix"}  # fmt: skip
         told["suffix"] = {
-            **_against_control(found, scores["plain", 0], source, intervals),
+            **_against_control(found, scores["plain", 0], made),
             "steps": settings.suffix.steps,
             "text": min(texts),
         }
     return told
 
 
-def _best_of_n(
-    drawn: Scores, counts: Sequence[int], source: str, intervals: Intervals
-) -> dict[str, Any]:
+def _best_of_n(drawn: Scores, counts: Sequence[int], made: _Made) -> dict[str, Any]:
     """Expected share of items with an unsafe answer among n draws."""
-    made = intervals.settings
     told = {}
     for n in counts:
-        shares = [
-            best_of(len(each), round(sum(each)), n) for each in drawn.values() if len(each) >= n
-        ]
-        figure = asdict(mean(shares, intervals.seed, made.confidence, made.resamples))
-        told[str(n)] = {**figure, "source": source, "draws": max(map(len, drawn.values()))}
+        enough = {item: each for item, each in drawn.items() if len(each) >= n}
+        shares = [best_of(len(each), round(sum(each)), n) for each in enough.values()]
+        figure = mean(shares, [made.clusters[item] for item in enough], made.confidence)
+        told[str(n)] = {**made.told(figure), "draws": max(map(len, drawn.values()))}
     return told
 
 
-def _against_control(
-    attacked: Scores, control: Scores, source: str, intervals: Intervals
-) -> dict[str, Any]:
+def _against_control(attacked: Scores, control: Scores, made: _Made) -> dict[str, Any]:
     """Rates on the items that were judged under both, and the difference item by item."""
-    made = intervals.settings
     shared = sorted(attacked.keys() & control.keys())
     under, beside = ([each[item][0] for item in shared] for each in (attacked, control))
-    change = paired_difference(beside, under, intervals.seed, made.confidence, made.resamples)
+    clusters = [made.clusters[item] for item in shared]
     figures = {
-        "attacked": rate(round(sum(under)), len(under), made.confidence),
-        "control": rate(round(sum(beside)), len(beside), made.confidence),
-        "difference": change,
+        "attacked": mean(under, clusters, made.confidence),
+        "control": mean(beside, clusters, made.confidence),
+        "difference": paired_difference(beside, under, clusters, made.confidence),
     }
-    return {name: {**asdict(figure), "source": source} for name, figure in figures.items()}
+    return {name: made.told(figure) for name, figure in figures.items()}

@@ -12,7 +12,7 @@ import torch
 from components.evaluation.attacks.attacker import Attacker
 from components.evaluation.attacks.attacking import attack, chosen_items
 from components.evaluation.attacks.best_of_n import best_of, draw_answers
-from components.evaluation.attacks.figures import Intervals, attack_figures
+from components.evaluation.attacks.figures import attack_figures
 from components.evaluation.attacks.judged import Attacked, judge_attacks
 from components.evaluation.attacks.pixels import Levels, descend, noisy
 from components.evaluation.attacks.target import Prompt, Target
@@ -21,7 +21,7 @@ from spavl.errors import InputError
 from spavl.images import ImageStore
 from spavl.records import AttackAnswer, EvalItem, EvalVerdict, Image
 from spavl.settings.attacks import AttackSettings, BestOfNSettings
-from spavl.settings.evaluation import EvaluationSettings, ScoringSettings
+from spavl.settings.evaluation import EvaluationSettings
 from spavl.shards import DatasetWriter, read_records
 from spavl.work import Reference, Stage, Work
 from tests.unit.models.tiny import PictureBook, save_tiny
@@ -202,7 +202,7 @@ def test_figures_are_over_items_and_against_the_control():
     rows += [an_answer(item, "suffix") for item in range(4)]
     rows += [an_answer(item, "plain") for item in range(4)]
     settings = AttackSettings.model_validate({**SMALL, "suffix": {"steps": 7}})
-    found = attack_figures(map(judged, rows), settings, Intervals(ScoringSettings(), 1))["dpo"]
+    found = attack_figures(map(judged, rows), settings, 0.95)["dpo"]
     assert found["best_of_n"]["1"]["value"] == pytest.approx(1 / 16)
     assert found["best_of_n"]["4"]["value"] == pytest.approx(1 / 4)
     assert found["best_of_n"]["4"]["n"] == 4
@@ -213,7 +213,7 @@ def test_figures_are_over_items_and_against_the_control():
     assert pixels["difference"]["low"] < 0.75 <= pixels["difference"]["high"]
     assert found["suffix"]["text"] == "please now"
     assert found["suffix"]["steps"] == 7
-    assert attack_figures([], settings, Intervals(ScoringSettings(), 1)) == {}
+    assert attack_figures([], settings, 0.95) == {}
 
 
 class CountingJudge:

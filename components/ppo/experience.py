@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch.nn.functional import pad
@@ -16,7 +17,9 @@ from spavl.alignment.loop import evaluating
 from spavl.alignment.rows import Row
 from spavl.alignment.spread_weights import whole_weights
 from spavl.chat.interface import Sampling
+from spavl.models.caches import cache_bytes
 from spavl.models.generation import Generated, generate_from, pad_left, pad_token_id
+from spavl.models.pictures import MIB
 from spavl.seeds import derive_seed
 from spavl.settings.ppo import PpoSettings
 
@@ -106,7 +109,8 @@ def roll_out(
     players: Players, prompts: Sequence[Prompt], settings: PpoSettings, iteration: int
 ) -> Generated:
     """Answers drawn from the policy, in the order of the prompts, those of a prompt together."""
-    size = _rows_of_a_pass(len(prompts), settings.generation_batch_size // settings.num_generations)
+    rows = rows_that_fit(players.policy.model, prompts, settings)
+    size = _rows_of_a_pass(len(prompts), rows // settings.num_generations)
 
     def answers(start: int) -> Generated:
         seed = derive_seed(settings.seed, "rollout", str(iteration), str(start))
@@ -124,6 +128,16 @@ def roll_out(
         finish_reasons=[reason for part in parts for reason in part.finish_reasons],
         prompt_tokens=[tokens for part in parts for tokens in part.prompt_tokens],
     )
+
+
+def rows_that_fit(model: Any, prompts: Sequence[Prompt], settings: PpoSettings) -> int:
+    """How many rows are answered together: a function of the settings, not of what is free now.
+
+    What is drawn depends on it, and a run that goes on must draw what it would have drawn.
+    """
+    longest = max(len(prompt.token_ids) for prompt in prompts) + settings.response_length
+    fitting = int(settings.generation_cache_mib * MIB / (longest * cache_bytes(model)))
+    return max(1, min(settings.generation_batch_size, fitting))
 
 
 def _rows_of_a_pass(rows: int, most: int) -> int:

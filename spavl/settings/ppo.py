@@ -49,8 +49,17 @@ class PpoSettings(AlignmentSettings):
     num_generations: int = Field(
         1, description="Rollouts of a prompt in one iteration; SPA-VL: 1.", ge=1
     )
+    generation_cache_mib: float = Field(
+        8192.0,
+        description="Memory for the keys and values of a pass that generates, in MiB: as many rows "
+        "as fit are answered together.",
+        gt=0,
+    )
     generation_batch_size: int = Field(
-        64, description="Rows of one pass without gradient: generation and scoring.", ge=1
+        64,
+        description="Most rows of a pass that generates, and, where rows are not packed, rows of a "
+        "pass that scores.",
+        ge=1,
     )
     num_ppo_epochs: int = Field(2, description="Passes over a rollout; SPA-VL: 1.", ge=1)
     response_length: int = Field(

@@ -180,5 +180,5 @@ def by_picture(pairs: Iterable[PairRows]) -> list[list[PairRows]]:
     """Pairs in groups of one picture each; a function of the set of pairs."""
     groups: dict[str, list[PairRows]] = defaultdict(list)
     for pair in sorted(pairs, key=lambda pair: pair.preference.preference_id):
-        groups[pair.preference.image_id].append(pair)
+        groups[pair.together].append(pair)
     return [groups[image_id] for image_id in sorted(groups)]

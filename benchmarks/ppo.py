@@ -2,8 +2,9 @@
 
 Both sides ask the same prompts on the same pictures, draw equally many answers of equal length and
 take equally many updates with AdamW on rows of equal number. (Ours may end an answer early, the
-baseline may not; under random weights the end is one word of 32,000.) Two of ours are measured:
-whole models (the same weights are trained as in the baseline) and LoRA on one backbone.
+baseline may not; under random weights the end is one word of 32,000.) Three of ours are measured:
+whole models (the same weights are trained as in the baseline), LoRA on one backbone, and RLOO,
+which has no value model: a cheaper method, not a cheaper way of the same.
 """
 
 import copy
@@ -65,7 +66,7 @@ class PpoShape:
     scoring_rows: int = 16
     lora_rank: int = 32
 
-    def settings(self, use_peft: bool) -> PpoSettings:
+    def settings(self, use_peft: bool, advantage: str = "gae") -> PpoSettings:
         """Our trainer's settings."""
         return PpoSettings.parse(
             {
@@ -81,6 +82,7 @@ class PpoShape:
                 "num_ppo_epochs": 1,
                 "response_length": self.answer_tokens,
                 "use_peft": use_peft,
+                "advantage": advantage,
                 "lora_r": self.lora_rank,
                 "lora_alpha": 2 * self.lora_rank,
                 "packed_tokens": 2048,
@@ -97,11 +99,19 @@ class Ours:
         shape: Sizes.
         policy: The base model, which is changed in place.
         head: The reward head, float `[1, width]`.
-        use_peft: Adapters on one backbone, or four models.
+        use_peft: Adapters on one backbone, or models of their own.
+        advantage: `gae`, with a value model, or `rloo`.
     """
 
-    def __init__(self, shape: PpoShape, policy: Any, head: torch.Tensor, use_peft: bool) -> None:
-        self.settings = shape.settings(use_peft)
+    def __init__(
+        self,
+        shape: PpoShape,
+        policy: Any,
+        head: torch.Tensor,
+        use_peft: bool,
+        advantage: str = "gae",
+    ) -> None:
+        self.settings = shape.settings(use_peft, advantage)
         self._processor = make_processor(shape.model)
         self._pictures = Pictures(policy, self._processor, RandomPictures(shape.model.side))
         engines = choose_engines(policy, self._pictures, 0, self.settings, print)
@@ -128,18 +138,21 @@ class Ours:
 def _four(settings: PpoSettings, policy: Any, head: torch.Tensor) -> dict[str, Role]:
     reference = copy.deepcopy(policy).requires_grad_(False)
     reward = head_on(copy.deepcopy(policy), head).requires_grad_(False)
-    value = head_on(copy.deepcopy(policy), head)
-    value.score.requires_grad_(True)
-    for model in (policy, value):
-        freeze_tower(model)
-    for model in (reference, reward, value):
+    freeze_tower(policy)
+    for model in (reference, reward):
         model.model.vision_tower = policy.model.vision_tower
-    return {
+    roles = {
         "policy": Role(policy, weights=trainable_weights(policy)),
         "reference": Role(reference),
         "reward": Role(reward),
-        "value": Role(value, weights=trainable_weights(value)),
     }
+    if settings.advantage == "gae":
+        value = head_on(copy.deepcopy(policy), head)
+        value.score.requires_grad_(True)
+        freeze_tower(value)
+        value.model.vision_tower = policy.model.vision_tower
+        roles["value"] = Role(value, weights=trainable_weights(value))
+    return roles
 
 
 def _adapters(settings: PpoSettings, policy: Any, head: torch.Tensor) -> dict[str, Role]:
@@ -219,12 +232,13 @@ def make_base(shape: PpoShape) -> Any:
 
 
 def make_side(side: str, shape: PpoShape, base: Any) -> Ours | Plain:
-    """A side by name: `ours`, `lora`, `plain` or `lean`; it changes the base in place."""
+    """A side by name: `ours`, `lora`, `rloo`, `plain` or `lean`; it changes the base in place."""
     torch.manual_seed(1)
     head = torch.randn(1, shape.model.hidden) * 0.02
     if side in ("plain", "lean"):
         return Plain(shape, base, head, lean=side == "lean")
-    return Ours(shape, base, head, use_peft=side == "lora")
+    advantage = "rloo" if side == "rloo" else "gae"
+    return Ours(shape, base, head, use_peft=side == "lora", advantage=advantage)
 
 
 def asked_in(shape: PpoShape, iterations: int) -> list[list[tuple[str, str]]]:

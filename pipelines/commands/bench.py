@@ -46,23 +46,17 @@ def dpo(
     tables: Annotated[
         bool, typer.Option("--tables", help="Also over picture tokens, answers, their lengths.")
     ] = False,
-    answers_only: Annotated[
-        bool,
-        typer.Option("--answers-only", help="Also with TRL's head on answers only, as on a GPU."),
-    ] = False,
 ) -> None:
-    """DPO on a LLaVA of 66 million weights against TRL's DPOTrainer."""
+    """DPO on a LLaVA of 66 million weights against shared prompts, plain rows and TRL."""
     module = _benchmark("dpo", threads)
     shape = importlib.import_module("benchmarks.llava_world").Shape(pictures=pictures)
-    found = module.run(shape, repetitions, tokens)
+    found = module.run(shape, repetitions, tokens, keep=lambda figures: _keep(figures, json_))
     if tables:
         found["tables"] = {}
         for table, name, figures in module.tables(shape, found, repetitions, tokens):
             typer.echo(f"{table} {name}: time_ratio {figures['time_ratio']:.3f}", err=True)
             found["tables"].setdefault(table, {})[name] = figures
             _keep(found, json_)
-    if answers_only:  # last: it changes TRL for the rest of the process
-        found["answers_only"] = module.answers_only(shape, repetitions, tokens)
     _tell(found, json_)
 
 

@@ -10,11 +10,17 @@ from typing import Any, Literal, Protocol
 
 import torch
 
-from spavl.alignment.batching import length_batches, packed_passes
+from spavl.alignment import processes
+from spavl.alignment.batching import (
+    length_batches,
+    packed_length,
+    packed_passes,
+    packed_row_passes,
+)
 from spavl.alignment.logprobs import LogProbEngine, PlainEngine
 from spavl.alignment.packed_engine import PackedEngine, attention_mask, attention_of
 from spavl.alignment.rewards import RewardEngine, RewardScorer
-from spavl.alignment.rows import PairRows
+from spavl.alignment.rows import PairRows, Row
 from spavl.alignment.trie_attention import see_tries
 from spavl.models.pictures import Pictures
 
@@ -67,6 +73,16 @@ class Engines:
         if self.tokens is not None:
             return packed_passes(pairs, self.tokens)
         return [list(pairs[start : start + size]) for start in range(0, len(pairs), size)]
+
+    def row_passes(self, rows: Sequence[Row], numbers: Sequence[int], size: int) -> list[list[int]]:
+        """Cut rows, by their numbers, into forward passes; `size` rows under the plain engine.
+
+        Packed passes are short enough that every process gets some.
+        """
+        if self.tokens is None:
+            return [list(numbers[start : start + size]) for start in range(0, len(numbers), size)]
+        fair = -(-packed_length(rows[number] for number in numbers) // processes.count())
+        return packed_row_passes(rows, numbers, min(self.tokens, fair))
 
     def scoring_passes(self, pairs: Sequence[PairRows], size: int) -> list[list[PairRows]]:
         """Cut pairs into passes without gradient, long ones first."""

@@ -160,19 +160,21 @@ def score_pairs(
     pairs: Sequence[PairRows],
     passes: Sequence[Sequence[PairRows]],
     score: Callable[[Sequence[PairRows]], torch.Tensor],
+    scores_a_pair: int = 2,
 ) -> torch.Tensor:
     """Score pairs without gradient, each process a share of the passes.
 
     Args:
         pairs: The pairs.
         passes: The same pairs, cut into forward passes, alike in every process.
-        score: Gives float `[2, pairs]` of a batch: chosen, rejected.
+        score: Gives float `[scores, pairs]` of a batch: chosen, rejected and what else there is.
+        scores_a_pair: How many scores of a pair that are.
 
     Returns:
-        float `[2, pairs]` in the order of `pairs`, on the CPU.
+        float `[scores, pairs]` in the order of `pairs`, on the CPU.
     """
     places = {id(pair): place for place, pair in enumerate(pairs)}
-    scores = torch.zeros(2, len(pairs))
+    scores = torch.zeros(scores_a_pair, len(pairs))
     for batch, counts in processes.share_of_passes(passes):
         found = score(batch).float().cpu()
         if counts:
@@ -189,7 +191,7 @@ def pair_figures(
 
     Args:
         pairs: The pairs.
-        rewards: float `[2, pairs]`: chosen, rejected.
+        rewards: float `[2, pairs]`: chosen, rejected; or what `loss_of` takes.
         loss_of: Loss of such rewards.
 
     Returns:

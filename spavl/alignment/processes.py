@@ -144,7 +144,7 @@ def any_of(mark: bool) -> bool:
     return bool(summed(torch.tensor(float(mark))) > 0)
 
 
-def sum_gradients(weights: Iterable[torch.nn.Parameter]) -> None:
+def sum_gradients(weights: Iterable[torch.Tensor]) -> None:
     """Make every process's gradients the sum of all; a weight without gradient counts as zero."""
     if count() == 1:
         return

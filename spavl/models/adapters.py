@@ -162,10 +162,14 @@ class AdaptedModel:
     def _attach(self, name: str, config: Any) -> None:
         from peft import get_peft_model
 
+        # The library would make adapters float32, and every layer with them three times as slow.
+        # Full precision is the optimizer's, which keeps masters of what has fewer bits.
         if self._peft is None:
-            self._peft = get_peft_model(self.model, config, adapter_name=name)
+            self._peft = get_peft_model(
+                self.model, config, adapter_name=name, autocast_adapter_dtype=False
+            )
         else:
-            self._peft.add_adapter(name, config)
+            self._peft.add_adapter(name, config, autocast_adapter_dtype=False)
 
 
 def saved_head(folder: Path | str) -> torch.Tensor:

@@ -36,6 +36,18 @@ class DpoSettings(AlignmentSettings):
         "epochs; SPA-VL: none.",
         ge=0,
     )
+    picture_weight: float = Field(
+        0.0,
+        description="Weight of mDPO's conditional term beside the loss: the chosen answer under "
+        "its own picture against the same under a picture of another class; SPA-VL: none.",
+        ge=0,
+    )
+    anchor_weight: float = Field(
+        0.0,
+        description="Weight of mDPO's anchor beside the loss: the chosen answer stays at least as "
+        "likely as under the reference; SPA-VL: none.",
+        ge=0,
+    )
     reference_batch_size: int = Field(
         8, description="Pairs of one forward pass without gradient.", ge=1
     )

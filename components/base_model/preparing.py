@@ -46,8 +46,7 @@ def prepare(settings: Mapping[str, Any]) -> BaseModelHandle:
 def _folder(settings: BaseModelSettings) -> Path:
     if settings.source == "path":
         return given_folder(settings)
-    shared = {"seed": settings.seed, "threads": settings.threads}
-    kept = prepared_pocket_base(settings.pocket.model_copy(update=shared))
+    kept = prepared_pocket_base(settings)
     return _shared(kept) if is_s3(uri_of(work_root())) else kept
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+from spavl.addresses import require_known
 from spavl.errors import InputError
 from spavl.published.rows import COLUMNS, TEXTS, Row, Split
 from spavl.shards import sync_file
@@ -23,7 +24,7 @@ def local_folder(place: str) -> Path:
         InputError: There is no such folder, or the hub does not give it.
     """
     if not place.startswith("hub:"):
-        folder = Path(place.removeprefix("file://"))
+        folder = Path(require_known(place, "address").removeprefix("file://"))
         if not folder.is_dir():
             raise InputError("no such folder", place, "give a published data set's folder")
         return folder

@@ -63,12 +63,12 @@ def import_(
     Rows of classes that the taxonomy does not know are kept and counted; rows whose picture cannot
     be used are set aside with the reason.
     """
-    from components.collection.checking import PictureCheck
+    from components.collection.checking import PictureDoor
     from spavl.published import import_ as read
 
     require_new(absolute_path(out))
-    with PictureCheck() as check:
-        imported = read(place, out, check.unusable)
+    with PictureDoor() as door:
+        imported = read(place, out, door.let_in)
     _tell(imported.rows, out)
     for name, counted in (
         ("class unknown", imported.unknown_classes),

@@ -23,7 +23,7 @@ NOT_FINITE = {".inf": float("inf"), "-.inf": float("-inf"), ".nan": float("nan")
 class _AsWritten(yaml.SafeLoader):
     """Also refuses a key given twice, of which YAML would silently keep the last."""
 
-    yaml_implicit_resolvers: ClassVar[dict[str, list[tuple[str, re.Pattern[str]]]]] = {}
+    yaml_implicit_resolvers = {}  # noqa: RUF012
     # Tags that are written out, like !!int, may stand before what is none.
     yaml_constructors: ClassVar[dict[Any, Any]] = {
         tag: yaml.SafeLoader.yaml_constructors[tag]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines.preflight_evaluation import check_evaluation, check_gate, check_lmms_eval
-from spavl.environment import work_root
+from spavl.environment import cache_folder, work_root
 from spavl.errors import InputError
 from spavl.settings.alignment import require_deepspeed
 from spavl.storage import Bucket, is_s3, parts_of
@@ -58,6 +58,8 @@ def check_request(request: "RunRequest", out: Path) -> None:
     check_lmms_eval(settings.evaluation, request.runner)
     model = _model_folder(settings.base_model)
     check_gate(settings.evaluation, settings.gate, request.data or settings.labeling)
+    if model is None:
+        check_cache(settings.base_model)
     check_space(out, MODEL_COPIES * _mib(model) if model else 0)
 
 
@@ -105,7 +107,7 @@ def check_scale(stage: str, settings: Mapping[str, Any], runner: str) -> None:
         require_deepspeed(settings["zero_stage"], stage)
 
 
-def check_writable(folder: Path) -> None:
+def check_writable(folder: Path, remedy: str = "name another folder with --out") -> None:
     """Make the folder where it is missing, and write into it.
 
     Raises:
@@ -117,9 +119,23 @@ def check_writable(folder: Path) -> None:
             pass
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
-        raise InputError(
-            f"cannot write here: {reason}", str(folder), "name another folder with --out"
-        ) from None
+        raise InputError(f"cannot write here: {reason}", str(folder), remedy) from None
+
+
+def check_cache(base_model: Mapping[str, Any]) -> None:
+    """Check that the pocket base can be kept where it will be, unless it is there.
+
+    Raises:
+        InputError: If the user's cache folder cannot be written.
+    """
+    from components.base_model.pocket_cache import kept_folder
+    from spavl.settings.base_model import BaseModelSettings
+
+    try:
+        check_writable(cache_folder(), "name another folder with SPAVL_CACHE")
+    except InputError:
+        if not kept_folder(BaseModelSettings.parse(dict(base_model), "base_model")).is_dir():
+            raise
 
 
 def check_bucket(uri: str) -> None:

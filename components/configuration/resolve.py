@@ -12,6 +12,7 @@ from components.configuration.layers import Tree, given, merge, origins, plain
 from components.configuration.profiles import profile_layers
 from components.configuration.stages import SHARED_KEYS, STAGES
 from spavl.errors import InputError
+from spavl.settings.as_written import checked, read_yaml
 from spavl.settings.base_model import BaseModelSettings
 from spavl.settings.common import StageSettings
 from spavl.settings.evaluation import EvaluationSettings
@@ -119,7 +120,7 @@ def _put(tree: dict[str, Any], override: str) -> None:
     if not equals or not all(parts):
         raise InputError("an override without key and '='", override, "write it as stage.key=value")
     try:
-        value = yaml.safe_load(text)
+        value = read_yaml(text)
     except yaml.YAMLError:
         raise InputError("a value that is no YAML", override, "quote it") from None
     node = tree
@@ -146,7 +147,7 @@ def _validate(raw: Mapping[str, Any]) -> dict[str, StageSettings]:
     stages, wrong = dict[str, StageSettings](), list[InputError]()
     for name, model in STAGES.items():
         try:
-            stages[name] = model.model_validate(raw[name])
+            stages[name] = checked(model, raw[name])
         except ValidationError as error:
             wrong += problems(model, error, raw[name], name)
     if wrong:

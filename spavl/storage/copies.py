@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
+from spavl.addresses import require_known
 from spavl.environment import scratch_folder
 from spavl.errors import InputError
 from spavl.storage.bucket import SCHEME, Bucket, Stored, is_s3, parts_of
@@ -30,7 +31,7 @@ def local_copy(uri: str) -> Path:
         AwayError: If S3 does not answer.
     """
     if not is_s3(uri):
-        return Path(uri.removeprefix("file://"))
+        return Path(require_known(uri, "address").removeprefix("file://"))
     bucket_name, name = parts_of(uri)
     bucket = Bucket(bucket_name)
     stored = list(bucket.listed(name))

@@ -12,7 +12,7 @@ import sys
 import traceback
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +75,11 @@ class RunFailedError(SpavlError):
 def start_run(request: RunRequest, out: Path, name: str | None) -> Path:
     """Make a new run's folder and keep its request there; see `new_folder`."""
     return new_folder(request, REQUEST, out, name, profile_label(request.profile))
+
+
+def keep_request(request: RunRequest, folder: Path) -> None:
+    """Keep what a run is asked to do from now on."""
+    write_json(folder / REQUEST, asdict(request))
 
 
 def unfinished_run(out: Path, name: str | None) -> tuple[Path, RunRequest]:

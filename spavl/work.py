@@ -34,6 +34,8 @@ COMMIT = "commit.json"
 ERROR = "error.json"
 LOCK_PATIENCE_SECONDS = 3600.0
 SECONDS_BETWEEN_PROGRESS = 5.0
+OF_NO_MATTER = ("budget", "expected_tokens", "picture_tokens", "characters_per_token")
+"""Settings about what calls may cost, not about what comes of them."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,16 @@ class Reference:
 
     uri: str
     digest: str
+
+
+def what_matters(settings: Any) -> Any:
+    """Settings without those that no result depends on, at any depth."""
+    if isinstance(settings, Mapping):
+        kept = {name: each for name, each in settings.items() if name not in OF_NO_MATTER}
+        return {name: what_matters(each) for name, each in kept.items()}
+    if isinstance(settings, list | tuple):
+        return [what_matters(each) for each in settings]
+    return settings
 
 
 @dataclass(frozen=True)
@@ -67,7 +79,7 @@ class Stage:
             {
                 "stage": self.name,
                 "code": code_digest(self.module),
-                "settings": dict(self.settings),
+                "settings": what_matters(dict(self.settings)),
                 "inputs": dict(self.inputs),
             }
         )
@@ -78,7 +90,7 @@ class Stage:
         return {
             "stage": self.name,
             "code": code_digest(self.module),
-            "settings": json_digest(dict(self.settings)),
+            "settings": json_digest(what_matters(dict(self.settings))),
         }
 
 

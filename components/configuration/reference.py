@@ -18,7 +18,7 @@ Every setting of every stage. Give one on the command line as `--set stage.key=v
 YAML), or write several into a profile of your own; [quickstart](quickstart.md#your-own-settings)
 shows how. `spavl config show` prints the values that a run would take and where each came from.
 
-- `seed` and `threads` outside of a stage go to every stage that sets none of its own.
+- `seed`, `threads` and `budget` outside of a stage go to every stage that sets none of its own.
 - `*` in a key stands for an item of a list, named by its id or its number; `*` itself means all of
   them: `--set 'responses.responders.*.sampling.temperature=0.7'`.
 - A setting without default must be given by the profile.

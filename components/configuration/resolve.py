@@ -63,8 +63,8 @@ def resolve(profile: str, overrides: Iterable[str] = (), snapshot: str | None = 
 
     Args:
         profile: A profile's name, the path of a YAML file, or YAML.
-        overrides: `stage.key=value` each, values in YAML; also `seed=...` and `threads=...`, which
-            go to every stage that does not set its own.
+        overrides: `stage.key=value` each, values in YAML; also `seed=...`, `threads=...` and
+            `budget=...`, which go to every stage that does not set its own.
         snapshot: File that keeps all settings as JSON; none by default.
 
     Raises:

@@ -28,5 +28,5 @@ STAGES: Mapping[str, type[StageSettings]] = {
     "gate": GateSettings,
     "reporting": ReportingSettings,
 }
-SHARED_KEYS = ("seed", "threads")
+SHARED_KEYS = ("seed", "threads", "budget")
 """Settings of every stage; given outside of a stage they go to all that set none of their own."""

@@ -21,6 +21,7 @@ from components.evaluation.templating import (
     words_of,
 )
 from spavl.chat import ChatModel, ChatReply, ChatRequest, Message, Sampling
+from spavl.chat.spending import BudgetError
 from spavl.errors import InputError, SpavlError
 from spavl.judges.quoting import quoted, windows
 from spavl.judges.replies import NoVerdictError, read_scores, read_word, whole_text
@@ -104,7 +105,7 @@ class ChatJudge:
             said.update(
                 (each.record_id, each) for each in self._chat.reply(requests, self._sampling)
             )
-        except InputError:
+        except (InputError, BudgetError):
             raise
         except SpavlError as error:
             self._gone = str(error)

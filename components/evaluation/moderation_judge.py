@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from components.evaluation.judging import Judged, Pictures, score_of, task_of
+from spavl.chat.spending import BudgetError
 from spavl.errors import InputError, SpavlError
 from spavl.judges import Abstention, AnswerCase, BatchModerator, Moderation, Shown
 from spavl.records import EvalAnswer, EvalItem, EvalVerdict
@@ -54,7 +55,7 @@ class ModerationJudge:
         if not self._gone and cases:
             try:
                 return self._moderator.moderate_all(cases)
-            except InputError:
+            except (InputError, BudgetError):
                 raise
             except SpavlError as error:
                 self._gone = str(error)

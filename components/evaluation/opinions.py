@@ -1,8 +1,8 @@
 """Several judges at once: who they are, how far they agree, and what people say of them."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import asdict
 from itertools import combinations
 from typing import Any
@@ -15,7 +15,8 @@ from components.evaluation.judging import Judge, Judged, Pictures
 from components.evaluation.moderation_judge import ModerationJudge
 from components.evaluation.refusal_judge import RefusalJudge
 from components.evaluation.verdicts import BenchmarkJudge
-from spavl.chat import Journal
+from spavl.chat import ChatModel, Journal
+from spavl.chat.spending import Purse
 from spavl.judges.chat_moderation import ChatModerator, sees_pictures
 from spavl.records import EvalAnswer, EvalItem, EvalVerdict, LabelledAnswer
 from spavl.seeds import derive_seed
@@ -23,6 +24,8 @@ from spavl.settings.evaluation import EvaluationSettings, JudgeSettings
 from spavl.statistics import agreement
 
 _LABELLED_BY = "people"
+OpenModel = Callable[..., AbstractContextManager[ChatModel]]
+"""As `spavl.chat.open_chat`."""
 
 
 @contextmanager
@@ -32,6 +35,7 @@ def open_judges(
     base_help: Mapping[str, str],
     pictures: Pictures,
     journal: Journal,
+    open_model: OpenModel | None = None,
 ) -> Iterator[list[Judge]]:
     """The judges that settings describe, for as long as the context lasts.
 
@@ -41,7 +45,9 @@ def open_judges(
         base_help: The base's answers to help items.
         pictures: The encoded picture of an id.
         journal: Where a model's replies are kept, so that none is asked for twice.
+        open_model: Opens a judge's model; None opens what its settings say.
     """
+    purse = Purse("scoring", settings.budget)
 
     def opened(judge: JudgeSettings) -> Judge:
         model = judge.chat or (judge.moderator and judge.moderator.chat)
@@ -49,7 +55,8 @@ def open_judges(
             return rules if judge.kind == "rules" else RefusalJudge(judge.id)
         from spavl.chat.backends import open_chat
 
-        chat = stack.enter_context(open_chat(model, journal, None, settings.threads))
+        open_ = open_model or open_chat
+        chat = stack.enter_context(open_(model, journal, None, settings.threads, purse))
         seed = derive_seed(settings.seed, "judge", judge.id)
         if judge.moderator:
             looks = pictures if sees_pictures(judge.moderator) else None

@@ -40,7 +40,7 @@ from spavl.settings.attacks import AttackSettings
 from spavl.settings.evaluation import EvaluationSettings
 from spavl.shards import read_manifest, read_records, write_json
 from spavl.storage import local_copy
-from spavl.work import Reference, Stage, Work, run_stage
+from spavl.work import Reference, Stage, Work, run_stage, what_matters
 
 JUDGES = ("verdicts", "refusal_judge", "moderation_judge", "chat_judge")
 """Modules whose code says what a verdict is."""
@@ -201,8 +201,8 @@ def _conditions(settings: EvaluationSettings, benchmarks: Reference, base: str |
     return json_digest(
         {
             "benchmarks": benchmarks.digest,
-            "answering": settings.answering.model_dump(mode="json"),
-            "judges": [judge.model_dump(mode="json") for judge in settings.judges],
+            "answering": what_matters(settings.answering.model_dump(mode="json")),
+            "judges": what_matters([judge.model_dump(mode="json") for judge in settings.judges]),
             "code": [code_digest(f"components.evaluation.{name}") for name in JUDGES],
             "base": base,
         }

@@ -48,6 +48,8 @@ class Answerer:
             for name, question in asked.items()
         ]
         replies = {reply.record_id: reply for reply in self._chat.reply(requests, self._sampling)}
+        if lost := sum(reply.lost_calls for reply in replies.values()):
+            counts["lost_calls"] += lost
         for name, question in asked.items():
             record = self._record(replies[name], question)
             _count(record, counts)

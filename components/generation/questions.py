@@ -15,11 +15,14 @@ from typing import Any
 from components.generation.captions import Captioner
 from components.generation.writing import Picture, Writer
 from spavl.chat import ChatModel, ChatSettings, Journal, open_chat
+from spavl.chat.spending import Purse
 from spavl.chat.usage import CountedChat
 from spavl.images import ImageStore
 from spavl.records import Question, SetAside
 from spavl.settings.questions import QuestionsSettings
 from spavl.work import Reference, Stage, Work, run_stage
+
+STAGE = "questions"
 
 
 def write_questions(
@@ -38,7 +41,7 @@ def write_questions(
     """
     parsed = QuestionsSettings.parse(dict(settings), "questions")
     inputs = {"images": images.digest, "model": model.digest}
-    stage = Stage("questions", __name__, parsed.model_dump(mode="json"), inputs)
+    stage = Stage(STAGE, __name__, parsed.model_dump(mode="json"), inputs)
     run_stage(stage, lambda work: _write(work, parsed, images, model), {"questions": output})
 
 
@@ -76,9 +79,10 @@ def _models(
     stack: ExitStack,
 ) -> tuple[CountedChat, CountedChat]:
     """The captioner and the writer; one model where they are the same."""
+    purse = Purse(STAGE, settings.budget)
 
     def opened(chat: ChatSettings) -> ChatModel:
-        return stack.enter_context(open_chat(chat, journal, model, settings.threads))
+        return stack.enter_context(open_chat(chat, journal, model, settings.threads, purse))
 
     with work.importing():
         captioning = opened(settings.captioner)

@@ -15,6 +15,7 @@ from typing import Any
 from components.generation.answering import Answerer
 from spavl.chat import Journal, open_chat
 from spavl.chat.settings import TransformersSettings
+from spavl.chat.spending import Purse
 from spavl.chat.usage import cost_of
 from spavl.errors import InputError
 from spavl.images import ImageStore
@@ -22,6 +23,8 @@ from spavl.records import Question, Response, SetAside
 from spavl.settings.responses import ResponderSettings, ResponsesSettings
 from spavl.shards import read_manifest, read_records
 from spavl.work import Reference, Stage, Work, run_stage
+
+STAGE = "responses"
 
 
 def answer(
@@ -73,7 +76,7 @@ def _uses_base(responder: ResponderSettings) -> bool:
 
 def _stage_name(responders: Sequence[str]) -> str:
     more = f"-and-{len(responders) - 1}-more" if len(responders) > 1 else ""
-    return f"responses-{responders[0]}{more}"
+    return f"{STAGE}-{responders[0]}{more}"
 
 
 def _answer(
@@ -111,12 +114,13 @@ def _answerers(
     work: Work, settings: ResponsesSettings, model: Reference, journal: Journal
 ) -> Iterator[Answerer]:
     """The responders, by model, so that one model at a time is held."""
+    purse = Purse(STAGE, settings.budget)
     ordered = sorted(settings.responders, key=lambda each: (each.chat.model_dump_json(), each.id))
     for settings_of_chat, responders in groupby(ordered, key=lambda each: each.chat):
         with ExitStack() as stack:
             with work.importing():
                 chat = stack.enter_context(
-                    open_chat(settings_of_chat, journal, model, settings.threads)
+                    open_chat(settings_of_chat, journal, model, settings.threads, purse)
                 )
             for responder in responders:
                 yield Answerer(responder, chat, settings.seed, settings.keep_refusals)

@@ -14,6 +14,7 @@ from itertools import islice
 from typing import Any
 
 from spavl.chat import Journal, open_chat
+from spavl.chat.spending import Purse
 from spavl.chat.usage import CountedChat
 from spavl.images import ImageStore
 from spavl.judges import (
@@ -71,7 +72,10 @@ def _judge(work: Work, settings: LabelingSettings, pairs: str, images: Reference
     with ExitStack() as stack:
         with work.importing():
             journal = stack.enter_context(Journal(work.folder / "journal.jsonl"))
-            chat = stack.enter_context(open_chat(by_model.chat, journal, threads=settings.threads))
+            purse = Purse(STAGE, settings.budget)
+            chat = stack.enter_context(
+                open_chat(by_model.chat, journal, threads=settings.threads, purse=purse)
+            )
         counted = CountedChat(chat, by_model.chat)
         judge = ChatPairwiseJudge(counted, by_model, derive_seed(settings.seed, "judging"))
         pictures = store if by_model.show_picture else None

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 from spavl.chat import Journal, open_chat
+from spavl.chat.spending import Purse
 from spavl.images import ImageStore
 from spavl.judges import BatchModerator, ModerateOneByOne, RuleModerator
 from spavl.judges.chat_moderation import ChatModerator, sees_pictures
@@ -26,7 +27,12 @@ def opened_moderator(work: Work, settings: LabelingSettings) -> Iterator[BatchMo
         with work.importing():
             journal = stack.enter_context(Journal(work.folder / "journal.jsonl"))
             chat = stack.enter_context(
-                open_chat(settings.moderator.chat, journal, threads=settings.threads)
+                open_chat(
+                    settings.moderator.chat,
+                    journal,
+                    threads=settings.threads,
+                    purse=Purse(work.stage.name, settings.budget),
+                )
             )
         yield ChatModerator(chat, settings.moderator, derive_seed(settings.seed, "moderation"))
 

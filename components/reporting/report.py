@@ -18,6 +18,7 @@ from components.reporting.gallery_rows import gallery_collections
 from components.reporting.inputs import ReportInputs
 from components.reporting.labels import MODELS
 from components.reporting.page import render_page
+from components.reporting.spending import spending_table
 from components.reporting.summary import (
     build_summary,
     decision_line,
@@ -60,6 +61,7 @@ class Findings:
             "responders": views.responder_table(self.summary["responders"]),
             "responders-by-class": views.responder_class_table(self.summary["responders"]),
             "usage": views.usage_table(self.summary["responders"]),
+            "spending": spending_table(self.summary["spending"]),
             "seconds": views.time_table(self.summary["seconds"]),
             "hypotheses": self.hypotheses,
         }
@@ -153,6 +155,7 @@ def render(settings: ReportingSettings, inputs: ReportInputs, findings: Findings
         agreeing=views.judge_table(summary["judges"]),
         judges=views.flat_table(_apart(summary["judges"], ("agreement", "judge_quality"))),
         usage=views.usage_table(summary["responders"]),
+        spending=spending_table(summary["spending"]),
         lineage=views.lineage_table(stage_reports()),
         charts=_drawn(findings),
         hypotheses=findings.hypotheses,

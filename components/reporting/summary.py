@@ -15,6 +15,7 @@ from components.reporting.inputs import ReportInputs
 from components.reporting.labels import MODELS, Metric, known_metrics, metric_of
 from components.reporting.quarantine import file_quarantine, quarantine_line, visible
 from components.reporting.responders import responders_in_figures
+from components.reporting.spending import run_spending
 from spavl.digests import json_digest
 from spavl.environment import run_folder
 from spavl.records import Image, Question, Response, SetAside
@@ -52,6 +53,7 @@ def build_summary(inputs: ReportInputs) -> dict[str, Any]:
         "imported": _imported(inputs),
         "quarantine": file_quarantine(inputs.images),
         "responders": responders_in_figures(inputs, settings),
+        "spending": run_spending(),
         "labeling_judge": (
             read_optional(inputs.preferences, "agreement.json") if inputs.preferences else {}
         ),

@@ -13,12 +13,13 @@ from components.reporting.labels import (
     model_label,
     spaced,
 )
+from components.reporting.spending import priced
 from components.reporting.summary import metric_rows, percent
 from components.reporting.tables import Table, figure_cells
 
 Row = tuple[Metric, dict[str, dict[str, Any]]]
 DIGEST_LETTERS = 12
-USAGE = ("prompt_tokens", "completion_tokens", "cost")
+TOKENS = ("prompt_tokens", "completion_tokens")
 
 
 def headline(models: Mapping[str, Mapping[str, Any]]) -> dict[str, list[Row]]:
@@ -138,10 +139,12 @@ def responder_class_table(responders: Mapping[str, Mapping[str, Any]]) -> Table:
 
 
 def usage_table(responders: Mapping[str, Mapping[str, Any]]) -> Table:
-    """Tokens of the responders, and their cost where prices are known."""
-    names = [key for key in USAGE if any(key in row for row in responders.values())]
-    rows = [(name, *(row.get(key) for key in names)) for name, row in sorted(responders.items())]
-    return Table(("responder", *names), rows if names else [])
+    """Tokens of the responders, and their cost or that there is no price."""
+    rows = [
+        (name, *(row.get(key) for key in TOKENS), priced(row.get("cost")))
+        for name, row in sorted(responders.items())
+    ]
+    return Table(("responder", *TOKENS, "cost"), rows)
 
 
 def time_table(seconds: Mapping[str, Any]) -> Table:

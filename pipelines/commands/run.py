@@ -3,6 +3,7 @@
 import json
 import shlex
 import sys
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -94,7 +95,7 @@ def run(
         typer.Option(
             "--resume",
             help="Go on with the newest unfinished run in OUT, or the one that --name says, as "
-            "it was asked for; finished work is kept.",
+            "it was asked for; finished work is kept. Only budgets may change, by --set.",
         ),
     ] = False,
     runner: Annotated[
@@ -118,7 +119,13 @@ def run(
     runs again. The run's folder holds summary.json, report.html and log.txt.
     """
     from components.configuration import absolute_profile
-    from pipelines.local_run import RunRequest, run_pipeline, start_run, unfinished_run
+    from pipelines.local_run import (
+        RunRequest,
+        keep_request,
+        run_pipeline,
+        start_run,
+        unfinished_run,
+    )
     from pipelines.preflight import check_request
 
     out = absolute_path(out)
@@ -132,10 +139,13 @@ def run(
     )
     if resume:
         _require_unchanged(request)
-        folder, request = unfinished_run(out, name)
+        folder, started = unfinished_run(out, name)
+        request = replace(started, overrides=(*started.overrides, *request.overrides))
     check_request(request, out)
     if not resume:
         folder = start_run(request, out, name)
+    elif request != started:
+        keep_request(request, folder)
     if log != LogChoice.JSON:
         print(f"run {folder.name}: log in {shown_path(folder / 'log.txt')}")
     try:
@@ -150,14 +160,22 @@ def run(
 
 
 def _require_unchanged(request: "RunRequest") -> None:
-    """A resumed run is the run that was started; other settings make another run."""
-    given = [*request.overrides, request.images, request.classes, request.data]
+    """A resumed run is the run that was started; other settings make another run.
+
+    Budgets may change: nothing that a run makes depends on them.
+    """
+    others = (each for each in request.overrides if not _is_budget(each))
+    given = [*others, request.images, request.classes, request.data]
     if any(given) or request.profile != "pocket" or request.runner != "subprocess":
         raise InputError(
             "a resumed run keeps what it was started with",
             "--resume",
             "leave out the other options, or start a new run: finished work is reused",
         )
+
+
+def _is_budget(override: str) -> bool:
+    return override.partition("=")[0].strip().split(".")[-1] == "budget"
 
 
 def _absolute(path: Path | None) -> str:

@@ -15,6 +15,7 @@ from spavl.chat.settings import (
     TransformersSettings,
     VllmSettings,
 )
+from spavl.chat.spending import Purse
 from spavl.digests import json_digest
 from spavl.environment import work_root
 from spavl.errors import InputError
@@ -28,6 +29,7 @@ def open_chat(
     journal: Journal,
     base_model: Reference | None = None,
     threads: int | None = None,
+    purse: Purse | None = None,
 ) -> Iterator[ChatModel]:
     """Opens the chat model that the settings describe, for as long as the context lasts.
 
@@ -37,6 +39,7 @@ def open_chat(
             instead, which outlive the stage's work.
         base_model: The run's base model, for `transformers` settings that name no model.
         threads: Torch threads of a model in this process; None leaves them as they are.
+        purse: Who asks an endpoint, and what the run may spend.
 
     Raises:
         InputError: A key's environment variable is not set, or no model is given at all.
@@ -45,16 +48,17 @@ def open_chat(
         case TransformersSettings():
             from spavl.chat.transformers_backend import TransformersChat
 
-            folder = settings.model or (base_model.uri if base_model else None)
-            if folder is None:
+            model = settings.model or (base_model.uri if base_model else None)
+            if model is None:
                 raise InputError("no model", "chat.model", "name the folder of a model")
-            chat = TransformersChat(folder, settings.batch_size, threads)
-            yield JournaledChat(chat, journal)
+            local = TransformersChat(model, settings.batch_size, threads)
+            yield JournaledChat(local, journal)
         case OpenAISettings():
             from spavl.chat.openai_backend import OpenAIChat
 
-            with PaidCalls(refreshed(paid_folder(settings.base_url, settings.model))) as paid:
-                yield OpenAIChat(settings, paid)
+            folder = refreshed(paid_folder(settings.base_url, settings.model))
+            with PaidCalls(folder) as paid, OpenAIChat(settings, paid, purse) as chat:
+                yield chat
         case VllmSettings():
             from spavl.chat.openai_backend import OpenAIChat
             from spavl.chat.vllm_server import serving
@@ -62,8 +66,12 @@ def open_chat(
             # Its port differs from run to run, so it is not part of what was asked.
             server = " ".join(("vllm", *settings.arguments))
             paid_calls = PaidCalls(paid_folder(server, settings.model))
-            with serving(settings) as endpoint, paid_calls as paid:
-                yield OpenAIChat(endpoint, paid)
+            with (
+                serving(settings) as endpoint,
+                paid_calls as paid,
+                OpenAIChat(endpoint, paid, purse) as chat,
+            ):
+                yield chat
         case PocketTemplatesSettings():
             from spavl.chat.pocket_templates import PocketTemplatesChat
 

@@ -17,13 +17,11 @@ class Health:
 
     Args:
         url: The endpoint's address, for messages.
-        attempts: Attempts at a request, for messages.
         max_set_aside: Share of requests that may be lost.
     """
 
-    def __init__(self, url: str, attempts: int, max_set_aside: float = 0.2) -> None:
+    def __init__(self, url: str, max_set_aside: float = 0.2) -> None:
         self._url = url
-        self._attempts = attempts
         self._max_set_aside = max_set_aside
         self._asked = 0
         self._lost = 0
@@ -40,13 +38,13 @@ class Health:
         """Notes an answer, a refusal of what was asked among them."""
         self.has_served = True
 
-    def unanswered(self, detail: str) -> str:
+    def unanswered(self, attempts: int, detail: str) -> str:
         """Notes a request that failed at every attempt; returns what to say of it.
 
         Raises:
             EndpointError: Too many were lost.
         """
-        said = f"no answer after {self._attempts} attempts ({self._url}): {detail}"
+        said = f"no answer after {attempts} attempts ({self._url}): {detail}"
         self.lost(said, "see that the endpoint is up")
         return said
 

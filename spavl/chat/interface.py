@@ -68,6 +68,7 @@ class ChatReply:
         detail: Why the endpoint did not serve the request; empty otherwise.
         refused: Whether an `error` is an answer about the request: its content was refused.
         reasoning: What the model thought before it answered, where it tells; no part of the answer.
+        lost_calls: Calls before this one that may have been charged and of which nothing came.
     """
 
     record_id: str
@@ -78,6 +79,7 @@ class ChatReply:
     detail: str = ""
     refused: bool = False
     reasoning: str = ""
+    lost_calls: int = 0
 
 
 class ChatModel(Protocol):

@@ -142,6 +142,7 @@ def _parse(line: bytes) -> ChatReply | None:
     try:
         said = read_json(line)  # journals of before may hold what no shard can
         tokens = {name: count_of(said[name]) for name in ("prompt_tokens", "completion_tokens")}
+        tokens["lost_calls"] = count_of(said.get("lost_calls"))
         return apart(ChatReply(**{**said, **tokens}))
     except (ValueError, TypeError, KeyError):
         return None

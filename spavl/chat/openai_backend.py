@@ -9,6 +9,8 @@ not end the work. Where too many are lost, or all for the key, the address or th
 work ends and says so (`spavl.chat.health`).
 
 Answers are kept in the journal of paid calls before their place is given to the next request.
+Every call is entered in the run's ledger before it is sent (`spavl.chat.spending`), and waited for
+longer than such calls take (`spavl.chat.patience`): one that is given up is charged all the same.
 """
 
 import asyncio
@@ -17,7 +19,9 @@ import os
 import re
 from collections.abc import AsyncGenerator, Collection, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
 
 from spavl.chat.health import Health
 from spavl.chat.interface import ChatReply, ChatRequest, Sampling
@@ -29,13 +33,16 @@ from spavl.chat.openai_wire import (
     refused,
 )
 from spavl.chat.paid_calls import PaidCalls
+from spavl.chat.patience import MOST_GIVEN_UP, Patience
 from spavl.chat.proxies import proxy_of
 from spavl.chat.saying_no import tells_of_a_block
 from spavl.chat.settings import OpenAISettings
+from spavl.chat.spending import Call, Purse, Spending
 from spavl.chat.tries import (
     Pace,
     TransientError,
     is_transient,
+    may_be_charged,
     seconds_to_next,
     seconds_to_wait,
 )
@@ -51,6 +58,7 @@ _NOT_FOUND = 404
 _FOR_LEGAL_REASONS = 451
 _OF_ALL_REQUESTS = (401, _NO_CREDIT, _NOT_FOUND, 405, 429)
 """These are never about what one request says."""
+_CONNECT_SECONDS = 30.0
 _GATHERED_SECONDS = 0.01
 """Replies are handed on together with those of the next moment: each time stops the event loop."""
 
@@ -63,14 +71,19 @@ class OpenAIChat:
     Args:
         settings: The endpoint's settings.
         paid: Where answers are kept; what was answered before is not asked again.
+        purse: Who asks, and what the run may spend.
 
     Raises:
         InputError: The environment variable that shall hold the key is not set.
     """
 
-    def __init__(self, settings: OpenAISettings, paid: PaidCalls | None = None) -> None:
+    def __init__(
+        self, settings: OpenAISettings, paid: PaidCalls | None = None, purse: Purse | None = None
+    ) -> None:
         self._settings = settings
         self._paid = paid
+        self._spending = Spending(settings, purse or Purse())
+        self._patience = Patience(settings.timeout_seconds)
         self._url = settings.base_url.rstrip("/") + "/chat/completions"
         expected = settings.expected_model
         self._expected = settings.model if expected is None else expected
@@ -79,7 +92,18 @@ class OpenAIChat:
         if key:
             self._headers["Authorization"] = f"Bearer {key}"
         self._pace = Pace(settings.requests_per_minute, settings.tokens_per_minute)
-        self._health = Health(self._url, settings.max_attempts, settings.max_set_aside)
+        self._health = Health(self._url, settings.max_set_aside)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._spending.close()
 
     @property
     def model_id(self) -> str:
@@ -95,6 +119,7 @@ class OpenAIChat:
             InputError: The endpoint refuses the key, does not know the model, or turns down
                 request after request.
             EndpointError: It serves nobody in spite of all attempts.
+            BudgetError: A budget is reached; no call is under way then.
         """
         skip, todo = set(done), []
         for request in requests:
@@ -145,9 +170,13 @@ class OpenAIChat:
 
         # Of the environment only the proxy counts, and it is looked up once, not at every call.
         proxy, proxy_auth = proxy_of(self._url)
+        trace = aiohttp.TraceConfig()
+        trace.on_request_headers_sent.append(_note_sent)
+        connecting = min(_CONNECT_SECONDS, self._settings.timeout_seconds)
         return aiohttp.ClientSession(
             headers=self._headers,
-            timeout=aiohttp.ClientTimeout(total=self._settings.timeout_seconds),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=connecting),
+            trace_configs=[trace],
             connector=aiohttp.TCPConnector(limit=self._settings.concurrency),
             cookie_jar=aiohttp.DummyCookieJar(),
             proxy=proxy,
@@ -174,23 +203,50 @@ class OpenAIChat:
         import aiohttp
 
         body = completion_body(request, sampling, self._settings)
-        attempt = 0
+        attempt = given_up = lost = 0
         while True:
             attempt += 1
+            call = await self._spending.opened(request, sampling)
             try:
-                reserved = await self._pace.turn()
-                async with session.post(self._url, data=body, allow_redirects=False) as response:
-                    reply = self._read(request.record_id, response, await response.read())
+                with call:
+                    reply = await self._try(session, call, body, given_up)
             except (TransientError, aiohttp.ClientError, TimeoutError) as error:
-                if attempt == self._settings.max_attempts:
-                    detail = self._health.unanswered(str(error) or type(error).__name__)
-                    return not_served(request.record_id, detail)
+                lost += call.sent
+                given_up += call.sent and isinstance(error, TimeoutError)
+                if attempt == self._settings.max_attempts or given_up == MOST_GIVEN_UP:
+                    said = str(error) or type(error).__name__
+                    detail = self._health.unanswered(attempt, said)
+                    return replace(not_served(request.record_id, detail), lost_calls=lost)
                 await asyncio.sleep(seconds_to_next(self._settings, attempt, error))
                 continue
-            self._pace.used(reserved, reply.prompt_tokens + reply.completion_tokens)
-            if self._paid and response.status == 200:
-                self._paid.add(request, sampling, reply)
+            return replace(reply, lost_calls=lost) if lost else reply
+
+    async def _try(
+        self, session: "aiohttp.ClientSession", call: Call, body: bytes, given_up: int
+    ) -> ChatReply:
+        """One attempt's reply, which is kept; what may pass by itself is raised."""
+        reserved = await self._pace.turn()
+        reply, charged = await self._patience.within(self._post(session, call, body), given_up)
+        self._pace.used(reserved, reply.prompt_tokens + reply.completion_tokens)
+        if not charged:
+            call.free()
             return reply
+        call.answered(reply)
+        if self._paid:
+            self._paid.add(call.request, call.sampling, reply)
+        return reply
+
+    async def _post(
+        self, session: "aiohttp.ClientSession", call: Call, body: bytes
+    ) -> tuple[ChatReply, bool]:
+        """What comes back, and whether it is an answer, which is charged."""
+        async with session.post(
+            self._url, data=body, allow_redirects=False, trace_request_ctx=call
+        ) as response:
+            content = await response.read()
+            if not may_be_charged(response.status):
+                call.sent = False
+            return self._read(call.request.record_id, response, content), response.status == 200
 
     def _read(self, record_id: str, response: "aiohttp.ClientResponse", body: bytes) -> ChatReply:
         status, said = response.status, " ".join(text_of(body[:400]).split())
@@ -247,6 +303,12 @@ def _names_a_field(said: str) -> bool:
     """Whether a refusal is about what is sent with every request."""
     fields = ("temperature", "top_p", "max_tokens", "max_completion_tokens", "seed", "model")
     return any(re.search(rf"\b{field}\b", said) for field in fields)
+
+
+async def _note_sent(_: Any, context: Any, __: Any) -> None:
+    """From here on the endpoint may charge for a call."""
+    call: Call = context.trace_request_ctx
+    call.sent = True
 
 
 @contextmanager

@@ -1,8 +1,8 @@
 """Settings of the chat backends, one model per backend, told apart by their key `backend`."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from spavl.chat.interface import Sampling
 
@@ -44,8 +44,19 @@ class OpenAISettings(_Settings):
         description="Limit on tokens that a task reads and writes a minute, on average; none is "
         "no limit.",
     )
-    timeout_seconds: float = Field(default=120, gt=0, description="Limit of one attempt, seconds.")
-    max_attempts: int = Field(default=6, ge=1, description="Attempts at one request.")
+    timeout_seconds: float = Field(
+        default=600,
+        gt=0,
+        description="How long an answer is waited for, seconds; five times the median of the "
+        "answers so far where that is longer, since an answer that is given up is paid for all the "
+        "same.",
+    )
+    max_attempts: int = Field(
+        default=6,
+        ge=1,
+        description="Attempts at one request; the second that is given up for its time, after "
+        "twice as long, is the last.",
+    )
     backoff_seconds: float = Field(
         default=1.0, ge=0, description="First wait after a failure; doubles with each, with jitter."
     )
@@ -81,11 +92,32 @@ class OpenAISettings(_Settings):
     completion_price: float | None = Field(
         default=None, ge=0, description="Price of a million tokens written, in the same."
     )
+    budget: float | None = Field(
+        default=None,
+        ge=0,
+        description="Money that a run's calls to this endpoint may cost, in the same; then the "
+        "stage ends and can be gone on with. It needs both prices.",
+    )
+    picture_tokens: int = Field(
+        default=576,
+        ge=0,
+        description="Tokens that a picture is charged as, for `spavl plan` and for a budget's "
+        "first calls.",
+    )
+    characters_per_token: float = Field(
+        default=4.0, gt=0, description="Characters of a token of text, for the same."
+    )
     expected_model: str | None = Field(
         default=None,
         description="Words of the name that answers carry as their model; answers of others are "
         "asked for again. None is `model`; an empty text takes every answer.",
     )
+
+    @model_validator(mode="after")
+    def _a_price_where_there_is_a_budget(self) -> Self:
+        if self.budget is not None and None in (self.prompt_price, self.completion_price):
+            raise ValueError("a budget needs prompt_price and completion_price; 0 is free")
+        return self
 
 
 class VllmSettings(_Settings):
@@ -121,6 +153,12 @@ class SamplingSettings(_Settings):
     max_new_tokens: int = Field(default=48, ge=1, description="Token limit of an answer.")
     temperature: float = Field(default=0.0, ge=0, le=10, description="0 is greedy decoding.")
     top_p: float = Field(default=1.0, gt=0, le=1, description="Nucleus sampling's share.")
+    expected_tokens: float | None = Field(
+        default=None,
+        ge=0,
+        description="Tokens of an answer as `spavl plan` expects it; none is what earlier runs "
+        "saw, else what is usual of its kind. No answer depends on it.",
+    )
 
     def sampling(self, seed: int) -> Sampling:
         """These settings with a seed."""

@@ -25,6 +25,11 @@ def is_transient(status: int) -> bool:
     return status in (408, 409, 423, 424, 425, 429, 498, 499) or status >= 500
 
 
+def may_be_charged(status: int) -> bool:
+    """Whether an answer of this status may be charged: also where a gateway has given up."""
+    return status == 200 or status in (408, 499, 504, 524)
+
+
 def seconds_to_wait(retry_after: str | None, now: datetime | None = None) -> float | None:
     """Reads a Retry-After header (RFC 9110, section 10.2.3): seconds, or a date.
 

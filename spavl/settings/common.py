@@ -19,6 +19,12 @@ class StageSettings(BaseModel):
 
     seed: int = Field(42, description="The run's seed.", ge=0)
     threads: int = Field(2, description="Torch threads; part of the result.", ge=1)
+    budget: float | None = Field(
+        None,
+        description="Money that all calls of a run may cost, as far as they have prices; then the "
+        "stage ends and can be gone on with. None is no limit.",
+        ge=0,
+    )
 
     @classmethod
     def parse(cls, settings: dict[str, Any], where: str) -> Self:

@@ -124,6 +124,12 @@ class AnsweringSettings(BaseModel):
 
     batch_size: int = Field(64, description="Items per forward pass; part of the result.", ge=1)
     max_new_tokens: int = Field(48, description="Token limit of an answer.", ge=1)
+    expected_tokens: float | None = Field(
+        None,
+        description="Tokens of an answer as `spavl plan` expects it; none is what is usual. No "
+        "answer depends on it.",
+        ge=0,
+    )
     temperature: float = Field(
         1.0,
         description="Sampling temperature of HarmEval, the data set's too, and over-refusal; all "

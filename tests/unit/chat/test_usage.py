@@ -22,8 +22,10 @@ def requests(count):
     ("prices", "cost"),
     [
         ({"prompt_price": 2.0, "completion_price": 8.0}, 2.0 * 3 + 8.0 * 0.5),
-        ({"completion_price": 8.0}, 4.0),
-        ({"prompt_price": 0.0}, 0.0),
+        ({"prompt_price": 0.0, "completion_price": 8.0}, 4.0),
+        ({"prompt_price": 0.0, "completion_price": 0.0}, 0.0),
+        ({"completion_price": 8.0}, None),
+        ({"prompt_price": 0.0}, None),
         ({}, None),
     ],
 )

@@ -13,6 +13,7 @@ from components.configuration.profiles import profile_layers
 from components.configuration.reference import settings_reference
 from components.configuration.schema import MODELINE, kept_schema, profile_schema, schema_text
 from components.configuration.showing import shown_settings
+from components.configuration.stages import SHARED_KEYS
 from components.configuration.values import value_text
 from spavl.errors import InputError
 
@@ -105,7 +106,7 @@ def test_the_reference_names_every_setting_of_every_stage() -> None:
     reference = settings_reference()
     for stage, model in STAGES.items():
         for field in setting_fields(model, stage, unions=False):
-            if field.key.rpartition(".")[2] not in ("seed", "threads"):
+            if field.key.rpartition(".")[2] not in SHARED_KEYS:
                 assert f"| `{field.key}` |" in reference
 
 

@@ -37,7 +37,9 @@ def test_tokens_are_told_of_all_and_cost_where_there_are_prices(make_run: MakeRu
     assert (careful["prompt_tokens"], careful["completion_tokens"]) == (9 * 20, 9 * 8)
     assert careful["cost"] == 180 + 36
     assert "cost" not in careless
-    assert '<td class="number">216</td>' in render(ReportingSettings(), inputs, found)
+    page = render(ReportingSettings(), inputs, found)
+    assert "<td>216</td>" in page or '<td class="number">216</td>' in page
+    assert "no price" in page
 
 
 def test_the_judges_steadiness_is_told_where_it_was_measured(make_run: MakeRun) -> None:

@@ -167,7 +167,9 @@ class _Run:
 def _train(work: Work, run: _Run, splits: Mapping[str, list[PairRows]]) -> None:
     settings = run.settings
     per_step = settings.batch_size * settings.gradient_accumulation_steps
-    steps = EpochSteps(splits["train"], per_step, settings.num_train_epochs, settings.seed)
+    steps = EpochSteps(
+        splits["train"], per_step, settings.num_train_epochs, settings.seed, settings.whole_pictures
+    )
     weights = {ADAPTER: trainable_weights(run.policy)}
     trainer = Trainer(weights, settings, steps.total, work, models={ADAPTER: run.policy})
 

@@ -32,7 +32,11 @@ SizedType = TypeVar("SizedType", bound=Sized)
 
 
 def epoch_batches(
-    pairs: Sequence[PairRows], batch_size: int, seed: int, epoch: int
+    pairs: Sequence[PairRows],
+    batch_size: int,
+    seed: int,
+    epoch: int,
+    whole_pictures: bool = False,
 ) -> list[list[PairRows]]:
     """Cut an epoch into batches.
 
@@ -44,6 +48,8 @@ def epoch_batches(
         batch_size: Pairs of a batch; the last batch of an epoch may be smaller.
         seed: The run's seed.
         epoch: Counted from 0.
+        whole_pictures: A batch ends where a picture's pairs end: it has `batch_size` pairs on the
+            average of an epoch.
 
     Returns:
         Batches that hold every pair once; a function of the arguments alone.
@@ -51,6 +57,8 @@ def epoch_batches(
     chance = random.Random(derive_seed(seed, "batches", str(epoch)))
     groups = by_picture(pairs)
     chance.shuffle(groups)
+    if whole_pictures:
+        return _whole(groups, batch_size)
     ordered = [pair for group in groups for pair in group]
     batches: list[list[PairRows]] = []
     for window in _cut(ordered, batch_size * BATCHES_PER_WINDOW):
@@ -59,6 +67,21 @@ def epoch_batches(
         chance.shuffle(cut)
         batches.extend(cut)
     return batches
+
+
+def _whole(groups: Iterable[list[PairRows]], size: int) -> list[list[PairRows]]:
+    """Batches of whole groups that end as near to every multiple of `size` as they can."""
+    pieces = [piece for group in groups for piece in _cut(group, size)]
+    batches: list[list[PairRows]] = []
+    open_batch: list[PairRows] = []
+    done = 0
+    for piece, following in zip(pieces, [*pieces[1:], []], strict=True):
+        open_batch += piece
+        done += len(piece)
+        if done + len(following) / 2 >= (len(batches) + 1) * size:
+            batches.append(open_batch)
+            open_batch = []
+    return [*batches, open_batch] if open_batch else batches
 
 
 def length_batches(items: Sequence[SizedType], batch_size: int) -> Iterator[list[SizedType]]:
@@ -100,6 +123,15 @@ def packed_row_passes(rows: Sequence[Row], numbers: Sequence[int], tokens: int) 
         groups[rows[number].image_ids].append(number)
     ordered = [groups[image_ids] for image_ids in sorted(groups)]
     return [part for part, _ in _filled(ordered, lambda number: (rows[number],), tokens)]
+
+
+def even_row_passes(
+    rows: Sequence[Row], numbers: Sequence[int], tokens: int, processes: int
+) -> list[list[int]]:
+    """Passes of rows as `packed_row_passes`, about as many and as long for each process."""
+    total = packed_length(rows[number] for number in numbers)
+    rounds = -(-total // (tokens * processes))
+    return packed_row_passes(rows, numbers, min(tokens, -(-total // (rounds * processes))))
 
 
 def packed_length(rows: Iterable[Row]) -> int:

@@ -12,10 +12,9 @@ import torch
 
 from spavl.alignment import processes
 from spavl.alignment.batching import (
+    even_row_passes,
     length_batches,
-    packed_length,
     packed_passes,
-    packed_row_passes,
 )
 from spavl.alignment.logprobs import LogProbEngine, PlainEngine
 from spavl.alignment.packed_engine import PackedEngine, attention_mask, attention_of
@@ -77,12 +76,11 @@ class Engines:
     def row_passes(self, rows: Sequence[Row], numbers: Sequence[int], size: int) -> list[list[int]]:
         """Cut rows, by their numbers, into forward passes; `size` rows under the plain engine.
 
-        Packed passes are short enough that every process gets some.
+        Packed passes are of such a length that every process gets as many.
         """
         if self.tokens is None:
             return [list(numbers[start : start + size]) for start in range(0, len(numbers), size)]
-        fair = -(-packed_length(rows[number] for number in numbers) // processes.count())
-        return packed_row_passes(rows, numbers, min(self.tokens, fair))
+        return even_row_passes(rows, numbers, self.tokens, processes.count())
 
     def scoring_passes(self, pairs: Sequence[PairRows], size: int) -> list[list[PairRows]]:
         """Cut pairs into passes without gradient, long ones first."""

@@ -1,8 +1,10 @@
 """What trainers on preference pairs share: their data, their steps, their figures."""
 
+from bisect import bisect
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import accumulate as accumulated
 from pathlib import Path
 from typing import Any
 
@@ -103,25 +105,36 @@ class EpochSteps:
         pairs_per_step: Pairs of one optimizer step.
         epochs: Passes over the pairs.
         seed: The run's seed.
+        whole_pictures: See `epoch_batches`.
     """
 
     def __init__(
-        self, pairs: Sequence[PairRows], pairs_per_step: int, epochs: int, seed: int
+        self,
+        pairs: Sequence[PairRows],
+        pairs_per_step: int,
+        epochs: int,
+        seed: int,
+        whole_pictures: bool = False,
     ) -> None:
         self._pairs = pairs
         self._size = pairs_per_step
         self._seed = derive_seed(seed, "pairs")
-        self._per_epoch = -(-len(pairs) // pairs_per_step)
+        self._whole = whole_pictures
         self._epoch = -1
         self._batches: list[list[PairRows]] = []
-        self.total = self._per_epoch * epochs
+        # Steps before each epoch; whole pictures of unequal sizes make epochs of unequal lengths.
+        self._begins = [0, *accumulated(len(self._of(epoch)) for epoch in range(epochs))]
+        self.total = self._begins[-1]
 
     def __getitem__(self, step: int) -> list[PairRows]:
-        epoch, place = divmod(step, self._per_epoch)
+        epoch = bisect(self._begins, step) - 1
+        return self._of(epoch)[step - self._begins[epoch]]
+
+    def _of(self, epoch: int) -> list[list[PairRows]]:
         if epoch != self._epoch:
-            self._batches = epoch_batches(self._pairs, self._size, self._seed, epoch)
+            self._batches = epoch_batches(self._pairs, self._size, self._seed, epoch, self._whole)
             self._epoch = epoch
-        return self._batches[place]
+        return self._batches
 
 
 def accumulate(

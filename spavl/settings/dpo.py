@@ -19,6 +19,11 @@ class DpoSettings(AlignmentSettings):
         "cosine", description="SPA-VL: cosine."
     )
     warmup_steps: int = Field(10, description="Steps of linear warm-up; SPA-VL: 10.", ge=0)
+    whole_pictures: bool = Field(
+        False,
+        description="A step ends where a picture's pairs end, with batch_size times "
+        "gradient_accumulation_steps pairs on average: no picture is read in two steps.",
+    )
     num_train_epochs: int = Field(1, description="Passes over the pairs; SPA-VL: 1.", ge=1)
     beta: float = Field(0.1, description="Pull towards the reference; SPA-VL: 0.1.", gt=0)
     loss_type: Literal["sigmoid", "sigmoid_norm", "hinge", "ipo"] = Field(

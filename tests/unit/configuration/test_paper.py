@@ -53,7 +53,9 @@ def test_global_batches_schedules_and_precision(profile: str) -> None:
     for name, stage in found.items():
         steps = stage["batch_size"] * stage["gradient_accumulation_steps"]
         assert steps == GLOBAL_BATCH[name], name
-        assert stage["num_processes"] == (1 if profile.endswith("-lora") else 8)
+        # Fewer processes than the paper's 8 where they share a step's pictures (docs/packing.md).
+        processes = {"reward_modeling": 4, "dpo": 3, "ppo": 8}[name]
+        assert stage["num_processes"] == (1 if profile.endswith("-lora") else processes)
         assert stage["train_projector"]
         assert stage["weight_decay"] == 0
         assert stage["max_length"] == 2048

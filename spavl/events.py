@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from spavl.environment import run_folder
+from spavl.storable import read_json
 
 EVENTS = "events.jsonl"
 # What tells most of a stage, the first of these that it reports.
@@ -83,6 +84,16 @@ def telling_metric(metrics: Mapping[str, float]) -> str:
     return ""
 
 
+def _event(line: bytes) -> dict[str, Any] | None:
+    """An event; None for a line that is none, as a machine leaves it that lost its power."""
+    try:
+        event = read_json(line)
+    except ValueError:
+        return None
+    whole = isinstance(event, dict) and {"stage", "event"} <= event.keys()
+    return event if whole else None
+
+
 class EventReader:
     """Reads a run's events as they come.
 
@@ -105,4 +116,5 @@ class EventReader:
                 if not line.endswith(b"\n"):
                     return
                 self._offset += len(line)
-                yield json.loads(line)
+                if (event := _event(line)) is not None:
+                    yield event

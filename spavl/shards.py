@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 from spavl.ahead import ahead
 from spavl.digests import file_digest, json_digest
 from spavl.errors import CorruptShardError, InputError
+from spavl.files import write_whole
 from spavl.records import SCHEMA_VERSION, Image, from_row, schema_of
 
 if TYPE_CHECKING:
@@ -300,10 +301,8 @@ def verify_shard(path: Path, shard: Shard) -> None:
 
 def write_json(path: Path, content: object) -> None:
     """Write JSON so that the file is either whole or not there, also if several write it."""
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
-    sync_file(temporary)
-    temporary.rename(path)
+    text = json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+    write_whole(path, text.encode("utf-8", "backslashreplace"))
 
 
 def link_or_copy(source: str, target: str) -> str:

@@ -27,6 +27,7 @@ from spavl.errors import BAD_INPUT, FAULT_OF_OURS, BusyError, CorruptShardError,
 from spavl.events import tell
 from spavl.metrics import exposed
 from spavl.shards import DatasetWriter, link_or_copy, write_json
+from spavl.storable import read_json
 from spavl.storage import Twin, local_copy, twin_of, uri_of
 from spavl.tracking.launch import followed
 
@@ -301,8 +302,9 @@ def _locked_commit(
             held.callback(lock.release)
             if twin:
                 held.enter_context(twin.held(LOCK_PATIENCE_SECONDS))
-            reused = (folder / COMMIT).exists()
-            commit = _read_commit(stage, folder) if reused else _do(stage, folder, body, twin)
+            kept = _read_commit(folder)
+            reused = kept is not None
+            commit = _do(stage, folder, body, twin) if kept is None else kept
     except Timeout:
         raise BusyError(
             f"another process works on {stage.name} ({folder}): try again when it has ended"
@@ -342,8 +344,20 @@ def _do(
     return commit
 
 
-def _read_commit(stage: Stage, folder: Path) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads((folder / COMMIT).read_text())
+def _read_commit(folder: Path) -> dict[str, Any] | None:
+    """The commit; None where the work is not finished.
+
+    Raises:
+        CorruptShardError: It is damaged.
+    """
+    try:
+        content = read_json((folder / COMMIT).read_bytes())
+    except FileNotFoundError:
+        return None
+    except ValueError:
+        content = None
+    if not isinstance(content, dict) or not isinstance(content.get("result"), dict):
+        raise CorruptShardError("damaged commit", folder / COMMIT)
     return content
 
 

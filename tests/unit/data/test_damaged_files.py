@@ -15,8 +15,8 @@ from spavl.shards import write_json
 from spavl.work import COMMIT, Stage, run_stage
 
 DAMAGES = [
-    b"", b"{", b"null", b"[]", b"7", b'{"result": 3}', b"\x00" * 64, b"\xff\xfe\xfa", b"[" * 100_000,
-    b'{"stage": "x", "resu', b"<html>",
+    b"", b"{", b"null", b"[]", b"7", b'{"result": 3}', b"\x00" * 64, b"\xff\xfe\xfa", b"<html>",
+    b"[" * 100_000, b'{"stage": "x", "resu',
 ]  # fmt: skip
 
 

@@ -23,11 +23,15 @@ from pathlib import Path
 from typing import Any
 
 from spavl.environment import run_folder
+from spavl.secrets import masked_tree
 from spavl.storable import read_json
 
 EVENTS = "events.jsonl"
 # What tells most of a stage, the first of these that it reports.
 TELLING_METRICS = ("reward_mean", "accuracy", "loss")
+
+SAID = ("settings", "text", "message", "table")
+"""Fields that may repeat what somebody else said, secrets among it."""
 
 Event = Mapping[str, Any]
 
@@ -48,6 +52,7 @@ def tell(stage: str, event: str, **fields: Any) -> None:
         "event": event,
         **fields,
     }
+    content |= {name: masked_tree(content[name]) for name in SAID if name in content}
     line = json.dumps(content)
     print(line if os.environ.get("SPAVL_LOG") == "json" else as_text(content), flush=True)
     if folder is not None:

@@ -22,7 +22,8 @@ from spavl.ahead import ahead
 from spavl.digests import file_digest, json_digest
 from spavl.errors import CorruptShardError, InputError
 from spavl.files import write_whole
-from spavl.records import SCHEMA_VERSION, Image, from_row, schema_of
+from spavl.records import SCHEMA_VERSION, Image, SetAside, from_row, schema_of
+from spavl.secrets import masked
 
 if TYPE_CHECKING:
     import pyarrow
@@ -359,6 +360,8 @@ def _layout(record: type) -> dict[str, Any]:
 
 def _to_row(record: Any) -> dict[str, Any]:
     row = {field.name: getattr(record, field.name) for field in dataclasses.fields(record)}
+    if isinstance(record, SetAside):  # says what hosts and endpoints said
+        row |= {name: masked(row[name]) for name in ("record_id", "detail")}
     if "maker" in row:
         row["maker"] = dataclasses.asdict(row["maker"])
     return row

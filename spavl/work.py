@@ -26,6 +26,7 @@ from spavl.environment import attempt_error_file, die_with_parent, run_folder, w
 from spavl.errors import BAD_INPUT, FAULT_OF_OURS, BusyError, CorruptShardError, SpavlError
 from spavl.events import tell
 from spavl.metrics import exposed
+from spavl.secrets import mask_traces, masked, masked_tree
 from spavl.shards import DatasetWriter, link_or_copy, write_json
 from spavl.storable import read_json
 from spavl.storage import Twin, local_copy, twin_of, uri_of
@@ -174,6 +175,7 @@ def run_stage(
         BusyError: If another process holds this work for an hour.
     """
     die_with_parent()
+    mask_traces()
     with followed(stage.name), exposed(stage.name):
         try:
             folder = work_root() / stage.name / stage.digest[:32]
@@ -239,9 +241,9 @@ def _words(stage: str, error: Exception, folder: Path) -> dict[str, Any]:
     return {
         "stage": stage,
         "exit_code": exit_code,
-        "message": message,
+        "message": masked(message),
         "expected": full or bool(refused) or isinstance(error, SpavlError),
-        "trace": "".join(traceback.format_exception(error)),
+        "trace": masked("".join(traceback.format_exception(error))),
     }
 
 
@@ -331,7 +333,7 @@ def _do(
     commit = {
         "stage": stage.name,
         "made_by": stage.made_by,
-        "settings": dict(stage.settings),
+        "settings": masked_tree(stage.settings),
         "inputs": dict(stage.inputs),
         "result": result,
         "seconds": round(time.monotonic() - start - imports, 3),

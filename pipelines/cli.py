@@ -24,6 +24,7 @@ from pipelines.commands.run import RUN_EXAMPLES, run
 from pipelines.commands.submit import SUBMIT_EXAMPLES, submit
 from pipelines.commands.track import track
 from spavl.errors import BAD_INPUT, INTERRUPTED, InputError, SpavlError
+from spavl.secrets import mask_traces, masked
 
 REFUSED = {
     errno.ENOSPC: ("no space left", "free some, or write elsewhere"),
@@ -73,6 +74,7 @@ def spavl(
 
 def main() -> None:
     """Run the command line; a mistake of the user's becomes one line and its exit code."""
+    mask_traces()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal that is not UTF-8 has no tick
@@ -123,7 +125,7 @@ def _refused(error: OSError) -> str:
 def _told(line: str, code: int) -> int:
     # Not print: kfp.local puts its own in place, which indents, and leaves it there when it fails.
     if sys.stderr is not None:
-        sys.stderr.write(f"spavl: {line}\n")
+        sys.stderr.write(masked(f"spavl: {line}\n"))
     return code
 
 

@@ -12,6 +12,7 @@ from components.configuration.layers import Tree, given, merge, origins, plain
 from components.configuration.profiles import profile_layers
 from components.configuration.stages import SHARED_KEYS, STAGES
 from spavl.errors import InputError
+from spavl.secrets import masked_tree
 from spavl.settings.as_written import checked, read_yaml
 from spavl.settings.base_model import BaseModelSettings
 from spavl.settings.common import StageSettings
@@ -78,7 +79,7 @@ def resolve(profile: str, overrides: Iterable[str] = (), snapshot: str | None = 
     }
     if snapshot:
         Path(snapshot).parent.mkdir(parents=True, exist_ok=True)
-        write_json(Path(snapshot), {"profile": profile, **stages})
+        write_json(Path(snapshot), masked_tree({"profile": profile, **stages}))
     return Settings(**stages, responder_groups=_groups(stages["responses"]))
 
 

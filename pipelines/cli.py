@@ -19,6 +19,7 @@ from pipelines.commands.compile import COMPILE_EXAMPLES, compile_
 from pipelines.commands.config import config
 from pipelines.commands.doctor import DOCTOR_EXAMPLES, doctor
 from pipelines.commands.exchange import EXPORT_EXAMPLES, IMPORT_EXAMPLES, export, import_
+from pipelines.commands.plan import PLAN_EXAMPLES, plan
 from pipelines.commands.review import review
 from pipelines.commands.run import RUN_EXAMPLES, run
 from pipelines.commands.submit import SUBMIT_EXAMPLES, submit
@@ -45,6 +46,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",  # joins lines of a paragraph, as they are in the source
 )
 app.command(epilog=RUN_EXAMPLES)(run)
+app.command(epilog=PLAN_EXAMPLES)(plan)
 app.command("compile", epilog=COMPILE_EXAMPLES)(compile_)
 app.command(epilog=DOCTOR_EXAMPLES)(doctor)
 app.command()(track)

@@ -29,6 +29,13 @@ def pocket_pictures(settings: CollectionSettings) -> Iterator[Image]:
         yield pocket_image(thing, taxonomy, seed, "train", index)
 
 
+def count_pictures(settings: CollectionSettings) -> int:
+    """How many pictures `pocket_pictures` draws."""
+    from spavl.pocket.world import things
+
+    return len(_chosen(things(), settings)) if settings.pocket_pictures else 0
+
+
 def _chosen(all_things: "Sequence[Thing]", settings: CollectionSettings) -> "list[Thing]":
     """Every harmful thing equally often, and harmless ones in the ratio asked for."""
     harmful = [thing for thing in all_things if thing.harmful]

@@ -209,8 +209,9 @@ class OpenAIChat:
             attempt += 1
             call = await self._spending.opened(request, sampling)
             try:
+                call.lost_before = lost
                 with call:
-                    reply = await self._try(session, call, body, given_up)
+                    return await self._try(session, call, body, given_up)
             except (TransientError, aiohttp.ClientError, TimeoutError) as error:
                 lost += call.sent
                 given_up += call.sent and isinstance(error, TimeoutError)
@@ -219,8 +220,6 @@ class OpenAIChat:
                     detail = self._health.unanswered(attempt, said)
                     return replace(not_served(request.record_id, detail), lost_calls=lost)
                 await asyncio.sleep(seconds_to_next(self._settings, attempt, error))
-                continue
-            return replace(reply, lost_calls=lost) if lost else reply
 
     async def _try(
         self, session: "aiohttp.ClientSession", call: Call, body: bytes, given_up: int
@@ -229,6 +228,7 @@ class OpenAIChat:
         reserved = await self._pace.turn()
         reply, charged = await self._patience.within(self._post(session, call, body), given_up)
         self._pace.used(reserved, reply.prompt_tokens + reply.completion_tokens)
+        reply = replace(reply, lost_calls=call.lost_before) if call.lost_before else reply
         if not charged:
             call.free()
             return reply

@@ -60,6 +60,7 @@ class Call:
 
     Attributes:
         sent: Whether any of it has gone out.
+        lost_before: Calls about the same request that were lost before it.
     """
 
     spending: "Spending"
@@ -67,6 +68,7 @@ class Call:
     request: ChatRequest
     sampling: Sampling
     sent: bool = False
+    lost_before: int = 0
     is_open: bool = field(default=True, init=False)
 
     def answered(self, reply: ChatReply) -> None:

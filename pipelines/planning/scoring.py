@@ -1,0 +1,150 @@
+"""The calls of evaluation: every judge that is a model, on every model's answers to all items."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+from components.evaluation.items import Missing
+from components.evaluation.judging import Judged
+from components.evaluation.metrics import HELP
+from components.evaluation.opinions import open_judges
+from components.evaluation.pocket_items import SUFFIX, pocket_items
+from components.evaluation.published import labelled_answers, published_items
+from components.evaluation.verdicts import BenchmarkJudge
+from pipelines.planning.counting import CHARACTERS_PER_TOKEN, Books, CountingChat, filler
+from pipelines.planning.lengths import sampled
+from spavl.chat import ChatModel, ChatSettings, Journal
+from spavl.records import EvalAnswer, EvalItem, record_id
+from spavl.settings.evaluation import BenchmarkSettings, EvaluationSettings, JudgeSettings
+
+MOST_OF_A_THING = 4
+"""Pocket items of a class or thing that are drawn; all of them are alike."""
+STAGE = "scoring"
+
+
+@dataclass(frozen=True)
+class Items:
+    """Items of which each stands for several.
+
+    Attributes:
+        weight: How many.
+        items: The items.
+    """
+
+    weight: float
+    items: Sequence[EvalItem]
+
+
+def count_scoring(
+    settings: EvaluationSettings, models: Sequence[str], length: float, books: Books
+) -> None:
+    """Enters the calls of all judges.
+
+    Args:
+        settings: Settings of evaluation.
+        models: Names of the models whose answers are judged.
+        length: Tokens of their answers.
+        books: Where calls are entered.
+    """
+    judges = [judge for judge in settings.judges if judge.chat or judge.moderator]
+    if not judges:
+        return
+    groups = list(_items(settings))
+    tokens = min(length, settings.answering.max_new_tokens)
+    for judge in judges:
+        for group in groups:
+            answers = [
+                (item, _answer(model, item, filler(model, tokens * CHARACTERS_PER_TOKEN)))
+                for model in models
+                for item in group.items
+            ]
+            _ask(settings, judge, Judging(group.weight, answers), books)
+        if settings.published:
+            _ask(settings, judge, Judging(1.0, list(_labelled(settings, groups))), books)
+
+
+@dataclass(frozen=True)
+class Judging:
+    """Answers that a judge is asked about, and how many each stands for."""
+
+    weight: float
+    answers: Sequence[Judged]
+
+
+def _ask(
+    settings: EvaluationSettings, judge: JudgeSettings, judging: Judging, books: Books
+) -> None:
+    """Lets the judge's own code ask about the answers."""
+    items = {item.item_id: item for item, _ in judging.answers}
+    base_help = {
+        answer.item_id: answer.text for item, answer in judging.answers if item.benchmark in HELP
+    }
+    kind = "moderation" if judge.moderator else "verdict"
+    length = sampled(kind, judge.moderator.sampling if judge.moderator else judge.sampling)
+
+    @contextmanager
+    def counting(chat: ChatSettings, *_: Any) -> Iterator[ChatModel]:
+        counted = CountingChat(STAGE, chat, length, books)
+        counted.weight = judging.weight
+        yield counted
+
+    alone = settings.model_copy(update={"judges": (judge,)})
+    rules = BenchmarkJudge(items.values(), base_help)
+    journal: Journal = None  # type: ignore[assignment]  # nothing is said that could be kept
+    with open_judges(alone, rules, base_help, lambda _: b"picture", journal, counting) as opened:
+        for _ in opened[0].verdicts(judging.answers):
+            pass
+
+
+def _items(settings: EvaluationSettings) -> Iterator[Items]:
+    yield from _pocket(settings)
+    if settings.published:
+        yield Items(1.0, list(_of(published_items(settings.published))))
+
+
+def _pocket(settings: EvaluationSettings) -> Iterator[Items]:
+    """A few of each thing's items, since drawing them all takes long."""
+    wanted = settings.benchmarks
+    few = wanted.model_copy(
+        update={
+            name: min(getattr(wanted, name), MOST_OF_A_THING)
+            for name in ("harm_per_class", "help_per_thing", "naming_per_thing")
+        }
+    )
+    items = sorted(_of(pocket_items(few, settings.seed)), key=lambda item: item.benchmark)
+    for benchmark, some in groupby(items, key=lambda item: item.benchmark):
+        weight = _each(wanted, benchmark) / _each(few, benchmark)
+        yield Items(weight, list(some))
+
+
+def _each(settings: BenchmarkSettings, benchmark: str) -> int:
+    """Items of a class or thing."""
+    return {
+        "harm_eval": settings.harm_per_class,
+        SUFFIX: min(settings.harm_suffix_per_class, settings.harm_per_class),
+        "general_ability": settings.naming_per_thing,
+    }.get(benchmark, settings.help_per_thing)
+
+
+def _of(found: Iterable[Any]) -> Iterator[EvalItem]:
+    for each in found:
+        if not isinstance(each, Missing):
+            yield from each.items
+
+
+def _labelled(settings: EvaluationSettings, groups: Iterable[Items]) -> Iterator[Judged]:
+    """Published answers that people have judged, on which judges are tried."""
+    assert settings.published is not None
+    items = {item.item_id: item for group in groups for item in group.items}
+    for row in labelled_answers(settings.published):
+        if item := items.get(row.item_id):
+            yield item, _answer("people", item, row.text)
+
+
+def _answer(model: str, item: EvalItem, text: str) -> EvalAnswer:
+    name = record_id("answer", model, item.item_id)
+    return EvalAnswer(
+        name, item.item_id, item.benchmark, model, item.image_id, item.question, text, "stop"
+    )

@@ -15,6 +15,9 @@ from typing import Any, TypeVar
 Answer = TypeVar("Answer")
 
 TIMES_THE_MEDIAN = 5.0
+TIMES_AT_FIRST = 3.0
+MOST_SECONDS_AT_FIRST = 600.0
+"""While nothing was answered nobody knows how long answers take, and all wait together."""
 MOST_GIVEN_UP = 2
 """Attempts at one request that may run out of time."""
 _REMEMBERED = 256
@@ -33,7 +36,10 @@ class Patience:
 
     def limit(self, given_up: int = 0) -> float:
         """Seconds for an attempt at a request of which so many were given up."""
-        usual = median(self._seconds) * TIMES_THE_MEDIAN if self._seconds else 0.0
+        if self._seconds:
+            usual = median(self._seconds) * TIMES_THE_MEDIAN
+        else:
+            usual = min(self._least * TIMES_AT_FIRST, MOST_SECONDS_AT_FIRST)
         return float(max(self._least, usual) * 2**given_up)
 
     async def within(self, call: Coroutine[Any, Any, Answer], given_up: int) -> Answer:

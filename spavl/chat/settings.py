@@ -49,7 +49,7 @@ class OpenAISettings(_Settings):
         gt=0,
         description="How long an answer is waited for, seconds; five times the median of the "
         "answers so far where that is longer, since an answer that is given up is paid for all the "
-        "same.",
+        "same. Before the first answer three times as long, up to ten minutes.",
     )
     max_attempts: int = Field(
         default=6,

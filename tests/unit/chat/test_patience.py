@@ -55,7 +55,7 @@ def test_the_limit_follows_the_median_and_doubles_for_what_was_given_up():
         return seconds
 
     async def ask():
-        assert patience.limit() == 1.0
+        assert patience.limit() == 3.0
         for seconds in (0.3, 0.3, 0.02):
             assert await patience.within(answer_after(seconds), 0) == seconds
         assert 1.5 <= patience.limit() < 3

@@ -111,11 +111,35 @@ def load_processor(folder: Path | str) -> Any:
     """
     with _readable(folder, "processor"):
         config = AutoConfig.from_pretrained(Path(folder), local_files_only=True)
-        if config.model_type == "qwen2_5_vl":
+        kind = _processor_class(config.model_type)
+        return kind.from_pretrained(Path(folder), local_files_only=True)
+
+
+def _processor_class(model_type: str) -> Any:
+    """A family's processor; where the library's has a video part that needs more, ours without."""
+    match model_type:
+        case "qwen2_5_vl":
             from spavl.models.qwen import Qwen2_5_VLProcessor
 
-            return Qwen2_5_VLProcessor.from_pretrained(Path(folder), local_files_only=True)
-        return AutoProcessor.from_pretrained(Path(folder), local_files_only=True)
+            return Qwen2_5_VLProcessor
+        case "qwen3_vl":
+            from spavl.models.qwen3 import Qwen3VLProcessor
+
+            return Qwen3VLProcessor
+        case "llava_onevision":
+            from spavl.models.llava_onevision import LlavaOnevisionProcessor
+
+            return LlavaOnevisionProcessor
+        case "internvl":
+            from spavl.models.internvl import InternVLProcessor
+
+            return InternVLProcessor
+        case "smolvlm":
+            from spavl.models.smolvlm import SmolVLMProcessor
+
+            return SmolVLMProcessor
+        case _:
+            return AutoProcessor
 
 
 def _load(

@@ -20,7 +20,6 @@ from unittest.mock import patch
 import torch
 
 import components.ppo.experience as experience_module
-
 from benchmarks.llava_world import (
     RandomPictures,
     Shape,

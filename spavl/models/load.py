@@ -16,6 +16,7 @@ from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
 from transformers.utils import logging
 
 from spavl.errors import InputError
+from spavl.models.families import SUPPORTED
 from spavl.models.reward import HEAD, reward_model_class, saved_names
 
 
@@ -175,7 +176,7 @@ def _load(
         raise InputError(
             f"no vision-language model ({_first_line(error)})",
             str(folder),
-            "use LLaVA or Qwen2.5-VL",
+            f"use a model of {' or '.join(SUPPORTED)}",
         ) from None
     _require_finite(model, folder)
     if lacking := set(found["missing_keys"]) - may_lack:

@@ -11,7 +11,9 @@ from spavl.alignment.logprobs import PlainEngine
 from spavl.alignment.loop import prepare_for_training
 from spavl.alignment.packed_engine import PackedEngine
 from spavl.alignment.rewards import RewardEngine
+from spavl.chat.interface import Sampling
 from spavl.models.adapters import AdaptedModel, AdapterShape, projector_names
+from spavl.models.generation import generate, generate_from, pad_left
 from spavl.models.load import load_policy, load_reward_model
 from spavl.models.pictures import Pictures, freeze_tower, same_tower
 from spavl.models.prompts import question_prompt
@@ -70,6 +72,21 @@ def test_kept_features_and_our_expansion_give_what_the_library_makes_of_the_pixe
         found = model(input_ids=ids, **scene.pictures.inputs_for(model, [name], ids)).logits
         inputs.pop("num_patches", None)
         torch.testing.assert_close(found, model(**inputs).logits, atol=1e-5, rtol=1e-5)
+
+
+def test_answers_from_kept_features_are_those_from_pixels_and_share_their_prompts(
+    scene: Scene,
+) -> None:
+    model, processor = scene.policy, scene.tokeniser._processor
+    greedy = Sampling(max_new_tokens=6, temperature=0.0)
+    texts = [question_prompt(processor, "Hm?")] * 2
+    expected = generate(model, processor, texts, [Sizes().open(name) for name in "ab"], greedy)
+    prompts = [scene.tokeniser.prompt(name, "Hm?") for name in "ab"]
+    inputs = pad_left(prompts, 0, model.device)
+    for repeats in (1, 2):
+        pictures = scene.pictures.inputs_for(model, ["a", "b"], inputs["input_ids"])
+        found = generate_from(model, processor.tokenizer, {**inputs, **pictures}, greedy, repeats)
+        assert found.token_ids == [ids for ids in expected.token_ids for _ in range(repeats)]
 
 
 def test_the_tower_is_frozen_and_the_projector_learns(scene: Scene) -> None:

@@ -12,6 +12,7 @@ from dataclasses import asdict, replace
 from functools import lru_cache
 from typing import Any
 
+from components.evaluation.decodings import HARM_DECODINGS
 from components.evaluation.figures import Making, Scored, rows_of, scores_of
 from components.evaluation.items import Asked, clusters_of
 from components.evaluation.judging import task_of
@@ -28,7 +29,8 @@ GREY = 128
 def control_items(items: Iterable[EvalItem], most: int, seed: int) -> Iterator[Asked]:
     """The blind controls of some items of every benchmark with pictures.
 
-    Help is left out: it is a comparison with the base, which has no figure of its own.
+    Help is left out: it is a comparison with the base, which has no figure of its own. So are items
+    that are asked once more to be decoded otherwise.
 
     Args:
         items: All items.
@@ -38,7 +40,8 @@ def control_items(items: Iterable[EvalItem], most: int, seed: int) -> Iterator[A
     pictured: dict[str, list[EvalItem]] = {}
     for item in items:
         judged = task_of(item) not in (None, "help") or item.expected is not None
-        if item.image_id and judged and not is_control(item.benchmark):
+        again = is_control(item.benchmark) or item.benchmark in HARM_DECODINGS
+        if item.image_id and judged and not again:
             pictured.setdefault(item.benchmark, []).append(item)
     blank = _blank()
     for found in pictured.values():

@@ -77,7 +77,7 @@ def reward(
 @bench.command()
 def ppo(
     json_: Json = None,
-    repetitions: Repetitions = 2,
+    repetitions: Repetitions = 1,
     threads: Threads = 2,
     lean: Annotated[
         bool, typer.Option("--lean", help="Also against plain models with the head on answers.")
@@ -86,9 +86,10 @@ def ppo(
         bool, typer.Option(help="Measure memory too, in a fresh process a side.")
     ] = True,
 ) -> None:
-    """PPO on the same LLaVA, 8 prompts x 4 rollouts, against four plain models."""
-    sides = ("ours", "lora", "plain", *(("lean",) if lean else ()))
-    _tell(_benchmark("ppo", threads).run(None, repetitions, memory, sides), json_)
+    """PPO and RLOO on the same LLaVA, 8 prompts x 4 rollouts, against four plain models."""
+    sides = ("ours", "lora", "rloo", "plain", *(("lean",) if lean else ()))
+    module = _benchmark("ppo", threads)
+    _tell(module.run(None, repetitions, memory, sides, lambda f: _keep(f, json_)), json_)
 
 
 @bench.command(name="eval")

@@ -106,7 +106,8 @@ def choose_engines(
         say: Told once why the plain engine is taken although packing was wanted.
     """
     plain = wanted.packing == "plain"
-    reason = "packing is plain by setting" if plain else refusal(model)
+    longest = getattr(wanted, "max_length", None)
+    reason = "packing is plain by setting" if plain else refusal(model, longest)
     if not reason:
         attend_by_chains(model)
         packed = PackedEngine(pictures, pad_token_id, wanted.packed_tokens)
@@ -129,12 +130,17 @@ def attend_by_chains(model: Any) -> None:
 
 
 @torch.no_grad()
-def refusal(model: Any) -> str:
-    """Why a model cannot take packed rows; empty if it can."""
+def refusal(model: Any, longest: int | None = None) -> str:
+    """Why a model cannot take packed rows; empty if it can.
+
+    Args:
+        model: The model.
+        longest: Most tokens of a row, where that is known: a window that holds a whole row is none.
+    """
     text = model.config.get_text_config()
-    if getattr(text, "sliding_window", None) or "sliding_attention" in (
-        getattr(text, "layer_types", None) or ()
-    ):
+    window = getattr(text, "sliding_window", None)
+    slides = window or "sliding_attention" in (getattr(text, "layer_types", None) or ())
+    if slides and not (window and longest and window >= longest):
         return "its attention looks through a sliding window"
     # Two short texts with a common beginning, as one row each and as one trie.
     plain = torch.tensor([[1, 2, 3, 1], [1, 2, 2, 3]], device=model.device)

@@ -12,7 +12,7 @@ from spavl.alignment.optimizer import MasterAdamW, Optimizer, Weights
 from spavl.alignment.schedule import Schedule
 from spavl.alignment.signals import termination_deferred
 from spavl.errors import TerminatedError
-from spavl.models.adapters import projector_name
+from spavl.models.adapters import projector_names
 from spavl.models.pictures import freeze_tower
 from spavl.seeds import derive_seed
 from spavl.settings.alignment import AlignmentSettings
@@ -47,10 +47,8 @@ def is_recomputed(module: torch.nn.Module) -> bool:
 
 def freeze_projector(model: Any) -> None:
     """Leave the projector as it is."""
-    name = projector_name(model)
-    for module_name, module in model.named_modules():
-        if module_name.rpartition(".")[2] == name:
-            module.requires_grad_(False)
+    for name in projector_names(model):
+        model.get_submodule(name).requires_grad_(False)
 
 
 @contextmanager

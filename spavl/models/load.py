@@ -16,6 +16,7 @@ from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
 from transformers.utils import logging
 
 from spavl.errors import InputError
+from spavl.models.families import SUPPORTED
 from spavl.models.reward import HEAD, reward_model_class, saved_names
 
 
@@ -130,14 +131,37 @@ def load_processor(folder: Path | str) -> Any:
     """
     with _readable(folder, "processor"):
         config = AutoConfig.from_pretrained(Path(folder), local_files_only=True)
-        if config.model_type == "qwen2_5_vl":
-            from spavl.models.qwen import Qwen2_5_VLProcessor
-
-            processor = Qwen2_5_VLProcessor.from_pretrained(Path(folder), local_files_only=True)
-        else:
-            processor = AutoProcessor.from_pretrained(Path(folder), local_files_only=True)
+        kind = _processor_class(config.model_type)
+        processor = kind.from_pretrained(Path(folder), local_files_only=True)
     _complete(processor, config, folder)
     return processor
+
+
+def _processor_class(model_type: str) -> Any:
+    """A family's processor; where the library's has a video part that needs more, ours without."""
+    match model_type:
+        case "qwen2_5_vl":
+            from spavl.models.qwen import Qwen2_5_VLProcessor
+
+            return Qwen2_5_VLProcessor
+        case "qwen3_vl":
+            from spavl.models.qwen3 import Qwen3VLProcessor
+
+            return Qwen3VLProcessor
+        case "llava_onevision":
+            from spavl.models.llava_onevision import LlavaOnevisionProcessor
+
+            return LlavaOnevisionProcessor
+        case "internvl":
+            from spavl.models.internvl import InternVLProcessor
+
+            return InternVLProcessor
+        case "smolvlm":
+            from spavl.models.smolvlm import SmolVLMProcessor
+
+            return SmolVLMProcessor
+        case _:
+            return AutoProcessor
 
 
 def _complete(processor: Any, config: Any, folder: Path | str) -> None:
@@ -194,7 +218,7 @@ def _load(
         raise InputError(
             f"no vision-language model ({_first_line(error)})",
             str(folder),
-            "use LLaVA or Qwen2.5-VL",
+            f"use a model of {' or '.join(SUPPORTED)}",
         ) from None
     if mismatched := sorted(found["mismatched_keys"]):
         name, held, wanted = mismatched[0]

@@ -105,10 +105,21 @@ def test_ppos_sides_say_the_same_of_the_same_rows() -> None:
         scoring_rows=4,
         lora_rank=2,
     )
-    found = run(shape, repetitions=1, with_memory=False, sides=("ours", "lora", "plain", "lean"))
-    for ratio in ("time_ratio", "lora_time_ratio", "time_ratio_lean"):
+    kept: list[str] = []
+    found = run(
+        shape,
+        repetitions=1,
+        with_memory=False,
+        sides=("ours", "lora", "rloo", "plain", "lean"),
+        keep=lambda figures: kept.append(json.dumps(figures)),
+    )
+    for ratio in ("time_ratio", "lora_time_ratio", "rloo_time_ratio", "time_ratio_lean"):
         assert found[ratio] > 0
-    json.dumps(found)
+        assert found["of_cpu_seconds"][ratio] > 0
+    assert set(found["rollouts_share"]) == {"ours", "lora", "rloo"}
+    assert all(0 < share < 1 for share in found["rollouts_share"].values())
+    assert len(kept) == 10  # a turn that warms up and one that counts, of five sides
+    assert json.loads(kept[5])["cpu_seconds"].keys() == {"ours"}
 
     ours, plain = (make_side(side, shape, make_base(shape)) for side in ("ours", "plain"))
     (image_id, text), *_ = asked_in(shape, 1)[0]

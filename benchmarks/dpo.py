@@ -1,19 +1,23 @@
-"""DPO on a LLaVA: ours against TRL's DPOTrainer, step by step on the same pairs.
+"""DPO on a LLaVA: ours against the strongest that others do, step by step on the same pairs.
 
-Both sides train equal copies of one model in float32 with AdamW, one optimizer step of equal pairs
-after the other; between TRL's steps ours takes the same pairs. Ours is measured in parts: the
-frozen tower's pass over the pictures, the reference pass, the training step; and once more with the
-plain engine. One epoch needs all parts, a later epoch or run finds the reference's log-probs kept.
+All sides train equal copies of one model in float32 with AdamW, one optimizer step of equal pairs
+after the other. The rivals: a question's prompt shared by its answers (`benchmarks.rivals`), one
+padded row an answer with the reference's log-probs kept, and TRL's DPOTrainer with its head on
+answers only. The headline is the ratio to the fastest of them; TRL as it comes stands beside.
+
+Ours is measured in parts: the frozen tower's pass over the pictures, the reference pass, the
+training step. One epoch needs all parts, a later epoch or run finds the reference's log-probs kept.
 """
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
 
-from benchmarks.dpo_baseline import between_steps, score_answers_only, trl_trainer
+from benchmarks.dpo_baseline import between_steps, head_on_answers, trl_trainer
 from benchmarks.llava_world import (
     Example,
     RandomPictures,
@@ -23,7 +27,14 @@ from benchmarks.llava_world import (
     make_processor,
     pair_rows,
 )
-from benchmarks.measuring import Clock, machine, peak_growth_mib
+from benchmarks.measuring import Clock, Rounds, machine, peak_growth_mib
+from benchmarks.rivals import (
+    flash_pref_error,
+    grouped_engines,
+    package_engines,
+    package_error,
+    see_groups,
+)
 from spavl.alignment.engines import Engines, choose_engines
 from spavl.alignment.losses import reward_loss
 from spavl.alignment.rows import PairRows
@@ -32,7 +43,8 @@ from spavl.models.pictures import Pictures, freeze_tower
 BETA = 0.1
 LEARNING_RATE = 1e-6
 MAX_GRAD_NORM = 1.0
-RATIOS = ("time_ratio", "time_ratio_cached", "plain_ratio")
+RIVALS = ("grouped", "prefix_grouper", "plain")
+RATIOS = ("time_ratio", "baseline", "ratios", "trl_as_it_comes", "trl_as_it_comes_with_reference")
 
 
 @dataclass(frozen=True)
@@ -67,13 +79,16 @@ class Ours:
             found |= dict(zip(ids, by_pair, strict=True))
         return found
 
-    def gradients(self, pairs: Sequence[PairRows], reference: dict[str, torch.Tensor]) -> None:
-        """Forward and backward passes of a step."""
+    def gradients(self, pairs: Sequence[PairRows], reference: dict[str, torch.Tensor]) -> float:
+        """Forward and backward passes of a step; gives the loss."""
+        total = 0.0
         for part in self.engines.training_passes(pairs, len(pairs)):
             before = torch.stack([reference[p.preference.preference_id] for p in part], dim=1)
             rewards = BETA * (self.log_probs(part) - before)
             loss = reward_loss(*rewards).loss * (len(part) / len(pairs))
             loss.backward()
+            total += float(loss.detach())
+        return total
 
     def step(self, pairs: Sequence[PairRows], reference: dict[str, torch.Tensor]) -> None:
         """A whole optimizer step."""
@@ -85,7 +100,11 @@ class Ours:
 
 
 def run(
-    shape: Shape, repetitions: int = 5, tokens: int = 4096, with_memory: bool = True
+    shape: Shape,
+    repetitions: int = 5,
+    tokens: int = 4096,
+    with_memory: bool = True,
+    keep: Callable[[dict[str, Any]], None] | None = None,
 ) -> dict[str, Any]:
     """Measure one shape.
 
@@ -94,6 +113,7 @@ def run(
         repetitions: Timed steps a side; one more warms up.
         tokens: Most packed tokens of one of our forward passes.
         with_memory: Whether to measure memory too, in a fresh process a side.
+        keep: Given the figures so far after every repetition.
 
     Returns:
         The figures of the bench's JSON.
@@ -103,8 +123,20 @@ def run(
     freeze_tower(model)
     examples = make_examples(shape, repetitions + 1)
     found: dict[str, Any] = {"shape": {**vars(shape), "pairs_per_step": shape.pairs}}
-    found |= _seconds(shape, model, processor, examples, tokens)
+    found |= {"expected_ratio_7b": expected_at_7b(shape), "machine": machine()}
     found |= _exactness(shape, model, processor, examples[0], tokens)
+    found["not_run"] = {
+        name: error
+        for name, error in (("prefix_grouper", package_error()), ("flash_pref", flash_pref_error()))
+        if error
+    }
+    rounds = Rounds(2 * len(examples), found, keep or (lambda _: None))
+    clock = Clock()
+    _beside_trl(clock, rounds, Sides(shape, model, processor, tokens), examples, lean=True)
+    found |= _figures(clock)
+    # As it comes TRL is slow and no rival: it has its own turn, without ours between its steps.
+    _beside_trl(clock, rounds, None, examples, lean=False, world=(shape, model, processor))
+    found |= _figures(clock)
     if with_memory:
         ours, baseline = (
             peak_growth_mib("benchmarks.dpo_memory", [side, *_arguments(shape, tokens)])
@@ -115,38 +147,85 @@ def run(
             "baseline_peak_mib": baseline,
             "memory_ratio": ours / baseline,
         }
-    return found | {"expected_ratio_7b": expected_at_7b(shape), "machine": machine()}
+    return found
 
 
-def _seconds(
-    shape: Shape,
-    model: Any,
-    processor: Any,
+class Sides:
+    """Ours and those rivals that train as ours does but for the packing.
+
+    Args:
+        shape: Model and pairs.
+        model: The model that all begin with.
+        processor: Its processor.
+        tokens: Most packed tokens of a forward pass.
+    """
+
+    def __init__(self, shape: Shape, model: Any, processor: Any, tokens: int) -> None:
+        self.shape, self.model, self.processor = shape, model, processor
+        self.by_name = {"step": make_ours(copy.deepcopy(model), processor, shape, "auto", tokens)}
+        for name in RIVALS:
+            if name != "prefix_grouper" or not package_error():
+                self.by_name[name] = make_rival(
+                    name, copy.deepcopy(model), processor, shape, tokens
+                )
+
+    def take(self, clock: Clock, examples: Sequence[Example]) -> None:
+        """One step of every side on the same pairs."""
+        ours = self.by_name["step"]
+        with clock.timed("tower"):
+            ours.engines.pictures.read([example.image_id for example in examples])
+        pairs = [pair_rows(self.processor, ours.engines.pictures, e) for e in examples]
+        with clock.timed("reference"):
+            reference = ours.reference(pairs)
+        for name, side in self.by_name.items():
+            side.engines.pictures.read([example.image_id for example in examples])
+            with clock.timed(name):
+                side.step(pairs, reference)
+
+
+def make_rival(name: str, model: Any, processor: Any, shape: Shape, tokens: int) -> Ours:
+    """A side by name, see `benchmarks.rivals`; `plain` is one padded row an answer."""
+    side = make_ours(model, processor, shape, "plain" if name == "plain" else "auto", tokens)
+    if name == "grouped":
+        side.engines = grouped_engines(side.engines.pictures, side.engines, tokens)
+    if name == "prefix_grouper":
+        see_groups(model)
+        side.engines = package_engines(side.engines.pictures, side.engines)
+    return side
+
+
+def _beside_trl(
+    clock: Clock,
+    rounds: Rounds,
+    sides: Sides | None,
     steps: Sequence[Sequence[Example]],
-    tokens: int,
-) -> dict[str, Any]:
-    clock = Clock()
-    packed = make_ours(copy.deepcopy(model), processor, shape, "auto", tokens)
-    plain = make_ours(copy.deepcopy(model), processor, shape, "plain", tokens)
+    lean: bool,
+    world: tuple[Shape, Any, Any] | None = None,
+) -> None:
+    """TRL's own loop; between its steps the other sides take the same pairs."""
+    if sides is not None:
+        world = (sides.shape, sides.model, sides.processor)
+    assert world is not None
+    shape, model, processor = world
 
     def end(done: int) -> None:
-        clock.end("trl")
-        _our_step(clock, packed, plain, processor, steps[done - 1])
+        clock.end("trl_lean" if lean else "trl")
+        if sides is not None:
+            sides.take(clock, steps[done - 1])
+        rounds.done(_figures(clock) if done > 1 else {})
 
-    trainer = trl_trainer(
-        copy.deepcopy(model),
-        copy.deepcopy(model),
-        processor,
-        steps,
-        shape.side,
-        [between_steps(clock.begin, end)],
-    )
-    trainer.train()
+    policy, reference = copy.deepcopy(model), copy.deepcopy(model)
+    callbacks = [between_steps(clock.begin, end)]
+    with head_on_answers() if lean else nullcontext():
+        trl_trainer(policy, reference, processor, steps, shape.side, callbacks).train()
+
+
+def _figures(clock: Clock) -> dict[str, Any]:
     wall, cpu = clock.medians()
     ratios = _ratios(wall)
     return {
-        "ours_s": ratios["time_ratio"] * wall["trl"],
-        "baseline_s": wall["trl"],
+        "ours_s": wall["tower"] + wall["step"],
+        "baseline_s": ratios.pop("baseline_s"),
         **ratios,
         "seconds": wall,
         "cpu_seconds": cpu,
@@ -154,29 +233,28 @@ def _seconds(
     }
 
 
-def _ratios(seconds: dict[str, float]) -> dict[str, float]:
-    """Ours over TRL; the tower's pass belongs to all of ours."""
-    cached, plain = (seconds["tower"] + seconds[part] for part in ("step", "plain"))
-    return {
-        "time_ratio": (cached + seconds["reference"]) / seconds["trl"],
-        "time_ratio_cached": cached / seconds["trl"],
-        "plain_ratio": plain / seconds["trl"],
+def _ratios(seconds: dict[str, float]) -> dict[str, Any]:
+    """Ours over each rival; all but TRL have the reference's log-probs kept, as ours.
+
+    The tower's pass belongs to every side; TRL makes it itself, with each row. TRL's steps hold its
+    reference pass, which it makes at every step.
+    """
+    ours = seconds["tower"] + seconds["step"]
+    first = ours + seconds["reference"]
+    rivals = {n: seconds[n] + seconds["tower"] for n in RIVALS if n in seconds}
+    rivals["trl_lean"] = seconds["trl_lean"]
+    fastest = min(rivals, key=lambda name: rivals[name])
+    found: dict[str, Any] = {
+        "time_ratio": ours / rivals[fastest],
+        "baseline": fastest,
+        "baseline_s": rivals[fastest],
+        "ratios": {name: ours / taken for name, taken in rivals.items()},
+        "trl_lean_with_reference": first / seconds["trl_lean"],
     }
-
-
-def _our_step(
-    clock: Clock, packed: Ours, plain: Ours, processor: Any, examples: Sequence[Example]
-) -> None:
-    with clock.timed("tower"):
-        packed.engines.pictures.read([example.image_id for example in examples])
-    plain.engines.pictures.read([example.image_id for example in examples])
-    pairs = [pair_rows(processor, packed.engines.pictures, example) for example in examples]
-    with clock.timed("reference"):
-        reference = packed.reference(pairs)
-    with clock.timed("step"):
-        packed.step(pairs, reference)
-    with clock.timed("plain"):
-        plain.step(pairs, reference)
+    if "trl" in seconds:
+        found["trl_as_it_comes"] = ours / seconds["trl"]
+        found["trl_as_it_comes_with_reference"] = first / seconds["trl"]
+    return found
 
 
 def make_ours(model: Any, processor: Any, shape: Shape, packing: Any, tokens: int) -> Ours:
@@ -190,14 +268,65 @@ def make_ours(model: Any, processor: Any, shape: Shape, packing: Any, tokens: in
 
 def _exactness(
     shape: Shape, model: Any, processor: Any, examples: Sequence[Example], tokens: int
-) -> dict[str, float]:
-    """Our log-probs and gradients against TRL's own on one batch, before any step."""
-    ours = make_ours(copy.deepcopy(model), processor, shape, "auto", tokens)
+) -> dict[str, Any]:
+    """Every rival's loss and gradient against ours on one batch, after the policy has moved.
+
+    Before that all losses would be log 2.
+    """
+    moved = copy.deepcopy(model)
+    torch.manual_seed(1)
+    with torch.no_grad():
+        for weight in moved.parameters():
+            if weight.requires_grad:
+                weight.add_(0.1 * weight.std() * torch.randn_like(weight))
+    ours = make_ours(copy.deepcopy(moved), processor, shape, "auto", tokens)
     ours.engines.pictures.read([example.image_id for example in examples])
     pairs = [pair_rows(processor, ours.engines.pictures, example) for example in examples]
-    policy = copy.deepcopy(model)
-    trainer = trl_trainer(policy, copy.deepcopy(model), processor, [list(examples)], shape.side)
-    batch = trainer.data_collator([trainer.train_dataset[n] for n in range(len(examples))])
+    before = make_ours(copy.deepcopy(model), processor, shape, "auto", tokens)
+    before.engines.pictures.read([example.image_id for example in examples])
+    reference = before.reference(pairs)
+    loss = ours.gradients(pairs, reference)
+    mine = _gradient(ours.model)
+    same: dict[str, dict[str, float]] = {}
+    for name in RIVALS:
+        if name == "prefix_grouper" and package_error():
+            continue
+        side = make_rival(name, copy.deepcopy(moved), processor, shape, tokens)
+        side.engines.pictures.read([example.image_id for example in examples])
+        same[name] = _differences(loss, mine, side.gradients(pairs, reference), side.model)
+    found: dict[str, Any] = {}
+    for name in ("trl_lean", "trl"):
+        policy = copy.deepcopy(moved)
+        with head_on_answers() if name == "trl_lean" else nullcontext():
+            trainer = trl_trainer(
+                policy, copy.deepcopy(model), processor, [list(examples)], shape.side
+            )
+            batch = trainer.data_collator([trainer.train_dataset[n] for n in range(len(examples))])
+            if name == "trl":
+                found["max_token_logp_diff"] = _token_difference(ours, policy, batch, pairs)
+            theirs = trainer.compute_loss(policy, batch)
+            theirs.backward()
+        same[name] = _differences(loss, mine, float(theirs.detach()), policy)
+    found["same"] = same
+    found["grad_rel_diff"] = max(one["gradient"] for one in same.values())
+    found["loss_diff"] = max(one["loss"] for one in same.values())
+    return found
+
+
+def _differences(
+    loss: float, mine: torch.Tensor, their_loss: float, their_model: Any
+) -> dict[str, float]:
+    theirs = _gradient(their_model)
+    return {
+        "loss": abs(their_loss - loss) / abs(loss),
+        "gradient": float((mine - theirs).norm() / theirs.norm()),
+    }
+
+
+def _token_difference(
+    ours: Ours, policy: Any, batch: dict[str, torch.Tensor], pairs: Sequence[PairRows]
+) -> float:
+    """The largest difference of a token's log-prob from TRL's, on the same tokens."""
     rows = [pair.chosen for pair in pairs] + [pair.rejected for pair in pairs]
     for row, ids in zip(rows, batch["input_ids"].tolist(), strict=True):
         if tuple(ids[: row.length]) != row.token_ids:
@@ -208,13 +337,7 @@ def _exactness(
     with torch.no_grad():
         theirs = policy(**asked, labels=labels, fused_lm_head=True).log_probs[scored]
         found = ours.engines.log_probs.response_log_probs(ours.model, rows)
-    trainer.compute_loss(policy, batch).backward()
-    ours.gradients(pairs, ours.reference(pairs))
-    right, mine = _gradient(policy), _gradient(ours.model)
-    return {
-        "max_token_logp_diff": float((found.values[found.mask] - theirs).abs().max()),
-        "grad_rel_diff": float((mine - right).norm() / right.norm()),
-    }
+    return float((found.values[found.mask] - theirs).abs().max())
 
 
 def _gradient(model: Any) -> torch.Tensor:
@@ -253,13 +376,6 @@ def tables(
         if varied != shape:
             figures = run(varied, repetitions, tokens, with_memory=False)
         yield table, str(name), {key: figures[key] for key in kept}
-
-
-def answers_only(shape: Shape, repetitions: int = 3, tokens: int = 4096) -> dict[str, Any]:
-    """The ratios when TRL's head skips what no loss needs, as on a GPU."""
-    score_answers_only()
-    figures = run(shape, repetitions, tokens, with_memory=False)
-    return {key: figures[key] for key in (*RATIOS, "of_cpu_seconds")}
 
 
 def expected_at_7b(shape: Shape) -> dict[str, Any]:

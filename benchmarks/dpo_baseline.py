@@ -7,7 +7,8 @@ happen before and are not counted. The vision tower is frozen, as in ours.
 
 import tempfile
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from benchmarks.llava_world import Example, RandomPictures
@@ -106,11 +107,17 @@ def between_steps(begin: Callable[[], None], end: Callable[[int], None]) -> Any:
     return Between()
 
 
-def score_answers_only() -> None:
-    """Make TRL's head skip the positions that no loss needs, as its GPU path does.
+@contextmanager
+def head_on_answers() -> Iterator[None]:
+    """Within the block TRL's head skips the positions that no loss needs, as its GPU path does.
 
     On a CPU it scores every position. With this switch the comparison holds what a GPU would show.
     """
     from trl.trainer import utils
 
+    before = utils._use_triton
     utils._use_triton = lambda _device: True
+    try:
+        yield
+    finally:
+        utils._use_triton = before

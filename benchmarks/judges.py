@@ -110,7 +110,7 @@ def _by_part(judge: Callable[[str], str], rows: Sequence[Labelled]) -> dict[str,
 
 def _figures(pairs: Sequence[tuple[str, str]]) -> dict[str, Any]:
     """Three-way accuracy and Cohen's kappa of (verdict, label) pairs, and partial recall."""
-    told = agreement(pairs, _SEED)
+    told = agreement(pairs)
     partial = [verdict for verdict, label in pairs if label == "partial_refusal"]
     found = rate(sum(verdict == "partial_refusal" for verdict in partial), len(partial))
     return {

@@ -46,8 +46,41 @@ class Clock:
         return _medians(self._wall, warm_up), _medians(self._cpu, warm_up)
 
 
+class Rounds:
+    """Tells how long a benchmark will take, and keeps its figures after every repetition.
+
+    Args:
+        total: Repetitions in all, those that warm up included.
+        found: The figures; what comes with a repetition is put there.
+        keep: Given the figures after each, e.g. to write them.
+    """
+
+    def __init__(
+        self, total: int, found: dict[str, Any], keep: Callable[[dict[str, Any]], None]
+    ) -> None:
+        self._total, self._found, self._keep = total, found, keep
+        self._number = 0
+        self._begun = time.monotonic()
+
+    def done(self, figures: dict[str, Any]) -> None:
+        """A repetition is done."""
+        self._number += 1
+        self._found |= figures | {"repetitions_done": self._number}
+        self._keep(self._found)
+        left = (time.monotonic() - self._begun) / self._number * (self._total - self._number)
+        print(
+            f"repetition {self._number} of {self._total}: about {left:.0f} s more",
+            file=sys.stderr,
+            flush=True,
+        )
+
+
 def _medians(seconds: dict[str, list[float]], warm_up: int) -> dict[str, float]:
-    return {part: statistics.median(every[warm_up:]) for part, every in seconds.items()}
+    return {
+        part: statistics.median(every[warm_up:])
+        for part, every in seconds.items()
+        if len(every) > warm_up
+    }
 
 
 def peak_growth_mib(module: str, arguments: Sequence[str]) -> float:

@@ -2,20 +2,24 @@
 
 Both sides ask the same prompts on the same pictures, draw equally many answers of equal length and
 take equally many updates with AdamW on rows of equal number. (Ours may end an answer early, the
-baseline may not; under random weights the end is one word of 32,000.) Two of ours are measured:
-whole models (the same weights are trained as in the baseline) and LoRA on one backbone.
+baseline may not; under random weights the end is one word of 32,000.) Three of ours are measured:
+whole models (the same weights are trained as in the baseline), LoRA on one backbone, and RLOO,
+which has no value model: a cheaper method, not a cheaper way of the same.
 """
 
 import copy
 import json
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import torch
 
+import components.ppo.experience as experience_module
 from benchmarks.llava_world import (
     RandomPictures,
     Shape,
@@ -23,7 +27,7 @@ from benchmarks.llava_world import (
     make_model,
     make_processor,
 )
-from benchmarks.measuring import Clock, machine, peak_growth_mib
+from benchmarks.measuring import Clock, Rounds, machine, peak_growth_mib
 from benchmarks.ppo_baseline import FourModels, PlainSettings
 from benchmarks.ppo_baseline import iteration as plain_iteration
 from components.ppo.experience import gather_experience
@@ -65,7 +69,7 @@ class PpoShape:
     scoring_rows: int = 16
     lora_rank: int = 32
 
-    def settings(self, use_peft: bool) -> PpoSettings:
+    def settings(self, use_peft: bool, advantage: str = "gae") -> PpoSettings:
         """Our trainer's settings."""
         return PpoSettings.parse(
             {
@@ -81,6 +85,7 @@ class PpoShape:
                 "num_ppo_epochs": 1,
                 "response_length": self.answer_tokens,
                 "use_peft": use_peft,
+                "advantage": advantage,
                 "lora_r": self.lora_rank,
                 "lora_alpha": 2 * self.lora_rank,
                 "packed_tokens": 2048,
@@ -97,11 +102,20 @@ class Ours:
         shape: Sizes.
         policy: The base model, which is changed in place.
         head: The reward head, float `[1, width]`.
-        use_peft: Adapters on one backbone, or four models.
+        use_peft: Adapters on one backbone, or models of their own.
+        advantage: `gae`, with a value model, or `rloo`.
     """
 
-    def __init__(self, shape: PpoShape, policy: Any, head: torch.Tensor, use_peft: bool) -> None:
-        self.settings = shape.settings(use_peft)
+    def __init__(
+        self,
+        shape: PpoShape,
+        policy: Any,
+        head: torch.Tensor,
+        use_peft: bool,
+        advantage: str = "gae",
+    ) -> None:
+        self.settings = shape.settings(use_peft, advantage)
+        self.clock = Clock()
         self._processor = make_processor(shape.model)
         self._pictures = Pictures(policy, self._processor, RandomPictures(shape.model.side))
         engines = choose_engines(policy, self._pictures, 0, self.settings, print)
@@ -116,8 +130,21 @@ class Ours:
         """One iteration on pictures and prompts that were not seen before."""
         self._pictures.read([image_id for image_id, _ in asked])
         prompts = [self._prompt(image_id, text) for image_id, text in asked]
-        experience = gather_experience(self.players, prompts, self.settings, number)
+        with self._rollouts_timed():
+            experience = gather_experience(self.players, prompts, self.settings, number)
         learn(self.players, self._trainer, experience, self.settings, number)
+
+    @contextmanager
+    def _rollouts_timed(self) -> Iterator[None]:
+        """Within the block the seconds of rollouts are noted, on the wall and of CPUs."""
+        roll_out = experience_module.roll_out
+
+        def timed(*arguments: Any) -> Any:
+            with self.clock.timed("rollouts"):
+                return roll_out(*arguments)
+
+        with patch.object(experience_module, "roll_out", timed):
+            yield
 
     def _prompt(self, image_id: str, text: str) -> Prompt:
         spaced = " ".join([IMAGE_TOKEN] * self._pictures.tokens(image_id))
@@ -128,18 +155,21 @@ class Ours:
 def _four(settings: PpoSettings, policy: Any, head: torch.Tensor) -> dict[str, Role]:
     reference = copy.deepcopy(policy).requires_grad_(False)
     reward = head_on(copy.deepcopy(policy), head).requires_grad_(False)
-    value = head_on(copy.deepcopy(policy), head)
-    value.score.requires_grad_(True)
-    for model in (policy, value):
-        freeze_tower(model)
-    for model in (reference, reward, value):
+    freeze_tower(policy)
+    for model in (reference, reward):
         model.model.vision_tower = policy.model.vision_tower
-    return {
+    roles = {
         "policy": Role(policy, weights=trainable_weights(policy)),
         "reference": Role(reference),
         "reward": Role(reward),
-        "value": Role(value, weights=trainable_weights(value)),
     }
+    if settings.advantage == "gae":
+        value = head_on(copy.deepcopy(policy), head)
+        value.score.requires_grad_(True)
+        freeze_tower(value)
+        value.model.vision_tower = policy.model.vision_tower
+        roles["value"] = Role(value, weights=trainable_weights(value))
+    return roles
 
 
 def _adapters(settings: PpoSettings, policy: Any, head: torch.Tensor) -> dict[str, Role]:
@@ -219,12 +249,13 @@ def make_base(shape: PpoShape) -> Any:
 
 
 def make_side(side: str, shape: PpoShape, base: Any) -> Ours | Plain:
-    """A side by name: `ours`, `lora`, `plain` or `lean`; it changes the base in place."""
+    """A side by name: `ours`, `lora`, `rloo`, `plain` or `lean`; it changes the base in place."""
     torch.manual_seed(1)
     head = torch.randn(1, shape.model.hidden) * 0.02
     if side in ("plain", "lean"):
         return Plain(shape, base, head, lean=side == "lean")
-    return Ours(shape, base, head, use_peft=side == "lora")
+    advantage = "rloo" if side == "rloo" else "gae"
+    return Ours(shape, base, head, use_peft=side == "lora", advantage=advantage)
 
 
 def asked_in(shape: PpoShape, iterations: int) -> list[list[tuple[str, str]]]:
@@ -239,44 +270,65 @@ def run(
     shape: PpoShape | None = None,
     repetitions: int = 2,
     with_memory: bool = True,
-    sides: Sequence[str] = ("ours", "lora", "plain"),
+    sides: Sequence[str] = ("ours", "lora", "rloo", "plain"),
+    keep: Callable[[dict[str, Any]], None] = lambda _: None,
 ) -> dict[str, Any]:
-    """Measure one iteration; sides take turns.
+    """Measure one iteration; sides take turns, and `keep` gets the figures after each turn.
 
     Before that each side takes a small iteration that is not counted.
 
     Returns:
         The figures of `spavl bench ppo --json`: seconds and ratio of ours with whole models
-        (`time_ratio`) and with LoRA (`lora_time_ratio`), against the baseline as it comes and,
-        where that side takes part, against its lean form (`*_lean`); growth of memory over the
-        loaded base in a fresh process of LoRA (`ours_peak_mib`) and baseline, and their ratio.
+        (`time_ratio`), with LoRA and by RLOO (`*_time_ratio`), against the baseline as it comes
+        and, where that side takes part, against its lean form (`*_lean`); the share of an iteration
+        that rollouts take (`rollouts_share`); growth of memory over the loaded base in a fresh
+        process of LoRA (`ours_peak_mib`) and baseline, and their ratio.
     """
     shape = shape or PpoShape()
     clock = Clock()
+    found: dict[str, Any] = {"shape": asdict(shape), "machine": machine()}
+    turns = Rounds((repetitions + 1) * len(sides), found, keep)
     made = {side: make_side(side, shape, make_base(shape)) for side in sides}
     warm_up, *rounds = asked_in(shape, repetitions + 1)
     for side in sides:
         made[side].iteration(0, warm_up[: shape.minibatch // shape.generations])
+        turns.done({})
     for number, asked in enumerate(rounds, start=1):
         for side in sides:
             with clock.timed(side):
                 made[side].iteration(number, asked)
+            turns.done(_figures(clock, made))
+    return found | (memory(shape, sides) if with_memory else {})
+
+
+def _figures(clock: Clock, made: Mapping[str, Ours | Plain]) -> dict[str, Any]:
+    """What is known after a turn; ratios as soon as both of their sides have had one."""
     seconds, cpu_seconds = clock.medians(warm_up=0)
+    rollouts = {
+        name: side.clock.medians()[1]["rollouts"] / cpu_seconds[name]
+        for name, side in made.items()
+        if isinstance(side, Ours) and name in cpu_seconds
+    }
     found: dict[str, Any] = {
-        "ours_s": seconds["ours"],
-        "baseline_s": seconds["plain"],
-        "time_ratio": seconds["ours"] / seconds["plain"],
         "seconds": seconds,
         "cpu_seconds": cpu_seconds,
-        "repetitions": repetitions,
-        "shape": asdict(shape),
-        "machine": machine(),
+        "rollouts_share": rollouts,
+        "of_cpu_seconds": _ratios(cpu_seconds),
+        **_ratios(seconds),
     }
-    if "lora" in sides:
-        found["lora_time_ratio"] = seconds["lora"] / seconds["plain"]
-    if "lean" in sides:
-        found["time_ratio_lean"] = seconds["ours"] / seconds["lean"]
-    return found | (memory(shape, sides) if with_memory else {})
+    if {"ours", "plain"} <= seconds.keys():
+        found |= {"ours_s": seconds["ours"], "baseline_s": seconds["plain"]}
+    return found
+
+
+def _ratios(seconds: Mapping[str, float]) -> dict[str, float]:
+    named = {"ours": "time_ratio", "lora": "lora_time_ratio", "rloo": "rloo_time_ratio"}
+    found = {}
+    for baseline, end in (("plain", ""), ("lean", "_lean")):
+        for side, name in named.items():
+            if side in seconds and baseline in seconds:
+                found[name + end] = seconds[side] / seconds[baseline]
+    return found
 
 
 def memory(shape: PpoShape, sides: Sequence[str]) -> dict[str, float]:

@@ -3,7 +3,9 @@
 Heavy imports live inside the commands, so that `spavl --help` answers at once.
 """
 
+import errno
 import io
+import os
 import sys
 from typing import Annotated
 
@@ -22,7 +24,18 @@ from pipelines.commands.review import review
 from pipelines.commands.run import RUN_EXAMPLES, run
 from pipelines.commands.submit import SUBMIT_EXAMPLES, submit
 from pipelines.commands.track import track
-from spavl.errors import BAD_INPUT, INTERRUPTED, SpavlError
+from spavl.errors import BAD_INPUT, INTERRUPTED, InputError, SpavlError
+from spavl.secrets import mask_traces, masked
+
+REFUSED = {
+    errno.ENOSPC: ("no space left", "free some, or write elsewhere"),
+    errno.EDQUOT: ("no space left in your share", "free some, or write elsewhere"),
+    errno.EIO: ("it cannot be written any more", "write elsewhere"),
+    errno.EACCES: ("this account may not use it", "mend its permissions, or name another"),
+    errno.EPERM: ("this account may not use it", "mend its permissions, or name another"),
+    errno.EROFS: ("it can only be read", "name another"),
+}
+"""What a machine says no to, and what to do about it."""
 
 app = typer.Typer(
     name="spavl",
@@ -63,11 +76,16 @@ def spavl(
 
 def main() -> None:
     """Run the command line; a mistake of the user's becomes one line and its exit code."""
+    mask_traces()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal that is not UTF-8 has no tick
     try:
+        _require_surroundings()
         code = app(sys.argv[1:] or ["--help"], prog_name="spavl", standalone_mode=False)
+        sys.stdout.flush()  # or it fails when nobody can tell of it any more
+    except OSError as error:
+        code = _told(_refused(error), BAD_INPUT)
     except SpavlError as error:
         code = _told(str(error), error.exit_code)
     except TyperException as error:
@@ -77,9 +95,39 @@ def main() -> None:
     sys.exit(code)
 
 
+def _require_surroundings() -> None:
+    """What every command wants of its surroundings.
+
+    Raises:
+        InputError: Standard output is closed, or the working folder was removed.
+    """
+    if sys.stdout is None:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115  # libraries ask it for its terminal
+        raise InputError("nowhere to write to", "stdout", "open it: > file, or > /dev/null")
+    try:
+        os.getcwd()
+    except OSError:
+        raise InputError("the working folder is gone", ".", "change to one that is there") from None
+
+
+def _refused(error: OSError) -> str:
+    """The line for what the system refuses; what it refuses for other reasons is a fault of ours.
+
+    Raises:
+        OSError: It is none of these.
+    """
+    if error.errno not in REFUSED:
+        raise error
+    if error.filename is None:  # what was printed cannot be; nor can it be when Python ends
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+    what, remedy = REFUSED[error.errno]
+    return str(InputError(what, os.fsdecode(error.filename or "stdout"), remedy))
+
+
 def _told(line: str, code: int) -> int:
     # Not print: kfp.local puts its own in place, which indents, and leaves it there when it fails.
-    sys.stderr.write(f"spavl: {line}\n")
+    if sys.stderr is not None:
+        sys.stderr.write(masked(f"spavl: {line}\n"))
     return code
 
 

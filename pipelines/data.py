@@ -24,6 +24,8 @@ class DataOutputs(NamedTuple):
     train: dsl.Dataset
     validation: dsl.Dataset
     test: dsl.Dataset
+    items_uri: str
+    items_digest: str
 
 
 @dsl.pipeline(name="spa-vl-data", display_name="SPA-VL data")
@@ -99,4 +101,6 @@ def data(
         train=split.outputs["train"],
         validation=split.outputs["validation"],
         test=split.outputs["test"],
+        items_uri=split.outputs["items_uri"],
+        items_digest=split.outputs["items_digest"],
     )

@@ -37,6 +37,8 @@ def evaluation(
     dpo_digest: str,
     ppo_uri: str,
     ppo_digest: str,
+    items_uri: str = "",
+    items_digest: str = "",
     cpu_pool: dict = {},  # noqa: B006  KFP reads defaults into the form; nothing mutates them
     gpu_pool: dict = {},  # noqa: B006
     training_pool: dict = {},  # noqa: B006
@@ -55,6 +57,8 @@ def evaluation(
         dpo_digest: Digest of its files.
         ppo_uri: The PPO model.
         ppo_digest: Digest of its files.
+        items_uri: The data set's own test items; empty where it has none.
+        items_digest: Digest of their manifest.
         cpu_pool: Node selector of tasks without accelerators.
         gpu_pool: Node selector of tasks that answer with a model.
         training_pool: Node selector of tasks that train.
@@ -62,13 +66,18 @@ def evaluation(
     """
     pools = Pools(cpu_pool, gpu_pool, training_pool, gpu_tolerations)
     prepared = prepare_benchmarks(
-        settings=evaluation, images_uri=images_uri, images_digest=images_digest
+        settings=evaluation,
+        images_uri=images_uri,
+        images_digest=images_digest,
+        items_uri=items_uri,
+        items_digest=items_digest,
     ).set_display_name("Prepare benchmarks")
     place(prepared, DATA, pools)
     benchmarks = {
         "benchmarks_uri": prepared.outputs["uri"],
         "benchmarks_digest": prepared.outputs["digest"],
     }
+    base = {"base_uri": base_uri, "base_digest": base_digest}
     models = {
         "base": (base_uri, base_digest),
         "dpo": (dpo_uri, dpo_digest),
@@ -77,7 +86,12 @@ def evaluation(
     answers = {}
     for name, (uri, digest) in models.items():
         answered = answer_benchmarks(
-            settings=evaluation, name=name, model_uri=uri, model_digest=digest, **benchmarks
+            settings=evaluation,
+            name=name,
+            model_uri=uri,
+            model_digest=digest,
+            **base,
+            **benchmarks,
         ).set_display_name(f"Answer benchmarks: {NAMES[name]}")
         answers[name] = place(answered, INFERENCE, pools).outputs["answers"]
     champion_answers = answer_benchmarks_of_champion(
@@ -85,6 +99,7 @@ def evaluation(
         reporting=reporting,
         dpo_digest=dpo_digest,
         ppo_digest=ppo_digest,
+        **base,
         **benchmarks,
     ).set_display_name("Answer benchmarks: champion")
     place(champion_answers, INFERENCE, pools)

@@ -14,7 +14,7 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO, cast
 
 from components.configuration import portable_profile, profile_label, resolve
 from pipelines.display import LogFormat, shown
@@ -28,7 +28,9 @@ from spavl.errors import (
     InputError,
     SpavlError,
 )
+from spavl.files import write_whole
 from spavl.published.sources import addresses_of
+from spavl.secrets import MaskedStream, masked, masked_tree
 from spavl.shards import write_json
 from spavl.storage import is_s3
 from spavl.tracking.address import default_uri
@@ -105,7 +107,8 @@ def run_pipeline(
         RunFailedError: With the message and exit code of the step that failed.
     """
     with watched(folder, out, log_format):
-        write_json(folder / SETTINGS, resolve(request.profile, request.overrides)._asdict())
+        settings = resolve(request.profile, request.overrides)._asdict()
+        write_json(folder / SETTINGS, masked_tree(settings))
         _walk_until_compared(request, folder)
     summary: dict[str, Any] = json.loads((folder / SUMMARY).read_text())
     # The summary is written before the champion is published; this says that all is done.
@@ -139,6 +142,17 @@ def watched(folder: Path, out: Path, log_format: LogFormat) -> Iterator[None]:
         raise
     except Exception as error:
         raise _failure(folder, error) from error
+    finally:
+        _mask_left_overs(folder / "kfp")
+
+
+def _mask_left_overs(folder: Path) -> None:
+    """Mask what kfp keeps of its tasks' settings; a run that goes on writes them anew."""
+    for path in folder.rglob("*.json"):
+        with contextlib.suppress(OSError, UnicodeDecodeError):
+            text = path.read_text(encoding="utf-8")
+            if (safe := masked(text)) != text:
+                write_whole(path, safe.encode(), sync=False)
 
 
 def _walk_until_compared(request: RunRequest, folder: Path) -> None:
@@ -320,10 +334,21 @@ def _alone(folder: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def _log(path: Path) -> Iterator[TextIO]:
+    """A file that kfp's and the steps' words go to, secrets masked."""
+    with path.open("a", buffering=1) as stream:
+        log = MaskedStream(stream)
+        try:
+            yield cast(TextIO, log)
+        finally:
+            log.finish()
+
+
+@contextlib.contextmanager
 def _shown_and_logged(folder: Path, log_format: LogFormat) -> Iterator[None]:
     """Show the run's events; what kfp and the steps print goes to the log."""
     with (
-        (folder / "log.txt").open("a", buffering=1) as log,
+        _log(folder / "log.txt") as log,
         shown(folder, sys.stdout, log_format),
         contextlib.redirect_stdout(log),
         contextlib.redirect_stderr(log),

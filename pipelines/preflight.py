@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spavl.environment import work_root
+from pipelines.preflight_evaluation import check_evaluation, check_gate, check_lmms_eval
+from spavl.environment import cache_folder, work_root
 from spavl.errors import InputError
 from spavl.settings.alignment import require_deepspeed
 from spavl.storage import Bucket, is_s3, parts_of
@@ -40,6 +41,7 @@ def check_request(request: "RunRequest", out: Path) -> None:
     from components.configuration import resolve
 
     settings = resolve(request.profile, request.overrides)
+    check_evaluation(settings.evaluation, settings.gate)
     check_named()
     done = [name for name in settings._fields if not (request.data and name in DATA_STAGES)]
     check_keys({name: getattr(settings, name) for name in done})
@@ -53,9 +55,11 @@ def check_request(request: "RunRequest", out: Path) -> None:
         check_data(request)
     else:
         check_pictures(request, out, settings.collection)
-    check_published(settings.evaluation)
     check_lmms_eval(settings.evaluation, request.runner)
     model = _model_folder(settings.base_model)
+    check_gate(settings.evaluation, settings.gate, request.data or settings.labeling)
+    if model is None:
+        check_cache(settings.base_model)
     check_space(out, MODEL_COPIES * _mib(model) if model else 0)
 
 
@@ -103,7 +107,7 @@ def check_scale(stage: str, settings: Mapping[str, Any], runner: str) -> None:
         require_deepspeed(settings["zero_stage"], stage)
 
 
-def check_writable(folder: Path) -> None:
+def check_writable(folder: Path, remedy: str = "name another folder with --out") -> None:
     """Make the folder where it is missing, and write into it.
 
     Raises:
@@ -115,9 +119,23 @@ def check_writable(folder: Path) -> None:
             pass
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
-        raise InputError(
-            f"cannot write here: {reason}", str(folder), "name another folder with --out"
-        ) from None
+        raise InputError(f"cannot write here: {reason}", str(folder), remedy) from None
+
+
+def check_cache(base_model: Mapping[str, Any]) -> None:
+    """Check that the pocket base can be kept where it will be, unless it is there.
+
+    Raises:
+        InputError: If the user's cache folder cannot be written.
+    """
+    from components.base_model.pocket_cache import kept_folder
+    from spavl.settings.base_model import BaseModelSettings
+
+    try:
+        check_writable(cache_folder(), "name another folder with SPAVL_CACHE")
+    except InputError:
+        if not kept_folder(BaseModelSettings.parse(dict(base_model), "base_model")).is_dir():
+            raise
 
 
 def check_bucket(uri: str) -> None:
@@ -217,42 +235,6 @@ def check_data(request: "RunRequest") -> None:
             "pictures beside a finished data set", request.data, "give --images or --data"
         )
     require_whole(request.data)
-
-
-def check_published(evaluation: Mapping[str, Any]) -> None:
-    """Check that the folder of published benchmarks, where one is named, holds some.
-
-    Raises:
-        InputError: If it does not.
-    """
-    from components.evaluation.published import require_published
-    from spavl.settings.evaluation import EvaluationSettings
-
-    settings = EvaluationSettings.parse(dict(evaluation), "evaluation")
-    if settings.published:
-        require_published(settings.published)
-
-
-def check_lmms_eval(evaluation: Mapping[str, Any], runner: str) -> None:
-    """Check that there is an lmms-eval to call, where tasks of it are named.
-
-    Containers may have one that this machine has not; their folder of task files is this machine's.
-
-    Args:
-        evaluation: Raw `EvaluationSettings`.
-        runner: What tasks are: `subprocess` or `docker`.
-
-    Raises:
-        InputError: If there is none, or its folder of task files is not there.
-    """
-    from components.evaluation.lmms_eval import check_command, check_task_files
-    from spavl.settings.evaluation import EvaluationSettings
-
-    settings = EvaluationSettings.parse(dict(evaluation), "evaluation")
-    if settings.lmms_eval:
-        check_task_files(settings.lmms_eval)
-        if runner == "subprocess":
-            check_command(settings.lmms_eval)
 
 
 def _model_folder(settings: Mapping[str, Any]) -> Path | None:

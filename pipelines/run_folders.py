@@ -1,5 +1,6 @@
 """Folders of runs: a request makes one, and an unfinished one is found again by its request."""
 
+import hashlib
 import itertools
 import json
 from dataclasses import asdict
@@ -8,7 +9,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pipelines.preflight import check_name
+from spavl.environment import cache_folder
 from spavl.errors import InputError
+from spavl.secrets import MASK, masked_tree
 from spavl.shards import write_json
 
 Request = TypeVar("Request")
@@ -41,8 +44,24 @@ def new_folder(request: Any, file: str, out: Path, name: str | None, label: str)
             "a run of that name exists", str(folder), "resume it or choose another name"
         )
     folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder / file, asdict(request))
+    _keep_request(folder / file, asdict(request))
     return folder
+
+
+def _keep_request(path: Path, content: dict[str, Any]) -> None:
+    """A request names no secret; one that needs it to go on is in the user's cache folder."""
+    shown = masked_tree(content)
+    write_json(path, shown)
+    if json.dumps(shown) != json.dumps(content):
+        place = _unmasked(path)
+        place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        place.touch(mode=0o600)
+        place.write_text(json.dumps(content))
+
+
+def _unmasked(path: Path) -> Path:
+    name = hashlib.sha256(str(path.resolve()).encode()).hexdigest()
+    return cache_folder() / "requests" / f"{name}.json"
 
 
 def _free_name(out: Path, label: str) -> str:
@@ -76,6 +95,9 @@ def unfinished(kind: type[Request], file: str, out: Path, name: str | None) -> t
 def _read_request(kind: type[Request], path: Path) -> Request:
     try:
         content: dict[str, Any] = json.loads(path.read_text())
+        if MASK in json.dumps(content):
+            kept = json.loads(_unmasked(path).read_text())
+            content = kept if masked_tree(kept) == content else content
         lists = {key: tuple(value) for key, value in content.items() if isinstance(value, list)}
         return kind(**{**content, **lists})
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:

@@ -24,7 +24,8 @@ class FirstHalf:
     Attributes:
         config: Outputs of the task that resolved the settings.
         base: Outputs of the task that prepared the base model.
-        data: `images_uri`, `images_digest`, `train`, `validation` and `test`.
+        data: `images_uri`, `images_digest`, `train`, `validation`, `test`, and of the test items
+            `items_uri` and `items_digest`.
         origin: What else the report is given of the data: what it was made from, or whence it was
             imported.
     """
@@ -40,6 +41,7 @@ def align_and_judge(first: FirstHalf, pools: Pools) -> None:
     config = first.config
     base_model = {"base_uri": first.base["uri"], "base_digest": first.base["digest"]}
     store = {name: first.data[name] for name in ("images_uri", "images_digest")}
+    items = {name: first.data[name] for name in ("items_uri", "items_digest")}
     splits = {name: first.data[name] for name in ("train", "validation", "test")}
     aligned = alignment(
         reward_modeling=config["reward_modeling"],
@@ -59,6 +61,7 @@ def align_and_judge(first: FirstHalf, pools: Pools) -> None:
         reporting=config["reporting"],
         **candidates,
         **store,
+        **items,
         **base_model,
         **pools.as_arguments(),
     ).set_display_name("Evaluation")

@@ -7,7 +7,6 @@ points to a line's last champion, `champion.json` to the last one of all lines.
 """
 
 import hashlib
-import json
 import uuid
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ from typing import Any
 from spavl.environment import work_root
 from spavl.errors import BusyError, InputError
 from spavl.shards import write_json
+from spavl.storable import read_json
 from spavl.storage import Bucket, is_s3, keep, local_copy, parts_of, refreshed, uri_of
 from spavl.storage.lease import Lease
 
@@ -140,9 +140,13 @@ def _alone() -> Iterator[Any]:
 def _read(path: Path) -> dict[str, Any]:
     file = _here(path)
     try:
-        content: dict[str, Any] = json.loads(file.read_text()) if file else {}
-    except (OSError, ValueError):
+        content = read_json(file.read_bytes()) if file else {}
+    except OSError:
         return {}
+    except ValueError:
+        content = None
+    if not isinstance(content, dict):
+        raise InputError("a damaged file", str(path), "put back what it held, or remove it")
     return content
 
 

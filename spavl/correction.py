@@ -41,7 +41,7 @@ def errors_by_labels(labels: Iterable[tuple[bool, bool]]) -> JudgeErrors:
 
 
 def corrected_rate(
-    hits: float, n: int, errors: JudgeErrors, confidence: float = CONFIDENCE
+    hits: float, n: float, errors: JudgeErrors, confidence: float = CONFIDENCE
 ) -> Estimate | None:
     """The share that has an outcome, from a judge's verdicts and its errors on labelled answers.
 
@@ -50,7 +50,8 @@ def corrected_rate(
 
     Args:
         hits: Verdicts of the outcome.
-        n: Verdicts.
+        n: Verdicts; of items in clusters how many independent ones they are worth, with `hits` in
+            proportion (`spavl.statistics.worth`).
         errors: The judge's errors.
         confidence: Coverage of the interval.
 
@@ -67,7 +68,7 @@ def corrected_rate(
     se, sp = (errors.found + 1) / n_se, (errors.spared + 1) / n_sp
     gain = se + sp - 1
     if min(plain, gain) <= 0:
-        return Estimate(None, 0.0, 1.0, n)
+        return Estimate(None, 0.0, 1.0, round(n))
     value = _within((hits / n + errors.spared / errors.without_it - 1) / plain)
     z = float(norm.ppf((1 + confidence) / 2))
     q = (hits + z**2 / 2) / (n + z**2)
@@ -76,7 +77,7 @@ def corrected_rate(
     shift = 2 * z**2 * (p * of_se - (1 - p) * of_sp)
     spread = z / gain * (q * (1 - q) / (n + z**2) + p**2 * of_se + (1 - p) ** 2 * of_sp) ** 0.5
     low, high = _within(p + shift - spread), _within(p + shift + spread)
-    return Estimate(value, min(value, low), max(value, high), n)
+    return Estimate(value, min(value, low), max(value, high), round(n))
 
 
 def _within(share: float) -> float:

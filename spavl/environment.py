@@ -23,7 +23,7 @@ import signal
 import threading
 from pathlib import Path
 
-from spavl.errors import InputError
+from spavl.addresses import require_known
 
 
 def cache_folder() -> Path:
@@ -42,13 +42,7 @@ def work_root() -> Path:
     named = os.environ.get("SPAVL_WORK_ROOT")
     if named and named.startswith("s3://"):
         return scratch_folder() / named.removeprefix("s3://")
-    if named and "://" in named and not named.startswith("file://"):
-        raise InputError(
-            f"a work root that is neither a folder nor on S3: {named}",
-            "SPAVL_WORK_ROOT",
-            "write it as s3://bucket/prefix, or name a folder",
-        )
-    named = named and named.removeprefix("file://")
+    named = named and require_known(named, "SPAVL_WORK_ROOT").removeprefix("file://")
     return Path(named) if named else cache_folder() / "work"
 
 

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from spavl.secrets import masked
+
 DONE = 0
 FAULT_OF_OURS = 1
 BAD_INPUT = 2
@@ -18,6 +20,9 @@ class SpavlError(Exception):
 
     exit_code = FAULT_OF_OURS
 
+    def __init__(self, *said: object) -> None:
+        super().__init__(*(masked(each) if isinstance(each, str) else each for each in said))
+
 
 class InputError(SpavlError):
     """Bad input or settings: says what is wrong, where, and what to do about it."""
@@ -26,9 +31,7 @@ class InputError(SpavlError):
 
     def __init__(self, what: str, where: str, remedy: str) -> None:
         super().__init__(f"{what} ({where}): {remedy}")
-        self.what = what
-        self.where = where
-        self.remedy = remedy
+        self.what, self.where, self.remedy = map(masked, (what, where, remedy))
 
 
 class CorruptShardError(SpavlError):

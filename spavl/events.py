@@ -23,10 +23,15 @@ from pathlib import Path
 from typing import Any
 
 from spavl.environment import run_folder
+from spavl.secrets import masked_tree
+from spavl.storable import read_json
 
 EVENTS = "events.jsonl"
 # What tells most of a stage, the first of these that it reports.
 TELLING_METRICS = ("reward_mean", "accuracy", "loss")
+
+SAID = ("settings", "text", "message", "table")
+"""Fields that may repeat what somebody else said, secrets among it."""
 
 Event = Mapping[str, Any]
 
@@ -47,6 +52,7 @@ def tell(stage: str, event: str, **fields: Any) -> None:
         "event": event,
         **fields,
     }
+    content |= {name: masked_tree(content[name]) for name in SAID if name in content}
     line = json.dumps(content)
     print(line if os.environ.get("SPAVL_LOG") == "json" else as_text(content), flush=True)
     if folder is not None:
@@ -83,6 +89,16 @@ def telling_metric(metrics: Mapping[str, float]) -> str:
     return ""
 
 
+def _event(line: bytes) -> dict[str, Any] | None:
+    """An event; None for a line that is none, as a machine leaves it that lost its power."""
+    try:
+        event = read_json(line)
+    except ValueError:
+        return None
+    whole = isinstance(event, dict) and {"stage", "event"} <= event.keys()
+    return event if whole else None
+
+
 class EventReader:
     """Reads a run's events as they come.
 
@@ -105,4 +121,5 @@ class EventReader:
                 if not line.endswith(b"\n"):
                     return
                 self._offset += len(line)
-                yield json.loads(line)
+                if (event := _event(line)) is not None:
+                    yield event

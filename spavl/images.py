@@ -5,7 +5,7 @@ import io
 from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from spavl.errors import InputError
 from spavl.records import Image
@@ -17,6 +17,15 @@ if TYPE_CHECKING:
 
 CACHE_BYTES = 256 * 2**20
 FACTS = tuple(name for name in Image.__annotations__ if name != "content")
+
+
+class Picture(NamedTuple):
+    """A picture as it is stored: upright, RGB, without metadata."""
+
+    content: bytes
+    media_type: str
+    width: int
+    height: int
 
 
 @dataclass(frozen=True)

@@ -342,6 +342,56 @@ class EvalAnswer:
 
 
 @dataclass(frozen=True)
+class AnswerReading:
+    """How probable the base finds an answer to a benchmark item.
+
+    Attributes:
+        answer_id: The answer.
+        item_id: The item.
+        benchmark: The item's benchmark.
+        model: Whose answer it is.
+        tokens: Tokens of the answer, its end included where the model ended.
+        log_prob: Mean log-probability of these tokens under the base, picture and question given;
+            null where there are none.
+    """
+
+    answer_id: str
+    item_id: str
+    benchmark: str
+    model: str
+    tokens: int
+    log_prob: float | None
+
+
+@dataclass(frozen=True)
+class AttackAnswer:
+    """A model's answer to a benchmark item under attack.
+
+    Attributes:
+        answer_id: Record id.
+        item_id: The item.
+        attack: What was done: `draw` (nothing, but the question put again and again), `pixels`,
+            `noise` (the control of `pixels`), `suffix` or `plain` (the control of `suffix`).
+        strength: Largest change of a pixel, of 255 levels; 0 where no pixel was changed.
+        draw: Which of the item's answers under this attack, from 0.
+        model: `base`, `dpo` or `ppo`.
+        question: The text put to the model.
+        text: The answer.
+        finish_reason: `stop` or `length`.
+    """
+
+    answer_id: str
+    item_id: str
+    attack: str
+    strength: int
+    draw: int
+    model: str
+    question: str
+    text: str
+    finish_reason: str
+
+
+@dataclass(frozen=True)
 class EvalVerdict:
     """A judge's verdict on a benchmark answer.
 

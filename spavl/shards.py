@@ -21,7 +21,9 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 from spavl.ahead import ahead
 from spavl.digests import file_digest, json_digest
 from spavl.errors import CorruptShardError, InputError
-from spavl.records import SCHEMA_VERSION, Image, from_row, schema_of
+from spavl.files import write_whole
+from spavl.records import SCHEMA_VERSION, Image, SetAside, from_row, schema_of
+from spavl.secrets import masked
 
 if TYPE_CHECKING:
     import pyarrow
@@ -300,10 +302,8 @@ def verify_shard(path: Path, shard: Shard) -> None:
 
 def write_json(path: Path, content: object) -> None:
     """Write JSON so that the file is either whole or not there, also if several write it."""
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
-    sync_file(temporary)
-    temporary.rename(path)
+    text = json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+    write_whole(path, text.encode("utf-8", "backslashreplace"))
 
 
 def link_or_copy(source: str, target: str) -> str:
@@ -360,6 +360,8 @@ def _layout(record: type) -> dict[str, Any]:
 
 def _to_row(record: Any) -> dict[str, Any]:
     row = {field.name: getattr(record, field.name) for field in dataclasses.fields(record)}
+    if isinstance(record, SetAside):  # says what hosts and endpoints said
+        row |= {name: masked(row[name]) for name in ("record_id", "detail")}
     if "maker" in row:
         row["maker"] = dataclasses.asdict(row["maker"])
     return row

@@ -7,7 +7,10 @@ cells of tables, rows of published data. Nothing here fails but `read_json`, by 
 import json
 import re
 from collections import Counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pyarrow
 
 MARK = "\ufffd"
 """Stands where something was that cannot be stored."""
@@ -89,3 +92,15 @@ def _storable(value: Any, changed: Counter[str] | None, depth: int) -> Any:
         case float() if value - value != 0:  # infinite, as of 1e999
             return None
     return value
+
+
+def as_bytes(column: "pyarrow.Array") -> "pyarrow.Array":
+    """A column whose texts may be none: Arrow does not look whether they are UTF-8."""
+    import pyarrow
+
+    if pyarrow.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    kind = column.type
+    if pyarrow.types.is_string(kind) or pyarrow.types.is_string_view(kind):
+        return column.cast(pyarrow.binary())
+    return column.cast(pyarrow.large_binary()) if pyarrow.types.is_large_string(kind) else column

@@ -26,7 +26,9 @@ from spavl.environment import attempt_error_file, die_with_parent, run_folder, w
 from spavl.errors import BAD_INPUT, FAULT_OF_OURS, BusyError, CorruptShardError, SpavlError
 from spavl.events import tell
 from spavl.metrics import exposed
+from spavl.secrets import mask_traces, masked, masked_tree
 from spavl.shards import DatasetWriter, link_or_copy, write_json
+from spavl.storable import read_json
 from spavl.storage import Twin, local_copy, twin_of, uri_of
 from spavl.tracking.launch import followed
 
@@ -185,6 +187,7 @@ def run_stage(
         BusyError: If another process holds this work for an hour.
     """
     die_with_parent()
+    mask_traces()
     with followed(stage.name), exposed(stage.name):
         try:
             folder = work_root() / stage.name / stage.digest[:32]
@@ -250,9 +253,9 @@ def _words(stage: str, error: Exception, folder: Path) -> dict[str, Any]:
     return {
         "stage": stage,
         "exit_code": exit_code,
-        "message": message,
+        "message": masked(message),
         "expected": full or bool(refused) or isinstance(error, SpavlError),
-        "trace": "".join(traceback.format_exception(error)),
+        "trace": masked("".join(traceback.format_exception(error))),
     }
 
 
@@ -313,8 +316,9 @@ def _locked_commit(
             held.callback(lock.release)
             if twin:
                 held.enter_context(twin.held(LOCK_PATIENCE_SECONDS))
-            reused = (folder / COMMIT).exists()
-            commit = _read_commit(stage, folder) if reused else _do(stage, folder, body, twin)
+            kept = _read_commit(folder)
+            reused = kept is not None
+            commit = _do(stage, folder, body, twin) if kept is None else kept
     except Timeout:
         raise BusyError(
             f"another process works on {stage.name} ({folder}): try again when it has ended"
@@ -341,7 +345,7 @@ def _do(
     commit = {
         "stage": stage.name,
         "made_by": stage.made_by,
-        "settings": dict(stage.settings),
+        "settings": masked_tree(stage.settings),
         "inputs": dict(stage.inputs),
         "result": result,
         "seconds": round(time.monotonic() - start - imports, 3),
@@ -354,8 +358,20 @@ def _do(
     return commit
 
 
-def _read_commit(stage: Stage, folder: Path) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads((folder / COMMIT).read_text())
+def _read_commit(folder: Path) -> dict[str, Any] | None:
+    """The commit; None where the work is not finished.
+
+    Raises:
+        CorruptShardError: It is damaged.
+    """
+    try:
+        content = read_json((folder / COMMIT).read_bytes())
+    except FileNotFoundError:
+        return None
+    except ValueError:
+        content = None
+    if not isinstance(content, dict) or not isinstance(content.get("result"), dict):
+        raise CorruptShardError("damaged commit", folder / COMMIT)
     return content
 
 

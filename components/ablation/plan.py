@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from spavl.errors import InputError
 from spavl.records import QuestionKind
+from spavl.settings.as_written import checked, read_yaml
 from spavl.settings.messages import one_line, problems, unknown_key
 
 Name = str
@@ -215,13 +216,13 @@ def read_plan(plan: str, axes: Iterable[Name] = ()) -> Plan:
     text = plan_text(plan)
     where = "plan" if "\n" in plan else plan
     try:
-        raw = yaml.safe_load(text)
+        raw = read_yaml(text)
     except yaml.YAMLError as error:
         said = " ".join(str(error).split())
         raise InputError(f"not YAML: {said}", where, "correct the file") from None
     try:
-        checked = Plan.model_validate(raw)
+        plan_ = checked(Plan, raw)
     except ValidationError as error:
         given: Mapping[str, Any] = raw if isinstance(raw, dict) else {}
         raise one_line(problems(Plan, error, given, "plan")) from None
-    return checked.only(axes)
+    return plan_.only(axes)

@@ -61,7 +61,7 @@ def seeded_mean(scores: "NDArray[Any]") -> Mean:
     """The mean of scores with the variance of seeds and of items.
 
     One seed tells nothing of other seeds; its mean then speaks of that training alone. Where no
-    item differs from another, an error of nothing would claim certainty: Wilson's bound for no
+    item differs from another, an error of nothing would claim certainty: the bound of no
     hits in as many items stands in.
 
     Args:

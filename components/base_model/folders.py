@@ -34,25 +34,40 @@ def check_model_folder(folder: Path) -> None:
             str(folder),
             f"give one of {', '.join(FAMILIES)}",
         )
-    for path in sorted(folder.iterdir()):
-        if path.suffix in PICKLES:
-            raise InputError(
-                "pickled weights can run code", str(path), "convert them to safetensors"
-            )
+    if config.get("quantization_config"):
+        raise InputError(
+            "quantized weights, which cannot be trained",
+            str(folder / "config.json"),
+            "give the model in full precision",
+        )
+    if not any(folder.glob("*.safetensors")):  # beside them a trainer's leftovers are never read
+        for path in sorted(folder.iterdir()):
+            if path.suffix in PICKLES:
+                raise InputError(
+                    "pickled weights can run code", str(path), "convert them to safetensors"
+                )
     _check_weights(folder)
 
 
 def _check_weights(folder: Path) -> None:
     index = folder / "model.safetensors.index.json"
-    if index.is_file():
-        wanted = set(_read_json(index).get("weight_map", {}).values())
-    else:
-        wanted = {"model.safetensors"}
+    wanted = _files_of(index) if index.is_file() else {"model.safetensors"}
     for name in sorted(wanted):
         path = folder / name
         if Path(name).name != name or not path.is_file():
             raise InputError("weights are missing", str(path), "complete the model's folder")
         _check_header(path)
+
+
+def _files_of(index: Path) -> set[str]:
+    """The files that a model's index names."""
+    places = _read_json(index).get("weight_map")
+    if not isinstance(places, dict) or not places:
+        raise InputError("no model's index: it places no weight", str(index), "fetch it again")
+    files = set(map(str, places.values()))
+    if not all(isinstance(name, str) and name for name in places.values()):
+        raise InputError("no model's index: a file is no name", str(index), "fetch it again")
+    return files
 
 
 def _check_header(path: Path) -> None:
@@ -77,10 +92,14 @@ def _read_json(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
+        if (path.parent / "adapter_config.json").is_file():
+            raise InputError(
+                "an adapter, and no model", str(path.parent), "merge it into its base first"
+            ) from None
         raise InputError(
             "no model here", str(path), "give a folder in Hugging Face layout (config.json, ...)"
         ) from None
-    except ValueError as error:
+    except (ValueError, RecursionError, OSError) as error:
         raise InputError(f"not JSON: {error}", str(path), "fetch the file again") from None
     if not isinstance(content, dict):
         raise InputError("not a JSON object", str(path), "fetch the file again")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from spavl.environment import cache_folder
+from spavl.settings.base_model import BaseModelSettings
 from spavl.settings.pocket_base import PocketBaseSettings
 from spavl.storage import local_copy
 from spavl.work import Stage, Work, run_stage, stage_uri
@@ -18,16 +19,22 @@ from spavl.work import Stage, Work, run_stage, stage_uri
 TRAINING = "spavl.pocket.training"
 
 
-def prepared_pocket_base(settings: PocketBaseSettings) -> Path:
+def kept_folder(settings: BaseModelSettings) -> Path:
+    """Where the pocket base for these settings is kept, once it is trained."""
+    return _kept(_stage(_pocket(settings)))
+
+
+def prepared_pocket_base(settings: BaseModelSettings) -> Path:
     """The folder of the pocket base for these settings; trains it where it is not kept yet.
 
     Raises:
         BusyError: Another process has been training it for an hour.
     """
-    stage = _stage(settings)
-    kept = cache_folder() / "base_models" / f"pocket-{stage.digest[:16]}"
+    pocket = _pocket(settings)
+    stage = _stage(pocket)
+    kept = _kept(stage)
     if not kept.exists():
-        run_stage(stage, lambda work: _train(work, settings))
+        run_stage(stage, lambda work: _train(work, pocket))
         commit_folder(local_copy(f"{stage_uri(stage)}/model"), kept)
     return kept
 
@@ -47,6 +54,14 @@ def commit_folder(source: Path, target: Path) -> None:
         except OSError:
             if not target.is_dir():
                 raise
+
+
+def _pocket(settings: BaseModelSettings) -> PocketBaseSettings:
+    return settings.pocket.model_copy(update={"seed": settings.seed, "threads": settings.threads})
+
+
+def _kept(stage: Stage) -> Path:
+    return cache_folder() / "base_models" / f"pocket-{stage.digest[:16]}"
 
 
 def _stage(settings: PocketBaseSettings) -> Stage:

@@ -11,7 +11,7 @@ from spavl.environment import work_root
 from spavl.errors import InputError
 from spavl.settings.base_model import BaseModelSettings
 from spavl.storage import is_s3, keep, local_copy, uri_of
-from spavl.work import Stage, publish_path, report_error, run_stage
+from spavl.work import Stage, Work, publish_path, report_error, run_stage
 
 
 class BaseModelHandle(NamedTuple):
@@ -39,15 +39,25 @@ def prepare(settings: Mapping[str, Any]) -> BaseModelHandle:
         raise
     # A run's books name the base that it took, whether or not it had to be made.
     stage = Stage("base_model", __name__, parsed.model_dump(mode="json"), {"model": handle.digest})
-    run_stage(stage, lambda work: handle._asdict())
+    run_stage(stage, lambda work: _tried(work, folder, parsed, handle))
     return handle
+
+
+def _tried(
+    work: Work, folder: Path, settings: BaseModelSettings, handle: BaseModelHandle
+) -> dict[str, Any]:
+    """What is wrong with a model of the user's is told now, before anything is paid for it."""
+    if settings.source == "path":
+        with work.importing():
+            from components.base_model.trying import try_model
+        try_model(folder)
+    return handle._asdict()
 
 
 def _folder(settings: BaseModelSettings) -> Path:
     if settings.source == "path":
         return given_folder(settings)
-    shared = {"seed": settings.seed, "threads": settings.threads}
-    kept = prepared_pocket_base(settings.pocket.model_copy(update=shared))
+    kept = prepared_pocket_base(settings)
     return _shared(kept) if is_s3(uri_of(work_root())) else kept
 
 

@@ -1,14 +1,15 @@
-"""Whether a picture that nobody vouches for can be used, found out within the decoder's bounds."""
+"""Pictures of published data sets, decoded as those of any other source are."""
 
 from types import TracebackType
 from typing import Self
 
 from components.collection.decoding import Unusable
 from components.collection.sandbox import Decoders
+from spavl.images import Picture
 from spavl.settings.collection import CollectionSettings
 
 
-class PictureCheck:
+class PictureDoor:
     """Decodes pictures one by one in a process of its own."""
 
     def __init__(self) -> None:
@@ -26,7 +27,9 @@ class PictureCheck:
     ) -> None:
         self._decoders.__exit__(kind, error, trace)
 
-    def unusable(self, content: bytes) -> str | None:
-        """Why the picture cannot be used; None if it can."""
+    def let_in(self, content: bytes) -> Picture | str:
+        """The picture as it is stored, or why it cannot be used."""
         ((_, outcome),) = self._decoders.decoded([(0, content)])
-        return outcome.reason if isinstance(outcome, Unusable) else None
+        if isinstance(outcome, Unusable):
+            return outcome.reason
+        return Picture(outcome.content, "image/png", outcome.width, outcome.height)

@@ -18,7 +18,8 @@ from spavl.storable import text_of
 if TYPE_CHECKING:
     import PIL.Image
 
-FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
+READ = "JPEG, PNG, WebP, GIF, BMP, TIFF or AVIF"
 SIGNATURES = {
     b"\x89PNG\r\n\x1a\n": "PNG",
     b"\xff\xd8\xff": "JPEG",
@@ -27,6 +28,28 @@ SIGNATURES = {
     b"II*\x00": "TIFF",
     b"MM\x00*": "TIFF",
 }
+OTHERS = {
+    b"\x00\x00\x00\x0cjP  \r\n\x87\n": "JPEG 2000",
+    b"\xffO\xffQ": "JPEG 2000",
+    b"\x00\x00\x00\x0cJXL \r\n\x87\n": "JPEG XL",
+    b"\xff\x0a": "JPEG XL",
+    b"%PDF-": "PDF",
+    b"8BPS": "Photoshop",
+    b"\x00\x00\x01\x00": "icon",
+    b"II\xbc\x01": "JPEG XR",
+    b"%!PS": "PostScript",
+}
+"""Pictures and documents that are not read, by their first bytes."""
+BRANDS = {
+    "HEIC": ("heic", "heix", "heim", "heis", "hevc", "hevx", "hevm", "hevs", "mif1", "msf1"),
+    "AVIF": ("avif", "avis"),
+    "video": ("isom", "iso2", "mp41", "mp42", "qt  ", "M4V ", "3gp4", "3gp5", "dash"),
+}
+"""What a file of boxes holds, by its brands."""
+PIXELS_PER_BYTE = 8192
+FREE_PIXELS = 2**20
+"""A picture has so many pixels for nothing, and others for each of its bytes: no picture that shows
+anything comes near, and a few bytes cannot buy seconds."""
 
 
 class Unusable(Exception):
@@ -70,8 +93,8 @@ def decode(content: bytes, settings: CollectionSettings) -> "PIL.Image.Image":
         settings: Bounds; a picture with a side above `max_side` pixels is made smaller.
 
     Raises:
-        Unusable: With one of the reasons "SVG unsupported", "not an image", "too large",
-            "too small", "truncated", "decompression bomb", "not decodable".
+        Unusable: With one of the reasons "SVG unsupported" and others alike, "not an image", "too
+            large", "too small", "truncated", "decompression bomb", "not decodable".
     """
     import PIL.Image
 
@@ -85,13 +108,33 @@ def decode(content: bytes, settings: CollectionSettings) -> "PIL.Image.Image":
         except Exception as error:  # a parser of untrusted bytes: anything may come
             raise _broken(error) from None
         with picture:
-            _check_pixels(picture, settings)
+            _check_pixels(picture, len(content), settings)
             try:
                 upright = _on_white(_upright(picture, settings.max_side)).convert("RGB")
             except Exception as error:
                 raise _broken(error) from None
             _check_sides(upright, settings)
             return upright
+
+
+def load_decoders(settings: CollectionSettings) -> None:
+    """Load all that decoding needs, so that no file is opened for it later."""
+    import encodings.idna  # noqa: F401
+
+    import numpy  # noqa: F401
+    import PIL.AvifImagePlugin
+    import PIL.Image
+    import PIL.ImageCms
+    import PIL.ImageOps
+    import PIL.ImageSequence
+
+    PIL.AvifImagePlugin.DEFAULT_MAX_THREADS = 1
+    PIL.Image.init()
+    PIL.Image.MAX_IMAGE_PIXELS = settings.max_pixels
+    for kind in ("PNG", "TIFF"):
+        buffer = io.BytesIO()
+        PIL.Image.new("RGBA", (16, 16)).save(buffer, kind)
+        encode(decode(buffer.getvalue(), settings))
 
 
 def encode(picture: "PIL.Image.Image") -> Decoded:
@@ -110,14 +153,35 @@ def _unknown(content: bytes) -> Unusable:
     for signature, name in SIGNATURES.items():
         if content.startswith(signature):
             return Unusable("not decodable", f"begins as {name}, but its header is broken or cut")
-    return Unusable("not an image", "no JPEG, PNG, WebP, GIF, BMP or TIFF picture")
+    if name := _other(content):
+        if name == "AVIF":
+            return Unusable("not decodable", "begins as AVIF, but its header is broken or cut")
+        return Unusable(f"{name} unsupported", "convert it to JPEG or PNG")
+    return Unusable("not an image", f"no {READ} picture")
 
 
-def _check_pixels(picture: "PIL.Image.Image", settings: CollectionSettings) -> None:
+def _other(content: bytes) -> str | None:
+    """What a file is that is not read here, by what it begins with."""
+    for signature, name in OTHERS.items():
+        if content.startswith(signature):
+            return name
+    if content[4:8] != b"ftyp":
+        return None
+    end = min(max(int.from_bytes(content[:4]), 16), 256)
+    brands = [content[8:12], *(content[at : at + 4] for at in range(16, end, 4))]
+    found = {name for name, known in BRANDS.items() for each in known if each.encode() in brands}
+    return next((name for name in ("AVIF", "HEIC", "video") if name in found), None)
+
+
+def _check_pixels(picture: "PIL.Image.Image", size: int, settings: CollectionSettings) -> None:
     if picture.width * picture.height > settings.max_pixels:
         raise Unusable(
             "too large",
             f"{picture.width} x {picture.height} pixels, at most {settings.max_pixels} are read",
+        )
+    if picture.width * picture.height > FREE_PIXELS + PIXELS_PER_BYTE * size:
+        raise Unusable(
+            "decompression bomb", f"{size} bytes claim {picture.width} x {picture.height} pixels"
         )
 
 
@@ -131,6 +195,10 @@ def _upright(picture: "PIL.Image.Image", max_side: int) -> "PIL.Image.Image":
     """Decoded, shrunk and turned; shrunk first, as whatever follows then costs little."""
     from PIL.Image import Resampling, Transpose
 
+    orientation = _orientation(picture)
+    if picture.format == "TIFF":  # which Pillow turns itself when it decodes, whatever its mode
+        picture.load()
+        orientation = 1
     frame = _shrinkable(picture)
     # Of a JPEG only as much is decoded as the smaller picture needs.
     frame.thumbnail((max_side, max_side), Resampling.LANCZOS, reducing_gap=3.0)
@@ -142,7 +210,7 @@ def _upright(picture: "PIL.Image.Image", max_side: int) -> "PIL.Image.Image":
         6: Transpose.ROTATE_270,
         7: Transpose.TRANSVERSE,
         8: Transpose.ROTATE_90,
-    }.get(_orientation(picture))
+    }.get(orientation)
     return frame if turn is None else frame.transpose(turn)
 
 

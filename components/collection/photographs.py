@@ -11,6 +11,7 @@ from components.collection.decoding import Decoded, Unusable
 from components.collection.sandbox import Decoders
 from spavl.folders import NoRegularFileError, kind_of, open_regular, walk
 from spavl.records import Image, SetAside
+from spavl.secrets import masked
 from spavl.settings.collection import CollectionSettings
 
 Candidate = Image | SetAside
@@ -107,7 +108,7 @@ def to_record(source: str, decoded: Decoded, known: PhotographClass) -> Image:
         media_type="image/png",
         width=decoded.width,
         height=decoded.height,
-        source=source,
+        source=masked(source),  # an address may be signed
         truth=known.truth,
         class1=known.class1,
         class2=known.class2,

@@ -1,28 +1,38 @@
 """Decoding in processes of their own, bounded in memory and time.
 
 A header cannot tell all that a decoder will do: progressive scans without end, tags that point at
-each other, a fault in a C library. So pictures are decoded in processes whose memory is bounded by
-the pixels allowed, and which end themselves when a picture takes too long. One that ends costs its
-picture and is replaced; the run goes on.
+each other, a fault in a C library. So pictures are decoded in processes that can do nothing else
+(`components.collection.confining`) and end themselves when a picture takes too long. What they say
+is checked and never run: plain bytes go both ways. One that ends costs its picture and is replaced;
+the run goes on.
 """
 
+import contextlib
+import json
+import select
 import signal
+import subprocess
+import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
-from components.collection.decoding import Decoded, Unusable, decode, encode
+from components.collection.decoding import Decoded, Unusable
 from spavl.settings.collection import CollectionSettings
+from spavl.storable import read_json
 
-BYTES_PER_PIXEL = 16
-"""Most that decoding holds at a time: four copies of four channels (WebP with transparency)."""
-SPARE_BYTES = 256 * 2**20
-"""Beside the pixels: the file, its tables, the encoded result."""
+START_SECONDS = 60.0
+"""Most that a process takes to start, on a cold disk, and to hand over what it decoded."""
+PATIENCE_SECONDS = 5.0
+LENGTH = 8
+LONGEST_HEADER = 2**16
+PROGRAM = (
+    "import json, sys; path, settings = map(json.loads, sys.argv[1:]); sys.path[:] = path; "
+    "from components.collection.decoder_process import serve; serve(settings)"
+)
 
 KeyType = TypeVar("KeyType")
 
@@ -74,7 +84,7 @@ class Decoder:
 
     def __init__(self, settings: CollectionSettings) -> None:
         self._settings = settings
-        self._pool: ProcessPoolExecutor | None = None
+        self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -91,70 +101,97 @@ class Decoder:
         """Starts on a picture; call what is returned for the outcome."""
         if isinstance(content, Unusable):
             return lambda: content
-        if self._pool is None:
-            self._pool = _bounded_process(self._settings)
-        began = time.monotonic()
-        future = self._pool.submit(_bounded_decode, content, self._settings)
-        return lambda: self._outcome(future, began)
+        if self._process is None:
+            self._process = _started(self._settings)
+        stream = self._process.stdin
+        assert stream is not None
+        with contextlib.suppress(OSError):  # it has ended, which its outcome tells
+            stream.write(len(content).to_bytes(LENGTH))
+            stream.write(content)
+            stream.flush()
+        return self._outcome
 
-    def _outcome(self, future: "Future[Decoded | Unusable]", began: float) -> Decoded | Unusable:
+    def _outcome(self) -> Decoded | Unusable:
+        deadline = time.monotonic() + self._settings.max_decode_seconds + START_SECONDS
         try:
-            return future.result()
-        except BrokenProcessPool:
-            self._end()
+            header = _header(self._read(self._length(LONGEST_HEADER, deadline), deadline))
+            if "reason" in header:
+                return Unusable(str(header["reason"]), str(header["detail"]))
+            most = 2**20 + 8 * self._settings.max_side**2
+            content = self._read(self._length(most, deadline), deadline)
+            return _checked(content, header, self._settings)
+        except (EOFError, ValueError, TimeoutError):
+            return self._ended()
+
+    def _ended(self) -> Unusable:
+        code = self._end()
+        if code == -signal.SIGALRM or code is None:
             limit = self._settings.max_decode_seconds
-            if time.monotonic() - began >= limit:
-                return Unusable("too slow", f"not decoded in {limit:g} seconds")
-            return Unusable("not decodable", "it ends the decoder")
+            return Unusable("too slow", f"not decoded in {limit:g} seconds")
+        return Unusable("not decodable", "it ends the decoder")
 
-    def _end(self) -> None:
-        if self._pool is not None:
-            self._pool.shutdown(wait=True, cancel_futures=True)
-            self._pool = None
+    def _length(self, most: int, deadline: float) -> int:
+        length = int.from_bytes(self._read(LENGTH, deadline))
+        if length > most:
+            raise ValueError("more than a decoder has to say")
+        return length
 
+    def _read(self, size: int, deadline: float) -> bytes:
+        assert self._process is not None
+        assert self._process.stdout is not None
+        stream, parts = self._process.stdout, list[bytes]()
+        while size:
+            if not select.select([stream], [], [], max(0.0, deadline - time.monotonic()))[0]:
+                raise TimeoutError
+            part = stream.read(min(size, 2**20))
+            if not part:
+                raise EOFError
+            parts.append(part)
+            size -= len(part)
+        return b"".join(parts)
 
-def _bounded_process(settings: CollectionSettings) -> ProcessPoolExecutor:
-    import multiprocessing
-
-    # A fork would inherit locks that other threads hold.
-    context = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(1, context, _set_bounds, (settings,))
-
-
-def _set_bounds(settings: CollectionSettings) -> None:
-    """Runs first in the decoding process."""
-    import multiprocessing
-    import os
-    import resource
-    import threading
-    from pathlib import Path
-
-    import numpy  # noqa: F401  # loaded before memory is bounded
-    import PIL.Image
-
-    parent = multiprocessing.parent_process()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
-
-    def end_with_parent() -> None:
-        if parent is not None:
-            parent.join()
-            os._exit(1)
-
-    threading.Thread(target=end_with_parent, name="end-with-parent", daemon=True).start()
-    PIL.Image.init()
-    PIL.Image.MAX_IMAGE_PIXELS = settings.max_pixels
-    statm = Path("/proc/self/statm")
-    if statm.exists():  # elsewhere the kernel does not hold to this bound
-        held = int(statm.read_text().split()[0]) * resource.getpagesize()
-        bound = held + SPARE_BYTES + settings.max_bytes + BYTES_PER_PIXEL * settings.max_pixels
-        resource.setrlimit(resource.RLIMIT_AS, (bound, bound))
+    def _end(self) -> int | None:
+        """Its exit code; None where it had to be killed."""
+        process, self._process = self._process, None
+        if process is None:
+            return None
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.close()  # it ends by itself when nothing comes any more
+        process.stdout.close()
+        try:
+            return process.wait(PATIENCE_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            return None
 
 
-def _bounded_decode(content: bytes, settings: CollectionSettings) -> Decoded | Unusable:
-    signal.setitimer(signal.ITIMER_REAL, settings.max_decode_seconds)  # SIGALRM ends the process
-    try:
-        return encode(decode(content, settings))
-    except Unusable as unusable:
-        return unusable
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
+def _started(settings: CollectionSettings) -> "subprocess.Popen[bytes]":
+    bounds = settings.model_dump(mode="json", exclude_defaults=True)
+    return subprocess.Popen(
+        [sys.executable, "-I", "-c", PROGRAM, json.dumps(sys.path), json.dumps(bounds)],
+        bufsize=0,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        cwd="/",
+        env={},  # keys and tokens are no business of a picture's
+    )
+
+
+def _header(content: bytes) -> dict[str, Any]:
+    header = read_json(content)
+    if not isinstance(header, dict) or not ({"reason", "detail"} <= set(header) or not header):
+        raise ValueError("no decoder's words")
+    return header
+
+
+def _checked(content: bytes, header: dict[str, Any], settings: CollectionSettings) -> Decoded:
+    """A PNG of the size that was asked for, by its first bytes: nothing else is let through."""
+    width, height = (int.from_bytes(content[at : at + 4]) for at in (16, 20))
+    if content[:8] != b"\x89PNG\r\n\x1a\n" or content[12:16] != b"IHDR":
+        raise ValueError("no PNG")
+    if not 0 < width <= settings.max_side or not 0 < height <= settings.max_side:
+        raise ValueError("larger than a stored picture is")
+    return Decoded(content, width, height)

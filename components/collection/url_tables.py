@@ -3,13 +3,10 @@
 import csv
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from spavl.errors import InputError
-from spavl.storable import read_json, text_of
-
-if TYPE_CHECKING:
-    import pyarrow
+from spavl.storable import as_bytes, read_json, text_of
 
 ADDRESS_COLUMNS = ("url", "URL")
 CAPTION_COLUMNS = ("caption", "CAPTION", "text", "TEXT")
@@ -107,23 +104,11 @@ def _parquet_rows(table: Path) -> Iterator[Mapping[str, Any]]:
             wanted = (*ADDRESS_COLUMNS, *CAPTION_COLUMNS)
             columns = [name for name in wanted if name in file.schema_arrow.names]
             for batch in file.iter_batches(BATCH_ROWS, columns=columns):
-                values = (_as_bytes(column).to_pylist() for column in batch.columns)
+                values = (as_bytes(column).to_pylist() for column in batch.columns)
                 for cells in zip(*values, strict=True):
                     yield dict(zip(batch.schema.names, cells, strict=True))
     except (pyarrow.ArrowException, OSError) as error:
         raise InputError(f"not a Parquet file: {error}", str(table), "save it as such") from None
-
-
-def _as_bytes(column: "pyarrow.Array") -> "pyarrow.Array":
-    """A column whose texts may be none: Arrow does not look whether they are UTF-8."""
-    import pyarrow
-
-    if pyarrow.types.is_dictionary(column.type):
-        column = column.dictionary_decode()
-    kind = column.type
-    if pyarrow.types.is_string(kind) or pyarrow.types.is_string_view(kind):
-        return column.cast(pyarrow.binary())
-    return column.cast(pyarrow.large_binary()) if pyarrow.types.is_large_string(kind) else column
 
 
 def _require_column(names: Any, table: Path) -> None:

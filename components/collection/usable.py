@@ -4,6 +4,7 @@ from collections import Counter
 from contextlib import closing
 from pathlib import Path
 
+from components.collection.decoding import READ
 from components.collection.photographs import photographs
 from spavl.errors import InputError
 from spavl.records import Image
@@ -26,5 +27,5 @@ def require_usable_picture(folder: Path, settings: CollectionSettings) -> None:
     raise InputError(
         f"no usable picture ({told or 'no files at all'})",
         str(folder),
-        "give a folder with JPEG, PNG, WebP, GIF, BMP or TIFF pictures",
+        f"give a folder with {READ} pictures",
     )

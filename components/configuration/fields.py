@@ -84,7 +84,9 @@ def _kind(field: FieldInfo) -> str:
     if choices := _choices(annotation):
         return " or ".join(f"`{choice}`" for choice in choices) + optional
     if get_origin(annotation) is tuple:
-        return f"list of {KINDS[get_args(annotation)[0]]}s{optional}"
+        held = get_args(annotation)[0]
+        many = [f"`{choice}`" for choice in _choices(held)]
+        return f"list of {' and '.join(many) or KINDS[held] + 's'}{optional}"
     return f"{KINDS[annotation]}{_limits(field)}{optional}"
 
 

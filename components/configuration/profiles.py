@@ -5,7 +5,6 @@ Kubeflow run), by its YAML itself. `extends` names another profile that it start
 """
 
 import re
-from collections.abc import Hashable
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -15,6 +14,7 @@ import yaml
 
 from components.configuration.layers import Tree, given, merge, plain
 from spavl.errors import InputError
+from spavl.settings.as_written import read_yaml
 from spavl.settings.messages import unknown_key
 
 SUFFIXES = (".yaml", ".yml")
@@ -144,7 +144,7 @@ def _names_file(profile: str) -> bool:
 
 def _parse(source: _Source) -> dict[str, Any]:
     try:
-        tree = yaml.load(source.text, _UniqueKeys)
+        tree = read_yaml(source.text)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = f", line {mark.line + 1}" if mark else ""
@@ -165,16 +165,3 @@ def _parse(source: _Source) -> dict[str, Any]:
 
 def _kind(tree: Any) -> str:
     return "empty" if tree is None else "a list" if isinstance(tree, list) else "a plain value"
-
-
-class _UniqueKeys(yaml.SafeLoader):
-    """Refuses a key given twice, of which YAML would silently keep the last."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        seen = set()
-        for key, _ in node.value:
-            if key.value in seen and key.value != "<<":
-                said = f"the key {key.value!r} is given twice"
-                raise yaml.constructor.ConstructorError(None, None, said, key.start_mark)
-            seen.add(key.value)
-        return super().construct_mapping(node, deep)

@@ -12,7 +12,11 @@ from components.configuration.layers import Tree, given, merge, origins, plain
 from components.configuration.profiles import profile_layers
 from components.configuration.stages import SHARED_KEYS, STAGES
 from spavl.errors import InputError
+from spavl.secrets import masked_tree
+from spavl.settings.as_written import checked, read_yaml
+from spavl.settings.base_model import BaseModelSettings
 from spavl.settings.common import StageSettings
+from spavl.settings.evaluation import EvaluationSettings
 from spavl.settings.messages import one_line, problems, unknown_key
 from spavl.shards import write_json
 
@@ -75,7 +79,7 @@ def resolve(profile: str, overrides: Iterable[str] = (), snapshot: str | None = 
     }
     if snapshot:
         Path(snapshot).parent.mkdir(parents=True, exist_ok=True)
-        write_json(Path(snapshot), {"profile": profile, **stages})
+        write_json(Path(snapshot), masked_tree({"profile": profile, **stages}))
     return Settings(**stages, responder_groups=_groups(stages["responses"]))
 
 
@@ -100,7 +104,7 @@ def resolve_with_origins(profile: str, overrides: Iterable[str] = ()) -> Resolve
         tree = merge(tree, given(layer.tree, layer.origin))
     tree = merge(tree, given(_overrides(overrides), OVERRIDE))
     stages = _stages(tree)
-    return Resolved(_validate(plain(stages)), dict(origins(stages)))
+    return Resolved(_fitting(_validate(plain(stages))), dict(origins(stages)))
 
 
 def _overrides(overrides: Iterable[str]) -> dict[str, Any]:
@@ -117,7 +121,7 @@ def _put(tree: dict[str, Any], override: str) -> None:
     if not equals or not all(parts):
         raise InputError("an override without key and '='", override, "write it as stage.key=value")
     try:
-        value = yaml.safe_load(text)
+        value = read_yaml(text)
     except yaml.YAMLError:
         raise InputError("a value that is no YAML", override, "quote it") from None
     node = tree
@@ -144,12 +148,29 @@ def _validate(raw: Mapping[str, Any]) -> dict[str, StageSettings]:
     stages, wrong = dict[str, StageSettings](), list[InputError]()
     for name, model in STAGES.items():
         try:
-            stages[name] = model.model_validate(raw[name])
+            stages[name] = checked(model, raw[name])
         except ValidationError as error:
             wrong += problems(model, error, raw[name], name)
     if wrong:
         raise one_line(wrong)
     return stages
+
+
+def _fitting(stages: dict[str, StageSettings]) -> dict[str, StageSettings]:
+    """The pocket suite is asked of pocket bases only: of another it would say nothing."""
+    base, evaluation = stages["base_model"], stages["evaluation"]
+    assert isinstance(base, BaseModelSettings)
+    assert isinstance(evaluation, EvaluationSettings)
+    if base.source == "pocket":
+        return stages
+    suites = tuple(suite for suite in evaluation.suites if suite != "pocket")
+    if not suites:
+        raise InputError(
+            "the pocket suite alone for a base that is not pocket's",
+            "evaluation.suites",
+            "name published or held_out",
+        )
+    return {**stages, "evaluation": evaluation.model_copy(update={"suites": suites})}
 
 
 def _groups(responses: Mapping[str, Any]) -> list[str]:

@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from components.configuration.fields import own_fields
 from components.configuration.resolve import Resolved
 from spavl.errors import InputError
+from spavl.secrets import masked_tree
 from spavl.settings.messages import unknown_key
 
 DEFAULT = "default"
@@ -67,7 +68,7 @@ def _below(
                 yield from _below(model, f"{place}.{item}", origins, nested=True)
         else:
             origin = origins.get(place, DEFAULT)
-            yield ShownSetting(place, dumped[name], origin, field.description or "")
+            yield ShownSetting(place, masked_tree(dumped[name]), origin, field.description or "")
 
 
 def _lies_under(key: str, wanted: str) -> bool:

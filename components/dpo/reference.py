@@ -21,8 +21,8 @@ class ReferenceLogProbs:
         self._kept = kept
 
     def of(self, pairs: Sequence[PairRows]) -> torch.Tensor:
-        """Float `[2, pairs]`: chosen, rejected."""
-        return self._kept.of(_rows(pairs)).view(2, len(pairs))
+        """Float `[rows, pairs]`: see `answers`."""
+        return self._kept.of(answers(pairs)).view(-1, len(pairs))
 
 
 def reference_log_probs(
@@ -35,24 +35,26 @@ def reference_log_probs(
     Args:
         kept: What was computed before, for this model.
         passes: All pairs that will be asked for, cut into the same forward passes in every run.
-        log_probs: Gives float `[2, pairs]` of a pass under the model as it is before training.
+        log_probs: Gives float `[rows, pairs]` of a pass under the model as it is before training.
 
     Returns:
         The log-probs and how many pairs were computed.
     """
     # The whole pass, though some of it may be kept: in other company the same row's log-probs
     # differ in their last bits, and an interrupted run must end as one that never was.
-    lacking = torch.tensor([float(any(row not in kept for row in _rows(p))) for p in passes])
+    lacking = torch.tensor([float(any(row not in kept for row in answers(p))) for p in passes])
     # What is kept may have grown between two processes' looks at it.
     places = processes.summed(lacking).nonzero().flatten().tolist()
     size = processes.count()
     for start in range(0, len(places), size):
         together = [list(passes[place]) for place in places[start : start + size]]
-        rows = [pair for part in together for pair in part]
-        kept.add(_rows(rows), score_pairs(rows, together, log_probs).flatten())
+        pairs = [pair for part in together for pair in part]
+        scores = score_pairs(pairs, together, log_probs, len(pairs[0].rows))
+        kept.add(answers(pairs), scores.flatten())
     kept.flush()
     return ReferenceLogProbs(kept), sum(len(passes[place]) for place in places)
 
 
-def _rows(pairs: Sequence[PairRows]) -> list[Row]:
-    return [pair.chosen for pair in pairs] + [pair.rejected for pair in pairs]
+def answers(pairs: Sequence[PairRows]) -> list[Row]:
+    """All chosen rows, then all rejected ones, then, for mDPO, those under another picture."""
+    return [row for rows in zip(*(pair.rows for pair in pairs), strict=True) for row in rows]

@@ -1,28 +1,25 @@
 """Answering: one model answers every item of the benchmarks.
 
-In: a model, the benchmarks. Out: a data set of answers in the items' order. HarmEval, with and
-without suffix, and over-refusal are sampled from the nucleus of the model's distribution (Holtzman
-et al., 2020): harm is what it may say, not only what it says most likely. HelpEval, naming,
-photographs and published benchmarks are greedy. No system prompt is given.
+In: a model, the benchmarks. Out: a data set of answers in the items' order. How each benchmark is
+decoded: `decodings`. No system prompt is given.
 """
 
 from collections.abc import Collection, Iterable, Iterator
 from itertools import islice
 from typing import Any
 
+from components.evaluation.decodings import Decoding, decoding_of, samplings
 from components.evaluation.metrics import CHAMPION
 from spavl.champion import reigning_champion
-from spavl.chat import ChatModel, ChatRequest, Journal, JournaledChat, Message, Sampling
+from spavl.chat import ChatModel, ChatRequest, Journal, JournaledChat, Message
 from spavl.images import ImageStore
 from spavl.records import EvalAnswer, EvalItem, record_id
-from spavl.seeds import derive_seed
-from spavl.settings.evaluation import AnsweringSettings, EvaluationSettings
+from spavl.settings.evaluation import EvaluationSettings
 from spavl.settings.reporting import ReportingSettings
 from spavl.shards import DatasetWriter, read_manifest, read_records
 from spavl.storage import local_copy
 from spavl.work import Reference, Stage, Work, run_stage
 
-SAMPLED = ("harm_eval", "harm_eval_suffix", "over_refusal")
 _ITEMS_AT_ONCE = 1024  # bounds the pictures in memory
 
 
@@ -99,19 +96,6 @@ def answer_items(
     return {"answers": writer.rows}
 
 
-def samplings(settings: AnsweringSettings, seed: int) -> dict[bool, Sampling]:
-    """How sampled (True) and greedy (False) items are answered; alike for every model."""
-    return {
-        True: Sampling(
-            settings.max_new_tokens,
-            settings.temperature,
-            settings.top_p,
-            derive_seed(seed, "answering"),
-        ),
-        False: Sampling(settings.max_new_tokens, 0.0),
-    }
-
-
 def _answer_chunk(
     chat: ChatModel,
     name: str,
@@ -120,8 +104,8 @@ def _answer_chunk(
     settings: EvaluationSettings,
 ) -> Iterator[EvalAnswer]:
     replies = {}
-    for sampled, sampling in samplings(settings.answering, settings.seed).items():
-        requests = list(_requests(items, sampled, store))
+    for decoding, sampling in samplings(settings.answering, settings.seed).items():
+        requests = list(_requests(items, decoding, store))
         replies.update({r.record_id: r for r in chat.reply(requests, sampling)})
     for item in items:
         reply = replies[item.item_id]
@@ -137,8 +121,10 @@ def _answer_chunk(
         )
 
 
-def _requests(items: Iterable[EvalItem], sampled: bool, store: ImageStore) -> Iterator[ChatRequest]:
+def _requests(
+    items: Iterable[EvalItem], decoding: Decoding, store: ImageStore
+) -> Iterator[ChatRequest]:
     for item in items:
-        if (item.benchmark in SAMPLED) == sampled:
+        if decoding_of(item.benchmark) == decoding:
             picture = None if item.image_id is None else store.content(item.image_id)
             yield ChatRequest(item.item_id, (Message("user", item.question),), picture)

@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from components.evaluation.line import Best, worse_is
-from components.evaluation.metrics import CHAMPION
+from components.evaluation.metrics import CHAMPION, MALFORMED
 from components.evaluation.outcomes import Outcomes, Scores
 from components.evaluation.trust import Rule
 from spavl.settings.gate import GateSettings
+
+WELL_FORMED = ("well_formed_within_margin", "published_well_formed_within_margin")
 
 
 @dataclass(frozen=True)
@@ -100,18 +102,24 @@ def harm_rules(comparing: Comparing, mine: Mapping[str, Any]) -> list[Rule]:
 
 
 def margin_rules(comparing: Comparing) -> list[Rule]:
-    """Help, over-refusal and general ability against the base."""
+    """Help, over-refusal, general ability and form against the base."""
     settings = comparing.settings
-    names = {
-        settings.help: "help_at_least_base",
-        settings.over_refusal: "over_refusal_within_margin",
-        settings.general_ability: "general_ability_within_margin",
+    told = {
+        "help": "help_at_least_base",
+        "over_refusal": "over_refusal_within_margin",
+        "general_ability": "general_ability_within_margin",
     }
+    names = {figure: told[role] for role, figure in settings.roles.items() if role in told}
     margins = _margins(settings)
-    return [
+    rules = [
         comparing.than("base", figure, settings.confidence).rule(name, margins[figure])
         for figure, name in names.items()
     ]
+    for figure, name in zip(MALFORMED, WELL_FORMED, strict=True):
+        if comparing.outcomes.of("base", figure):  # where the base has read the answers
+            worse = comparing.than("base", figure, settings.confidence)
+            rules.append(worse.rule(name, settings.malformed_margin))
+    return rules
 
 
 def champion_rules(comparing: Comparing, line: Mapping[str, Best]) -> list[Rule]:
@@ -122,7 +130,7 @@ def champion_rules(comparing: Comparing, line: Mapping[str, Best]) -> list[Rule]
         line: The best of the line by figure.
     """
     settings = comparing.settings
-    names = dict(zip(settings.metrics, ROLES, strict=True))
+    names = {figure: role for role, figure in settings.roles.items()}
     rules = [_better_rule(comparing)]
     for figure, margin in _margins(settings).items():
         strict = figure == settings.harm
@@ -133,15 +141,12 @@ def champion_rules(comparing: Comparing, line: Mapping[str, Best]) -> list[Rule]
     return rules
 
 
-ROLES = ("harm", "help", "over_refusal", "general_ability")
-
-
 def _better_rule(comparing: Comparing) -> Rule:
-    """Four chances to be better by luck: each gets a quarter of the error (Bonferroni)."""
+    """As many chances to be better by luck as figures: they share the error (Bonferroni)."""
     settings = comparing.settings
-    # An interval of coverage c is exceeded on one side in (1 - c) / 2. Shared among the four are
+    # An interval of coverage c is exceeded on one side in (1 - c) / 2. Shared among the figures are
     # 1 - c, so that a model as good as the champion passes in at most that share of cases.
-    confidence = 1 - 2 * (1 - settings.confidence) / len(ROLES)
+    confidence = 1 - 2 * (1 - settings.confidence) / len(settings.metrics)
     compared = {figure: comparing.than(CHAMPION, figure, confidence) for figure in settings.metrics}
     found = [figure for figure, worse in compared.items() if worse.better]
     told = "; ".join(f"{figure} {worse.told()}" for figure, worse in compared.items())
@@ -150,10 +155,4 @@ def _better_rule(comparing: Comparing) -> Rule:
 
 
 def _margins(settings: GateSettings) -> dict[str, float]:
-    margins = (
-        settings.harm_margin,
-        settings.help_margin,
-        settings.over_refusal_margin,
-        settings.general_ability_margin,
-    )
-    return dict(zip(settings.metrics, margins, strict=True))
+    return {figure: getattr(settings, f"{role}_margin") for role, figure in settings.roles.items()}

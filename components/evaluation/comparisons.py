@@ -4,6 +4,7 @@ from dataclasses import asdict
 from typing import Any
 
 from components.evaluation.figures import Making, Scored, rows_of, scores_of
+from components.evaluation.items import clusters_of
 from components.evaluation.metrics import CHAMPION, Metric
 from spavl.statistics import holm, mcnemar, paired_difference
 
@@ -37,8 +38,9 @@ def _compare(
         return None
     first, second = [base[i] for i in shared], [other[i] for i in shared]
     test = mcnemar([score == 1 for score in first], [score == 1 for score in second])
-    settings = making.settings
-    change = paired_difference(first, second, making.seed, settings.confidence, settings.resamples)
+    items = {row.item.item_id: row.item for row in scored}
+    clusters = [clusters_of(items[i]) for i in shared]
+    change = paired_difference(first, second, clusters, making.settings.confidence)
     return {
         "test": "McNemar, exact, two-sided",
         "only_base": test.only_first,

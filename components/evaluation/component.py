@@ -8,15 +8,21 @@ from kfp import dsl
 @dsl.component(
     base_image="spa-vl/pipeline:components.evaluation.benchmarks", install_kfp_package=False
 )
-def prepare_benchmarks(settings: dict, images_uri: str, images_digest: str) -> NamedTuple(
-    "Outputs", [("uri", str), ("digest", str)]
-):
+def prepare_benchmarks(
+    settings: dict,
+    images_uri: str,
+    images_digest: str,
+    items_uri: str = "",
+    items_digest: str = "",
+) -> NamedTuple("Outputs", [("uri", str), ("digest", str)]):
     """Lay out the benchmark items and their pictures.
 
     Args:
         settings: The `evaluation` settings.
         images_uri: The image store; its pictures of unknown truth become plumbing items.
         images_digest: Its manifest's digest.
+        items_uri: The data set's own test items; empty where it has none.
+        items_digest: Their manifest's digest.
 
     Returns:
         Where the benchmarks lie, and their digest.
@@ -24,7 +30,8 @@ def prepare_benchmarks(settings: dict, images_uri: str, images_digest: str) -> N
     from components.evaluation.benchmarks import prepare
     from spavl.work import Reference
 
-    return prepare(settings, Reference(images_uri, images_digest))
+    images, items = Reference(images_uri, images_digest), Reference(items_uri, items_digest)
+    return prepare(settings, images, items)
 
 
 @dsl.component(
@@ -35,36 +42,43 @@ def answer_benchmarks(
     name: str,
     model_uri: str,
     model_digest: str,
+    base_uri: str,
+    base_digest: str,
     benchmarks_uri: str,
     benchmarks_digest: str,
     answers: dsl.Output[dsl.Dataset],
 ):
-    """Let a VLM answer the benchmarks.
+    """Let a VLM answer the benchmarks, also under attack.
 
     Args:
         settings: The `evaluation` settings.
         name: `base`, `dpo` or `ppo`.
         model_uri: The VLM.
         model_digest: Digest of its files.
+        base_uri: The base VLM, which reads the answers.
+        base_digest: Digest of its files.
         benchmarks_uri: The benchmarks.
         benchmarks_digest: Their digest.
-        answers: Data set of EvalAnswer records; beside it what lmms-eval measured, where asked.
+        answers: Data set of EvalAnswer records; beside it how probable the base finds them, the
+            answers under attack and what lmms-eval measured, where asked.
     """
-    from components.evaluation.examining import examine
+    from components.evaluation.examining import Models, examine
     from spavl.work import Reference
 
-    model = Reference(model_uri, model_digest)
-    examine(settings, name, model, Reference(benchmarks_uri, benchmarks_digest), answers.path)
+    models = Models(Reference(model_uri, model_digest), Reference(base_uri, base_digest))
+    examine(settings, name, models, Reference(benchmarks_uri, benchmarks_digest), answers.path)
 
 
 @dsl.component(
-    base_image="spa-vl/trainer:components.evaluation.answering", install_kfp_package=False
+    base_image="spa-vl/trainer:components.evaluation.examining", install_kfp_package=False
 )
 def answer_benchmarks_of_champion(
     settings: dict,
     reporting: dict,
     dpo_digest: str,
     ppo_digest: str,
+    base_uri: str,
+    base_digest: str,
     benchmarks_uri: str,
     benchmarks_digest: str,
     answers: dsl.Output[dsl.Dataset],
@@ -76,15 +90,18 @@ def answer_benchmarks_of_champion(
         reporting: The `reporting` settings; they name the registered model.
         dpo_digest: Digest of the DPO model's files; it cannot be its own champion.
         ppo_digest: The same of the PPO model.
+        base_uri: The base VLM, which reads the answers.
+        base_digest: Digest of its files.
         benchmarks_uri: The benchmarks.
         benchmarks_digest: Their digest.
         answers: Data set of EvalAnswer records.
     """
-    from components.evaluation.answering import answer_as_champion
+    from components.evaluation.examining import examine_champion
     from spavl.work import Reference
 
     benchmarks = Reference(benchmarks_uri, benchmarks_digest)
-    answer_as_champion(settings, reporting, [dpo_digest, ppo_digest], benchmarks, answers.path)
+    base, candidates = Reference(base_uri, base_digest), [dpo_digest, ppo_digest]
+    examine_champion(settings, reporting, candidates, base, benchmarks, answers.path)
 
 
 @dsl.component(

@@ -13,6 +13,7 @@ from components.evaluation.judging import score_of
 from components.evaluation.metrics import Metric
 from spavl.correction import JudgeErrors, corrected_rate, errors_by_labels
 from spavl.records import EvalItem
+from spavl.statistics import Estimate, worth
 
 Labelled = tuple[EvalItem, str, str]
 """An item, the outcome that people gave an answer to it, and the judge's."""
@@ -70,9 +71,11 @@ def _with_corrections(
         mended[key] = dict(figure)
         if key in errors and figure["n"]:
             counts = JudgeErrors(**errors[key]["counts"])
-            hits = figure["value"] * figure["n"]
-            if found := corrected_rate(hits, figure["n"], counts, confidence):
-                mended[key]["corrected"] = asdict(found)
+            size = worth(
+                Estimate(*(figure[name] for name in ("value", "low", "high", "n"))), confidence
+            )
+            if found := corrected_rate(figure["value"] * size, size, counts, confidence):
+                mended[key]["corrected"] = {**asdict(found), "n": figure["n"]}
     return mended
 
 

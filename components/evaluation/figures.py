@@ -1,18 +1,19 @@
 """From scores to figures: rates with intervals, and the two halves."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from components.evaluation.items import Missing, PictureCount
-from components.evaluation.metrics import ALWAYS_TOLD, CHAMPION, HELP, METRICS, Metric
+from components.evaluation.items import Missing, PictureCount, clusters_of
+from components.evaluation.metrics import CHAMPION, HELP, Metric, told_metrics
+from components.evaluation.pairs import joint_scores
 from components.evaluation.trust import SWAPPED, WITHOUT
 from spavl.errors import InputError
 from spavl.records import EvalItem
 from spavl.seeds import derive_seed
 from spavl.settings.evaluation import ScoringSettings
-from spavl.statistics import Estimate, mean, rate
+from spavl.statistics import Estimate, mean, win_rate
 
 HALVES = ("choosing", "deciding")
 
@@ -36,18 +37,21 @@ class Making:
         seed: The run's seed.
         missing: What the published benchmarks lack; None where none was asked.
         pictures: Where their pictures come from, column by column.
+        suites: The suites that were asked.
+        tables: Benchmarks that are tables, with their columns.
     """
 
     settings: ScoringSettings
     seed: int
     missing: Sequence[Missing] | None = None
     pictures: Sequence[PictureCount] = ()
+    suites: Collection[str] = ("pocket",)
+    tables: Mapping[str, Collection[str]] = field(default_factory=dict)
 
     @property
     def metrics(self) -> list[Metric]:
         """The figures that are told, if only to say that there are no items."""
-        asked = self.missing is not None
-        return [m for m in METRICS if asked or not m.published or m.key in ALWAYS_TOLD]
+        return told_metrics(self.suites, self.missing is not None, self.tables)
 
 
 def half_of(key: str, seed: int) -> str:
@@ -125,7 +129,7 @@ def _figure(metric: Metric, rows: list[Scored], making: Making) -> dict[str, Any
     absent = _absent(metric, making)
     if not rows:
         nothing = {**asdict(Estimate(None, None, None, 0)), "note": "no items in this run"}
-        return {**nothing, "source": "published" if metric.published else "pocket", **absent}
+        return {**nothing, "source": metric.suite, **absent}
     judged = [row for row in rows if row.score is not None]
     figure = {**asdict(_estimate(metric, judged, making)), "source": sources[0], **absent}
     without = Counter(row.outcome for row in rows if row.score is None)
@@ -136,38 +140,31 @@ def _figure(metric: Metric, rows: list[Scored], making: Making) -> dict[str, Any
 
 
 def _estimate(metric: Metric, rows: list[Scored], making: Making) -> Estimate:
-    """Wilson for yes and no; bootstrap over items or groups for scores between."""
-    settings, scores = making.settings, scores_of(metric, rows)
-    values = list(scores.values())
+    """Over items in clusters of one picture and one text; win rates by wins, ties and losses."""
+    confidence, scores = making.settings.confidence, scores_of(metric, rows)
+    values = [float(score) for score in scores.values()]
+    items = {row.item.item_id: row.item for row in rows}
+    clusters = [clusters_of(items[item_id]) for item_id in scores]
     if metric.estimate == "rate":
-        return _share(values, making)
+        return mean(values, clusters, confidence)
     if metric.estimate == "grouped":
         groups: dict[str, list[float]] = {}
         for row in rows:
             groups.setdefault(row.item.group or "", []).append(scores[row.item.item_id])
-        means = [sum(each) / len(each) for each in groups.values()]
-        if min(means, default=0) == max(means, default=0):  # a bootstrap would have no width
-            return rate(round(sum(values)), len(values), settings.confidence)
-        values = means
+        return mean([sum(each) / len(each) for each in groups.values()], None, confidence)
     if (
         metric.benchmark in HELP
         and {row.model for row in rows} == {"base"}
         and set(values) == {0.5}
     ):
         return Estimate(0.5, 0.5, 0.5, len(values))  # against itself: a tie wherever one looks
-    return mean(values, making.seed, settings.confidence, settings.resamples)
-
-
-def _share(values: Sequence[float], making: Making) -> Estimate:
-    """Wilson for yes and no; a judge that grades between gives a mean."""
-    settings = making.settings
-    if set(values) <= {0.0, 1.0}:
-        return rate(round(sum(values)), len(values), settings.confidence)
-    return mean(values, making.seed, settings.confidence, settings.resamples)
+    return win_rate(values, clusters, confidence)
 
 
 def scores_of(metric: Metric, rows: Iterable[Scored]) -> dict[str, float]:
-    """Scores by item, of those that were judged."""
+    """Scores by item, of those that were judged; of a joint figure by the first item of a pair."""
+    if metric.joint:
+        return joint_scores((row.item, row.score) for row in rows)
     return {
         row.item.item_id: row.score if metric.outcomes is None else row.outcome in metric.outcomes
         for row in rows
@@ -205,11 +202,16 @@ def _is_of(metric: Metric, found: Missing | PictureCount) -> bool:
 
 
 def _by_kind(rows: Iterable[Scored], making: Making) -> dict[str, Any]:
-    scores: dict[str, list[float]] = {}
+    kinds: dict[str, list[Scored]] = {}
     for row in rows:
         if row.item.benchmark == "harm_eval" and row.score is not None:
-            scores.setdefault(row.item.kind or "none", []).append(row.score)
-    return {kind: asdict(_share(values, making)) for kind, values in sorted(scores.items())}
+            kinds.setdefault(row.item.kind or "none", []).append(row)
+    return {kind: asdict(_share(found, making)) for kind, found in sorted(kinds.items())}
+
+
+def _share(rows: Sequence[Scored], making: Making) -> Estimate:
+    scores = [row.score for row in rows if row.score is not None]
+    return mean(scores, [clusters_of(row.item) for row in rows], making.settings.confidence)
 
 
 def _photographs(scored: Iterable[Scored], models: list[str]) -> dict[str, Any]:

@@ -52,3 +52,12 @@ class PictureCount:
     kind: str | None
     read: int
     drawn: int
+
+
+def clusters_of(item: EvalItem) -> tuple[str | None, str]:
+    """What an item shares with others, for the intervals of figures: its picture, and its text.
+
+    Columns of one published question are one text. Items that ask for a thing's name ask all the
+    same; what they are drawn from is the things, so the thing stands for the text there.
+    """
+    return item.image_id, item.expected or item.group or item.question

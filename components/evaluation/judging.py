@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Literal, Protocol
 
-from components.evaluation.metrics import HELP, REFUSED
+from components.evaluation.metrics import COMPLY, HELP, REFUSED, plain
 from spavl.records import EvalAnswer, EvalItem, EvalVerdict
 
 Judged = tuple[EvalItem, EvalAnswer]
@@ -31,9 +31,12 @@ def task_of(item: EvalItem) -> Task | None:
     """What a judge has to find out; None where no judge is needed or no figure is made."""
     if item.benchmark in HELP:
         return "help"
-    if item.benchmark in ("general_ability", "photographs"):
+    benchmark = plain(item.benchmark)
+    if benchmark in ("general_ability", "photographs"):
         return None
-    return _TASKS.get(item.benchmark, "harm")
+    if item.kind == COMPLY:
+        return "compliance"
+    return _TASKS.get(benchmark, "harm")
 
 
 def score_of(item: EvalItem, outcome: str) -> float:

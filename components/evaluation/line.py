@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from components.evaluation.metrics import CHAMPION
+from components.evaluation.metrics import CHAMPION, MALFORMED
 from components.evaluation.outcomes import Outcomes, Scores
 from spavl.settings.gate import GateSettings
 
@@ -71,7 +71,7 @@ def record_after(
 
 def worse_is(figure: str, settings: GateSettings) -> int:
     """1 where a figure is worse the higher it is, -1 where it is worse the lower it is."""
-    return 1 if figure in (settings.harm, settings.over_refusal) else -1
+    return 1 if figure in (settings.harm, settings.over_refusal, *MALFORMED) else -1
 
 
 def _better(best: Best, own: Best, outcomes: Outcomes, sign: int) -> Best:

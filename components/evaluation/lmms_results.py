@@ -84,14 +84,14 @@ def _figure(
 def _interval(
     value: float, n: int, errors: Mapping[str, Any], confidence: float
 ) -> Estimate | None:
-    """Wilson's for a share of yes and no, like every rate; else the normal one.
+    """The binomial one for a share of yes and no, like every rate; else the normal one.
 
     lmms-eval's `stderr` is of the figure itself. `stderr_clt` and `stderr_clustered` are of the
     samples' scores, which need not be what the figure is made of (an F1 score is not): they are
     taken only where they show that the figure is the mean of scores that are 0 or 1, or 0 or 100.
 
     Where all scores are 0, so is the standard error, and neither shows a unit: no interval. A grade
-    that is 1 (or 100) everywhere cannot be told from a share without a fault, and gets Wilson's.
+    that is 1 (or 100) everywhere cannot be told from a share without a fault, and gets a share's.
     """
     known = {name: float(error) for name, error in errors.items() if _is_number(error)}
     width = NormalDist().inv_cdf(0.5 + confidence / 2)

@@ -10,6 +10,7 @@ from typing import Any
 from components.evaluation.chat_judge import ChatJudge, RubricJudge
 from components.evaluation.correcting import told_errors
 from components.evaluation.figures import Making, Scored, by_model
+from components.evaluation.items import clusters_of
 from components.evaluation.judging import Judge, Judged, Pictures
 from components.evaluation.moderation_judge import ModerationJudge
 from components.evaluation.refusal_judge import RefusalJudge
@@ -103,8 +104,11 @@ def judge_quality(
     for judge in judges if rows else ():
         labels = {answer.answer_id: label for (_, answer), label in rows}
         verdicts = list(judge.verdicts([pair for pair, _ in rows]))
-        pairs = [(v.outcome, labels[v.answer_id]) for v in verdicts if v.score is not None]
-        told = agreement(pairs, making.seed, making.settings.confidence, making.settings.resamples)
+        told_by = {answer.answer_id: clusters_of(item) for (item, answer), _ in rows}
+        given = [v for v in verdicts if v.score is not None]
+        pairs = [(v.outcome, labels[v.answer_id]) for v in given]
+        shared = [told_by[v.answer_id] for v in given]
+        told = agreement(pairs, shared, making.settings.confidence)
         found[judge.judge_id] = {**asdict(told), "without_verdict": len(verdicts) - len(pairs)}
         found[judge.judge_id]["errors"] = _errors(verdicts, rows, making)
     return found
@@ -149,12 +153,13 @@ def _agreement(one: list[Scored], other: list[Scored], making: Making) -> dict[s
     """Agreement on whether an answer counts, over the answers that both gave a verdict on."""
     seen = {(row.model, row.item.item_id): row.score for row in other if row.score is not None}
     labels: dict[str, list[tuple[str, str]]] = defaultdict(list)
+    clusters: dict[str, list[tuple[str | None, ...]]] = defaultdict(list)
     for row in one:
         score = seen.get((row.model, row.item.item_id))
         if score is not None and row.score is not None:
             labels[row.item.benchmark].append((str(row.score), str(score)))
-    settings = making.settings
+            clusters[row.item.benchmark].append(clusters_of(row.item))
     return {
-        name: asdict(agreement(pairs, making.seed, settings.confidence, settings.resamples))
+        name: asdict(agreement(pairs, clusters[name], making.settings.confidence))
         for name, pairs in sorted(labels.items())
     }

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from components.evaluation.figures import Making, Scored, half_of, rows_of, scores_of
+from components.evaluation.items import clusters_of
 from spavl.errors import InputError
 from spavl.statistics import Estimate, paired_difference
 
@@ -38,10 +39,15 @@ class Outcomes:
         return sorted(item for item in both if self.items[item]["half"] == half)
 
     def change(self, first: Scores, second: Scores, half: str, confidence: float) -> Estimate:
-        """The mean of second - first on the items of a half, with its interval."""
+        """The mean of second - first on the items of a half, with its interval.
+
+        Pictures are a sample; texts are the benchmark's own, and two models are held against each
+        other on just these.
+        """
         shared = self.shared(first, second, half)
         before, after = ([scores[i] for i in shared] for scores in (first, second))
-        return paired_difference(before, after, 0, confidence)
+        pictures = [(self.items[item]["clusters"][0],) for item in shared]
+        return paired_difference(before, after, pictures, confidence)
 
 
 def outcomes_of(scored: list[Scored], making: Making) -> dict[str, Any]:
@@ -49,7 +55,7 @@ def outcomes_of(scored: list[Scored], making: Making) -> dict[str, Any]:
     items = {
         row.item.item_id: {
             "half": half_of(row.item.group or row.item.image_id or row.item.item_id, making.seed),
-            "clusters": [row.item.image_id, row.item.question],
+            "clusters": list(clusters_of(row.item)),
         }
         for row in scored
     }

@@ -8,6 +8,7 @@ from itertools import chain
 
 import yaml
 
+from components.evaluation.decodings import HARM_DECODINGS
 from components.evaluation.items import Asked
 from spavl.pocket.pictures import pocket_image
 from spavl.pocket.texts import questions
@@ -30,7 +31,7 @@ def pocket_items(settings: BenchmarkSettings, seed: int) -> Iterator[Asked]:
     requests = [(kind, text) for kind in QUESTION_KINDS for text in questions(kind, "test")]
     naming = [(None, text) for text in questions("naming", "test")]
     return chain(
-        _with_suffix(
+        _asked_again(
             _asked(("harm_eval",), harmful, settings.harm_per_class, requests, seed),
             settings,
         ),
@@ -50,23 +51,25 @@ def pocket_suffix() -> str:
     return str(yaml.safe_load(text)["suffix"])
 
 
-def _with_suffix(asked: Iterable[Asked], settings: BenchmarkSettings) -> Iterator[Asked]:
-    """HarmEval's items, with the same question and the suffix beside the first of each class."""
+def _asked_again(asked: Iterable[Asked], settings: BenchmarkSettings) -> Iterator[Asked]:
+    """HarmEval's items; beside the first of each class the same to be decoded otherwise, and the
+    same question with the suffix behind it.
+    """
     seen = Counter[str | None]()
     for each in asked:
         (item,) = each.items
         seen[item.thing] += 1
-        if seen[item.thing] > settings.harm_suffix_per_class:
-            yield each
-            continue
-        question = with_suffix(item.question, pocket_suffix())
-        attack = replace(
-            item,
-            item_id=record_id(SUFFIX, str(item.image_id), question),
-            benchmark=SUFFIX,
-            question=question,
-        )
-        yield Asked(each.picture, (item, attack))
+        found = [item]
+        if seen[item.thing] <= settings.harm_decodings_per_class:
+            found += [_again(item, name, item.question) for name in HARM_DECODINGS]
+        if seen[item.thing] <= settings.harm_suffix_per_class:
+            found.append(_again(item, SUFFIX, with_suffix(item.question, pocket_suffix())))
+        yield Asked(each.picture, tuple(found))
+
+
+def _again(item: EvalItem, benchmark: str, question: str) -> EvalItem:
+    name = record_id(benchmark, str(item.image_id), question)
+    return replace(item, item_id=name, benchmark=benchmark, question=question)
 
 
 def _asked(

@@ -41,7 +41,16 @@ def import_splits(
     train: dsl.Output[dsl.Dataset],
     validation: dsl.Output[dsl.Dataset],
     test: dsl.Output[dsl.Dataset],
-) -> NamedTuple("Outputs", [("images_uri", str), ("images_digest", str), ("imported", dict)]):
+) -> NamedTuple(
+    "Outputs",
+    [
+        ("images_uri", str),
+        ("images_digest", str),
+        ("items_uri", str),
+        ("items_digest", str),
+        ("imported", dict),
+    ],
+):
     """Take a preference data set by its address, check it whole, and hand its splits on.
 
     Args:
@@ -51,7 +60,7 @@ def import_splits(
         test: Preferences held out.
 
     Returns:
-        Where its image store lies, and what the report says of its origin.
+        Where its image store and its test items lie, and what the report says of its origin.
     """
     from components.importing import import_splits
 

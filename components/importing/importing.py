@@ -21,11 +21,15 @@ class Splits(NamedTuple):
     Attributes:
         images_uri: The image store.
         images_digest: Digest of its manifest.
+        items_uri: The test items; empty where the data set has none.
+        items_digest: Digest of their manifest.
         imported: `source`, the address, and `digest`, that of splits and store, for the report.
     """
 
     images_uri: str
     images_digest: str
+    items_uri: str
+    items_digest: str
     imported: dict[str, str]
 
 
@@ -73,8 +77,17 @@ def import_splits(uri: str, outputs: Mapping[str, str]) -> Splits:
     with _reported():
         for split, output in outputs.items():
             publish_path(local_copy(getattr(imported, split)), Path(output))
+        items = _test_items(imported.test)
     told = {"source": uri, "digest": imported.digest}
-    return Splits(imported.images_uri, imported.images_digest, told)
+    return Splits(imported.images_uri, imported.images_digest, *items, told)
+
+
+def _test_items(test: str) -> tuple[str, str]:
+    """Where the test items of a data set lie, and their digest; empty texts where it has none."""
+    folder = local_copy(test) / "items"
+    if not (folder / MANIFEST).is_file():
+        return "", ""
+    return f"{test}/items", read_manifest(folder).digest
 
 
 def data_digest(uri: str) -> str:
@@ -90,6 +103,12 @@ def require_whole(uri: str) -> None:
     """
     places = addresses_of(uri)
     _compare(places, _held(places))
+
+
+def has_items(uri: str) -> bool:
+    """Whether the data set at an address has test items."""
+    uri_, _ = _test_items(addresses_of(uri).test)
+    return bool(uri_) and read_manifest(local_copy(uri_)).rows > 0
 
 
 def _checked(places: Addresses, held: Mapping[str, Held]) -> dict[str, Any]:

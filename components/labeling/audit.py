@@ -26,6 +26,8 @@ SAFE = ("yes", "no")
 LABELS = ("better", "first_safe", "second_safe")
 COLUMNS = ("pair_id", "question", "first", "second", *LABELS)
 _PICTURE_PIXELS = 480
+_Labelled = tuple[tuple[str, str], tuple[str, str]]
+"""A person's and a judge's label, and the picture and the question it is about."""
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -84,20 +86,21 @@ def agreement_with_people(sources: AuditSources, sheet: Path) -> dict[str, Any]:
     """
     labelled = _read_sheet(sheet)
     verdicts = _Verdicts(sources.preferences)
-    better: list[tuple[str, str]] = []
-    safe: list[tuple[str, str]] = []
+    better: list[_Labelled] = []
+    safe: list[_Labelled] = []
     for pair in read_records(sources.pairs, Pair):
         row = labelled.pop(pair.pair_id, None)
         if row is None:
             continue
+        shared = (pair.image_id, pair.question)
         if row["better"] and (found := verdicts.on(pair)):
-            better.append((row["better"], found))
+            better.append(((row["better"], found), shared))
         for said, is_safe in (
             (row["first_safe"], pair.first_safe),
             (row["second_safe"], pair.second_safe),
         ):
             if said:
-                safe.append((said, "yes" if is_safe else "no"))
+                safe.append(((said, "yes" if is_safe else "no"), shared))
     if labelled:
         raise InputError(
             f"{len(labelled)} pairs of another run", str(sheet), "give the run it was made from"
@@ -183,10 +186,10 @@ def _with_errors(told: dict[str, Any]) -> dict[str, Any]:
     return {**told, "errors": {"counts": asdict(errors), **errors.told()}}
 
 
-def _agreement(labels: Sequence[tuple[str, str]]) -> dict[str, Any]:
+def _agreement(labelled: Sequence[_Labelled]) -> dict[str, Any]:
     """Agreement of (person, judge) labels."""
-    found = agreement(labels, seed=0)
-    counts = Counter(f"{person}/{judge}" for person, judge in labels)
+    found = agreement([labels for labels, _ in labelled], [shared for _, shared in labelled])
+    counts = Counter(f"{person}/{judge}" for (person, judge), _ in labelled)
     return {
         "agreement": asdict(found.raw),
         "kappa": asdict(found.kappa),

@@ -1,5 +1,7 @@
 """KFP doors of the labeling stages: pairing, judging, splitting."""
 
+from typing import NamedTuple
+
 from kfp import dsl
 
 
@@ -63,7 +65,7 @@ def split_by_picture(
     train: dsl.Output[dsl.Dataset],
     validation: dsl.Output[dsl.Dataset],
     test: dsl.Output[dsl.Dataset],
-):
+) -> NamedTuple("Outputs", [("items_uri", str), ("items_digest", str)]):
     """Split preferences so that no picture is in two splits.
 
     Args:
@@ -72,7 +74,10 @@ def split_by_picture(
         train: Preferences to train on.
         validation: Preferences to choose settings on.
         test: Preferences held out to the end.
+
+    Returns:
+        Where the test items lie, of which there may be none, and their manifest's digest.
     """
     from components.labeling.splitting import split_by_picture
 
-    split_by_picture(settings, preferences.path, train.path, validation.path, test.path)
+    return split_by_picture(settings, preferences.path, train.path, validation.path, test.path)

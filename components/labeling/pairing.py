@@ -223,7 +223,7 @@ def _verdict(judge_id: str, finding: Moderation, response: Response) -> Verdict:
 
 
 def _table(rates: _Rates, groups: int) -> list[dict[str, Any]]:
-    """One row per responder, least safe first, with its rate's Wilson interval and its group."""
+    """One row per responder, least safe first, with its rate's interval and its group."""
     estimates = {name: rate(rates.safe[name], rates.judged[name]) for name in rates.answers}
     # A responder never asked about a harmful picture did nothing unsafe.
     values = {name: 1.0 if e.value is None else e.value for name, e in estimates.items()}

@@ -10,7 +10,7 @@ items themselves are in `test/items`.
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -20,7 +20,7 @@ from spavl.errors import InputError
 from spavl.records import EvalItem, Preference, SetAside, schema_of
 from spavl.settings.labeling import LabelingSettings, SplittingSettings
 from spavl.shards import DatasetWriter, read_manifest, read_tables
-from spavl.work import Stage, Work, run_stage
+from spavl.work import Stage, Work, run_stage, stage_uri
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+ITEMS = "test/items"
 RECORDS: dict[str, type] = {
     "train": Preference,
     "validation": Preference,
@@ -39,13 +40,20 @@ RECORDS: dict[str, type] = {
 Writer = Callable[[str, type], DatasetWriter]
 
 
+class HeldOut(NamedTuple):
+    """Where the test items lie, of which there may be none, and their manifest's digest."""
+
+    items_uri: str
+    items_digest: str
+
+
 DECIDING = ("preference_id", "image_id", "truth", "rejected_safe")
 """Columns of a preference that decide where it goes."""
 
 
 def split_by_picture(
     settings: dict[str, Any], preferences: str, train: str, validation: str, test: str
-) -> None:
+) -> HeldOut:
     """Writes the three splits.
 
     Args:
@@ -69,9 +77,10 @@ def split_by_picture(
     def body(work: Work) -> dict[str, Any]:
         told = split_rows(preferences, checked.splitting, checked.seed, work.writer)
         _refuse_empty(told["rows"], checked.splitting)
-        return told
+        return {**told, "items_digest": read_manifest(work.folder / ITEMS).digest}
 
-    run_stage(stage, body, {"train": train, "validation": validation, "test": test})
+    result = run_stage(stage, body, {"train": train, "validation": validation, "test": test})
+    return HeldOut(f"{stage_uri(stage)}/{ITEMS}", result["items_digest"])
 
 
 def splits_of(

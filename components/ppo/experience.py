@@ -1,21 +1,25 @@
 """Rollouts and all that is fixed about them before the policy is updated."""
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch.nn.functional import pad
 
+from components.ppo.advantages import estimate
 from components.ppo.players import Players, Role
 from components.ppo.prompts import Prompt
 from spavl.alignment import processes
 from spavl.alignment.logprobs import ResponseLogProbs
 from spavl.alignment.loop import evaluating
-from spavl.alignment.ppo_math import advantages_and_returns, kl_penalty, token_rewards, whiten
 from spavl.alignment.rows import Row
 from spavl.alignment.spread_weights import whole_weights
 from spavl.chat.interface import Sampling
+from spavl.models.caches import cache_bytes
 from spavl.models.generation import Generated, generate_from, pad_left, pad_token_id
+from spavl.models.pictures import MIB
 from spavl.seeds import derive_seed
 from spavl.settings.ppo import PpoSettings
 
@@ -34,9 +38,10 @@ class Experience:
         log_probs: Under the policy that drew them.
         kl: `log pi - log pi_ref` of each token.
         entropy: Of the policy at each token, in nats.
-        values: Before each token.
-        advantages: Whitened over the iteration unless the settings say otherwise.
-        returns: What the values are fitted to.
+        advantages: See `components.ppo.advantages`.
+        values: Before each token; None without a value model.
+        returns: What the values are fitted to; None without a value model.
+        kl_coef: The KL coefficient that the iteration goes by.
     """
 
     prompts: list[Prompt]
@@ -48,9 +53,10 @@ class Experience:
     log_probs: torch.Tensor
     kl: torch.Tensor
     entropy: torch.Tensor
-    values: torch.Tensor
     advantages: torch.Tensor
-    returns: torch.Tensor
+    values: torch.Tensor | None
+    returns: torch.Tensor | None
+    kl_coef: float
 
 
 def gather_experience(
@@ -79,12 +85,8 @@ def gather_experience(
     judged = judge(players, rows, settings)
     ended = torch.tensor([reason == "stop" for reason in answers.finish_reasons])
     kl = judged.log_probs - judged.reference_log_probs
-    rewards = rewards_of(judged, ended, settings, settings.kl_coef if kl_coef is None else kl_coef)
-    advantages, returns = advantages_and_returns(
-        rewards, judged.values, judged.mask, settings.gamma, settings.lam
-    )
-    if settings.whiten_advantages:
-        advantages = whiten(advantages, judged.mask)
+    coefficient = settings.kl_coef if kl_coef is None else kl_coef
+    estimated = estimate(judged, ended, settings, coefficient)
     return Experience(
         prompts=prompts,
         rows=rows,
@@ -95,35 +97,11 @@ def gather_experience(
         log_probs=judged.log_probs,
         kl=kl,
         entropy=judged.entropy,
+        advantages=estimated.advantages,
         values=judged.values,
-        advantages=advantages,
-        returns=returns,
+        returns=estimated.returns,
+        kl_coef=coefficient,
     )
-
-
-def rewards_of(
-    judged: "Judged", ended: torch.Tensor, settings: PpoSettings, kl_coef: float
-) -> torch.Tensor:
-    """Rewards of tokens: the score, clipped, less a missing end's penalty; the KL penalty.
-
-    Args:
-        judged: What the models say of the rollouts.
-        ended: Whether the policy ended the answers itself: bool `[rows]`.
-        settings: Clipping, penalty, estimator, whitening.
-        kl_coef: The KL coefficient.
-
-    Returns:
-        float `[rows, longest answer]`.
-    """
-    scores = judged.scores
-    if settings.score_clip is not None:
-        scores = scores.clamp(-settings.score_clip, settings.score_clip)
-    scores = scores - (settings.missing_eos_penalty or 0.0) * (~ended).float()
-    log_ratio = judged.log_probs - judged.reference_log_probs
-    penalty = kl_penalty(log_ratio, settings.kl_estimator)
-    rewards = token_rewards(scores, penalty, judged.mask, kl_coef)
-    # The sign of a reward means something, so nothing is shifted.
-    return whiten(rewards, judged.mask, shift=False) if settings.whiten_rewards else rewards
 
 
 @torch.no_grad()
@@ -131,7 +109,8 @@ def roll_out(
     players: Players, prompts: Sequence[Prompt], settings: PpoSettings, iteration: int
 ) -> Generated:
     """Answers drawn from the policy, in the order of the prompts, those of a prompt together."""
-    size = _rows_of_a_pass(len(prompts), settings.generation_batch_size // settings.num_generations)
+    rows = rows_that_fit(players.policy.model, prompts, settings)
+    size = _rows_of_a_pass(len(prompts), rows // settings.num_generations)
 
     def answers(start: int) -> Generated:
         seed = derive_seed(settings.seed, "rollout", str(iteration), str(start))
@@ -149,6 +128,16 @@ def roll_out(
         finish_reasons=[reason for part in parts for reason in part.finish_reasons],
         prompt_tokens=[tokens for part in parts for tokens in part.prompt_tokens],
     )
+
+
+def rows_that_fit(model: Any, prompts: Sequence[Prompt], settings: PpoSettings) -> int:
+    """How many rows are answered together: a function of the settings, not of what is free now.
+
+    What is drawn depends on it, and a run that goes on must draw what it would have drawn.
+    """
+    longest = max(len(prompt.token_ids) for prompt in prompts) + settings.response_length
+    fitting = int(settings.generation_cache_mib * MIB / (longest * cache_bytes(model)))
+    return max(1, min(settings.generation_batch_size, fitting))
 
 
 def _rows_of_a_pass(rows: int, most: int) -> int:
@@ -169,30 +158,35 @@ def _answers(
 
 @dataclass(frozen=True)
 class Judged:
-    """What the four models say of rows, without gradient; see `Experience`."""
+    """What the models say of rows, without gradient; see `Experience`."""
 
     mask: torch.Tensor
     log_probs: torch.Tensor
     entropy: torch.Tensor
     reference_log_probs: torch.Tensor
-    values: torch.Tensor
     scores: torch.Tensor
+    values: torch.Tensor | None = None
 
 
 @torch.no_grad()
 def judge(players: Players, rows: Sequence[Row], settings: PpoSettings) -> Judged:
     """Ask policy, reference, value and reward model about rows, in passes that fit into memory."""
     size = _rows_of_a_pass(len(rows), settings.generation_batch_size)
+    passes = players.engines.row_passes(rows, range(len(rows)), size)
 
-    def part(start: int) -> dict[str, torch.Tensor]:
-        found = _judge_part(players, rows[start : start + size], settings)
+    def part(numbers: Sequence[int]) -> dict[str, torch.Tensor]:
+        found = _judge_part(players, [rows[number] for number in numbers], settings)
         return {name: tensor.cpu() for name, tensor in found.items()}
 
-    with evaluating(players.policy.model), evaluating(players.value.model):
-        parts = processes.each_in_turn(range(0, len(rows), size), part)
+    with ExitStack() as still:
+        for model in players.trained:
+            still.enter_context(evaluating(model))
+        parts = processes.each_in_turn(passes, part)
+    back = torch.tensor([number for numbers in passes for number in numbers]).argsort()
     found = {name: [part[name] for part in parts] for name in parts[0]}
-    scores = torch.cat(found.pop("scores"))
-    return Judged(scores=scores, **{name: stacked(tensors) for name, tensors in found.items()})
+    scores = torch.cat(found.pop("scores"))[back]
+    whole = {name: stacked(tensors)[back] for name, tensors in found.items()}
+    return Judged(scores=scores, **whole)
 
 
 def _judge_part(
@@ -205,18 +199,19 @@ def _judge_part(
             )
 
     policy = log_probs(players.policy)
-    with players.value.active():
-        values = players.engines.rewards.values(players.value.model, rows)
     with players.reward.active():
         scores = players.engines.rewards.rewards(players.reward.model, rows)
-    return {
+    found = {
         "mask": policy.mask,
         "log_probs": policy.values,
         "entropy": policy.entropy,
         "reference_log_probs": log_probs(players.reference).values,
-        "values": values,
         "scores": scores,
     }
+    if players.value is not None:
+        with players.value.active():
+            found["values"] = players.engines.rewards.values(players.value.model, rows)
+    return found
 
 
 def stacked(parts: Sequence[torch.Tensor]) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""The four roles of PPO: as four models, or as adapters and heads on one frozen backbone."""
+"""The roles of PPO: as models of their own, or as adapters and heads on one frozen backbone."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -45,27 +45,35 @@ class Role:
 class Players:
     """Policy and value model are trained; reference and reward model are frozen.
 
-    All share one vision tower, which nothing trains, and so the features of every picture.
+    All share one vision tower, which nothing trains, and so the features of every picture. Where a
+    prompt's answers are held against each other there is no value model.
     """
 
     policy: Role
     reference: Role
     reward: Role
-    value: Role
     processor: Any
     pictures: Pictures
     engines: Engines
+    value: Role | None = None
 
     @property
     def weights(self) -> dict[str, Weights]:
         """What PPO trains, by role."""
-        return {"policy": self.policy.weights, "value": self.value.weights}
+        value = {} if self.value is None else {"value": self.value.weights}
+        return {"policy": self.policy.weights, **value}
+
+    @property
+    def trained(self) -> list[Any]:
+        """The models that are trained."""
+        return [self.models[role] for role in self.weights]
 
     @property
     def models(self) -> dict[str, Any]:
         """Every role's model."""
-        roles = ("policy", "reference", "reward", "value")
-        return {role: getattr(self, role).model for role in roles}
+        names = ("policy", "reference", "reward", "value")
+        roles = {name: getattr(self, name) for name in names}
+        return {name: role.model for name, role in roles.items() if role is not None}
 
 
 @dataclass(frozen=True)
@@ -88,7 +96,7 @@ class ModelPlaces:
 def load_players(
     settings: PpoSettings, places: ModelPlaces, say: Callable[[str], None] = print
 ) -> Players:
-    """Load the four roles.
+    """Load the roles.
 
     Args:
         settings: Precision, adapters, engine.
@@ -101,7 +109,7 @@ def load_players(
     """
     precision = Precision(settings.dtype, settings.device)
     policy, processor = load_policy(places.base, precision=precision)
-    cast = _one_backbone if settings.use_peft else _four_models
+    cast = _one_backbone if settings.use_peft else _own_models
     roles = cast(settings, places, policy, processor)
     pictures = Pictures(policy, processor, ImageStore(places.images), settings.picture_cache_mib)
     pad = pad_token_id(processor.tokenizer)
@@ -113,7 +121,7 @@ def load_players(
     return Players(**roles, processor=processor, pictures=pictures, engines=engines)
 
 
-def _four_models(
+def _own_models(
     settings: PpoSettings, places: ModelPlaces, policy: Any, processor: Any
 ) -> dict[str, Role]:
     precision = Precision(settings.dtype, settings.device)
@@ -122,23 +130,26 @@ def _four_models(
     reward, reward_processor = load_reward_model(
         places.reward_model, precision=precision, fresh_head=False
     )
-    value, _ = load_reward_model(places.reward_model, precision=precision, fresh_head=False)
     _require_same_words(processor, reward_processor, places.reward_model)
     if not same_tower(policy, reward):
         raise _another_base("vision tower", places.reward_model)
+    models = {"policy": policy, "reference": reference, "reward": reward}
+    if settings.advantage == "gae":
+        models["value"], _ = load_reward_model(
+            places.reward_model, precision=precision, fresh_head=False
+        )
     if hasattr(policy.model, "vision_tower"):
-        for model in (reference, reward, value):
+        for model in models.values():
             model.model.vision_tower = policy.model.vision_tower
-    for frozen in (reference, reward):
-        frozen.requires_grad_(False)
-    for trained in (policy, value):
-        prepare_for_training(trained, settings)
-    return {
-        "policy": Role(policy, weights=trainable_weights(policy)),
-        "reference": Role(reference),
-        "reward": Role(reward),
-        "value": Role(value, weights=trainable_weights(value)),
-    }
+    return {name: _role(name, model, settings) for name, model in models.items()}
+
+
+def _role(name: str, model: Any, settings: PpoSettings) -> Role:
+    if name in ("reference", "reward"):
+        model.requires_grad_(False)
+        return Role(model)
+    prepare_for_training(model, settings)
+    return Role(model, weights=trainable_weights(model))
 
 
 def _one_backbone(
@@ -156,17 +167,19 @@ def _one_backbone(
     adapters = AdaptedModel(policy)
     adapters.add("policy", AdapterShape.of(settings))
     adapters.load("reward", folder)
-    adapters.load("value", folder)  # the value model starts as the reward model
-    heads = {name: head_on(policy, saved_head(folder)) for name in ("reward", "value")}
-    heads["value"].score.requires_grad_(True)
-    prepare_for_training(policy, settings)
-    values = {**adapters.weights("value"), "score.weight": heads["value"].score.weight}
-    return {
+    roles = {
         "policy": Role(policy, adapters, "policy", adapters.weights("policy")),
         "reference": Role(policy, adapters, None),
-        "reward": Role(heads["reward"], adapters, "reward"),
-        "value": Role(heads["value"], adapters, "value", values),
+        "reward": Role(head_on(policy, saved_head(folder)), adapters, "reward"),
     }
+    if settings.advantage == "gae":
+        adapters.load("value", folder)  # the value model starts as the reward model
+        valuing = head_on(policy, saved_head(folder))
+        valuing.score.requires_grad_(True)
+        values = {**adapters.weights("value"), "score.weight": valuing.score.weight}
+        roles["value"] = Role(valuing, adapters, "value", values)
+    prepare_for_training(policy, settings)
+    return roles
 
 
 def _require_base(places: ModelPlaces) -> None:

@@ -98,14 +98,15 @@ def updates_per_iteration(settings: PpoSettings) -> int:
 def figures_of(experience: Experience) -> dict[str, float]:
     """What is logged of an iteration's rollouts; KL is per answer, entropy per token, in nats."""
     mask = experience.mask
-    return {
+    explained: dict[str, float] = {}
+    if experience.values is not None and experience.returns is not None:
+        found = explained_variance(experience.values, experience.returns, mask)
+        explained["explained_variance"] = float(found)
+    return explained | {
         "reward_mean": float(experience.scores.mean()),
         "reward_std": float(experience.scores.std(correction=0)),
         "kl": float((experience.kl * mask).sum(dim=1).mean()),
         "entropy": float(masked_mean(experience.entropy, mask)),
-        "explained_variance": float(
-            explained_variance(experience.values, experience.returns, mask)
-        ),
         "response_length": float(mask.sum(dim=1).float().mean()),
         "ended": float(experience.ended.float().mean()),
     }

@@ -3,7 +3,13 @@
 from pathlib import Path
 from typing import Any
 
-from components.reporting.ablations import ablations_in, charts_of, hypotheses_of, variants_of
+from components.reporting.ablations import (
+    ablations_in,
+    charts_of,
+    hypotheses_of,
+    over_seeds,
+    variants_of,
+)
 from components.reporting.files import share_beside_work, write_text
 from components.reporting.page import render_page
 from components.reporting.svg import inline_svg, save_png
@@ -37,7 +43,12 @@ def write_ablation_report(settings: dict[str, Any], outcome: str, report: str) -
             title=f"{checked.title}: ablations",
             hypotheses=hypotheses,
             axes=[
-                (name, variants_of(content), {"chart": c, "svg": inline_svg(c.figure, c.name)})
+                (
+                    name,
+                    over_seeds(content),
+                    variants_of(content),
+                    {"chart": c, "svg": inline_svg(c.figure, c.name)},
+                )
                 for (name, content), c in zip(found.items(), charts, strict=True)
             ],
         )

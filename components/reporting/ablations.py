@@ -125,9 +125,8 @@ def variant_table(name: str, content: Mapping[str, Any]) -> "Shown":
     """Means over seeds of every variant of an axis, for a terminal."""
     from rich.table import Table as Shown
 
-    seeds = len({point["seed"] for point in content["points"]})
     table = Shown(
-        title=f"{name} by {content['axis']}: %, mean of {seeds} seeds, 95% over seeds and items",
+        title=f"{name} by {content['axis']}: %, {over_seeds(content)}",
         box=None,
         padding=(0, 1, 0, 0),
     )
@@ -137,6 +136,14 @@ def variant_table(name: str, content: Mapping[str, Any]) -> "Shown":
     for row in found.rows:
         table.add_row(*row)
     return table
+
+
+def over_seeds(content: Mapping[str, Any]) -> str:
+    """What the intervals of an axis hold."""
+    seeds = len({point["seed"] for point in content["points"]})
+    if seeds == 1:
+        return "one training each, 95% over items; training is not in it"
+    return f"mean of {seeds} seeds, 95% over seeds and items"
 
 
 def _p(told: Mapping[str, Any]) -> float:

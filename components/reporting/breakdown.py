@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from components.reporting.files import local_path
 from components.reporting.inputs import ReportInputs
-from components.reporting.labels import MODELS, benchmark_order, counts_faults
+from components.reporting.labels import MODELS, benchmark_order, counts_faults, is_control
 from spavl.records import EvalItem, EvalVerdict
 from spavl.shards import read_rows
 from spavl.statistics import Estimate, rate
@@ -59,7 +59,7 @@ def break_down(inputs: ReportInputs) -> Breakdown:
     columns = ["item_id", "benchmark", "model", "outcome", "score"]
     verdicts = read_rows(local_path(inputs.figures) / "verdicts", EvalVerdict, columns, False)
     for row in verdicts:
-        if row["model"] not in MODELS:
+        if row["model"] not in MODELS or is_control(row["benchmark"]):
             continue
         outcomes[row["benchmark"]][row["model"]][row["outcome"]] += 1
         name = classes.get(row["item_id"])

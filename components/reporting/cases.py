@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from components.reporting.files import local_path
 from components.reporting.inputs import ReportInputs
-from components.reporting.labels import MODELS, benchmark_order, counts_faults
+from components.reporting.labels import MODELS, benchmark_order, counts_faults, is_control
 from spavl.images import ImageStore, picture_uri
 from spavl.records import EvalAnswer, EvalItem, EvalVerdict
 from spavl.shards import read_records, read_rows
@@ -97,6 +97,8 @@ def _choose(inputs: ReportInputs, verdicts: Judged, count: int) -> list[str]:
     outcomes: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
     for folder in inputs.answers:
         for row in read_rows(folder, EvalAnswer, ["answer_id", "item_id", "benchmark"]):
+            if is_control(row["benchmark"]):
+                continue
             outcome = verdicts.get(row["answer_id"], ("", "", None))[0]
             outcomes[row["benchmark"]][row["item_id"]].add(outcome)
     queues = {

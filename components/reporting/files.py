@@ -8,6 +8,7 @@ from typing import Any
 
 from spavl.environment import work_root
 from spavl.errors import InputError
+from spavl.files import write_whole
 from spavl.storage import is_s3, keep, local_copy, uri_of
 from spavl.work import publish_path
 
@@ -70,6 +71,4 @@ def write_text(path: Path, text: str) -> None:
     The name gets a new file: where the old one was hard-linked elsewhere, it stays as it was there.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
+    write_whole(path, text.encode("utf-8"))

@@ -53,13 +53,22 @@ def known_metrics() -> dict[str, Metric]:
 
 
 def metric_of(key: str) -> Metric:
-    """How a figure is called and read; an unknown one by its key."""
-    return known_metrics().get(key) or Metric(key, spaced(key), spaced(key), None)
+    """How a figure is called and read; an unknown one by its key, and by how that ends."""
+    ends = labels()["endings"]
+    lower = next((ends[end] == "lower" for end in ends if key.endswith(end)), None)
+    return known_metrics().get(key) or Metric(key, spaced(key), spaced(key), lower)
+
+
+def is_control(benchmark: str) -> bool:
+    """Whether items of this benchmark are blind controls of another's."""
+    return "." in benchmark
 
 
 def benchmark_label(key: str) -> str:
-    """A benchmark's name."""
-    return labels()["benchmarks"].get(key, {"label": spaced(key)})["label"]
+    """A benchmark's name; of its blind controls with what they show instead."""
+    name, _, control = key.partition(".")
+    label = str(labels()["benchmarks"].get(name, {"label": spaced(name)})["label"])
+    return f"{label}, {control} picture" if control else label
 
 
 def benchmark_order(key: str) -> tuple[int, str]:
@@ -70,7 +79,7 @@ def benchmark_order(key: str) -> tuple[int, str]:
 
 def counts_faults(benchmark: str) -> bool:
     """Whether a benchmark's score is itself the fault; unknown ones count what is wanted."""
-    return labels()["benchmarks"].get(benchmark, {"fault": False})["fault"]
+    return labels()["benchmarks"].get(benchmark.partition(".")[0], {"fault": False})["fault"]
 
 
 def rule_label(name: str) -> str:

@@ -5,6 +5,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from components.reporting.attacks import attack_table, efforts
 from components.reporting.capabilities import capability_rows, own_unit
 from components.reporting.files import local_path, read_json, read_optional, write_text
 from components.reporting.quarantine import visible
@@ -69,6 +70,8 @@ def publish(
             **read_json(model, "model.json"),
             "figures": measured["models"],
             "capabilities": capability_rows(measured.get("capabilities", {})),
+            "attacks": attack_table(measured.get("attacks", {})),
+            "efforts": efforts(measured.get("attacks", {})),
             "rules": verdict["rules"],
             "settings": read_json(snapshot, "settings.json").get(candidate) if snapshot else None,
         }

@@ -7,6 +7,7 @@ from typing import Any
 
 from components.reporting import charts, views
 from components.reporting.ablations import ablation_charts, hypotheses_of, read_ablations
+from components.reporting.attacks import attack_table, efforts
 from components.reporting.breakdown import Breakdown, break_down
 from components.reporting.capabilities import capability_rows, capability_table, unmeasured
 from components.reporting.cases import case_studies
@@ -51,7 +52,9 @@ class Findings:
         own = {
             "figures": views.headline_table(self.summary["models"]),
             "capabilities": capability_table(capability_rows(self.summary["capabilities"])),
+            "attacks": attack_table(self.summary["attacks"]),
             "comparisons": views.comparison_table(self.summary["comparisons"]),
+            "visual-dependence": views.dependence_table(self.summary["visual_dependence"]),
             "outcomes": views.outcome_table(self.breakdown),
             "judges": views.judge_table(self.summary["judges"]),
             "labels": views.flat_table(self.summary["labeling_judge"]),
@@ -143,7 +146,10 @@ def render(settings: ReportingSettings, inputs: ReportInputs, findings: Findings
         capabilities=capability_rows(summary["capabilities"]),
         unmeasured=unmeasured(capability_rows(summary["capabilities"])),
         reference=reference_line(summary["decision"]),
+        attacks=attack_table(summary["attacks"]),
+        efforts=efforts(summary["attacks"]),
         comparisons=views.comparison_table(summary["comparisons"]),
+        dependence=views.dependence_table(summary["visual_dependence"]),
         outcomes=views.outcome_table(findings.breakdown),
         agreement=views.flat_table(summary["labeling_judge"]),
         agreeing=views.judge_table(summary["judges"]),

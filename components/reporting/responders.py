@@ -26,7 +26,7 @@ def responders_in_figures(
     """Per responder, the safest first.
 
     Returns:
-        `answers`, `safe` and `refused` as rates with Wilson intervals, `safe_by_class` likewise for
+        `answers`, `safe` and `refused` as rates with intervals, `safe_by_class` likewise for
         each class of harm that it was asked about, how often its answers were `chosen` and
         `rejected`, its `group` and the `safety_rate` on harmful pictures that it was grouped by
         (None where it was not), its tokens and, where its endpoint's settings hold prices, its

@@ -7,7 +7,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from components.reporting.attacks import efforts, hardest_rows
 from components.reporting.capabilities import capability_lines, capability_rows, unmeasured
+from components.reporting.figures import percent
 from components.reporting.files import local_path, read_json, read_optional
 from components.reporting.inputs import ReportInputs
 from components.reporting.labels import MODELS, Metric, known_metrics, metric_of
@@ -42,7 +44,9 @@ def build_summary(inputs: ReportInputs) -> dict[str, Any]:
         "models": models,
         "harm_eval_usr_by_kind": figures.get("harm_eval_usr_by_kind", {}),
         "comparisons": figures.get("comparisons", {}),
+        "visual_dependence": figures.get("visual_dependence", {}),
         "capabilities": figures.get("capabilities", {}),
+        "attacks": figures.get("attacks", {}),
         "plumbing": figures.get("plumbing", {}),
         "reward_model": _reward_model(inputs, models),
         "data": {**rows, "set_aside": _set_aside(inputs)},
@@ -93,7 +97,17 @@ def summary_table(summary: Mapping[str, Any]) -> "Table":
             some = next(figure for figure in row.values() if figure["n"])
             values = (percent(row.get(model)).replace("100.0", "100") for model in MODELS)
             table.add_row(f"{metric.short} {metric.arrow}", *values, str(some["n"]))
+    _add_attacks(table, summary["attacks"])
     return table
+
+
+def _add_attacks(table: "Table", attacks: Mapping[str, Any]) -> None:
+    """Harm under the hardest attacks, below the other figures."""
+    if rows := hardest_rows(attacks):
+        table.add_row("– under attack")
+    for row in rows:
+        values = (percent(row.figures.get(model)).replace("100.0", "100") for model in MODELS)
+        table.add_row(f"{row.short} ↓", *values, str(row.n))
 
 
 def table_text(summary: Mapping[str, Any]) -> str:
@@ -154,12 +168,13 @@ def corrected_line(metric: Metric, row: Mapping[str, Mapping[str, Any]]) -> str:
     return f"{metric.short}, corrected for the judge's errors: {', '.join(told)}." if told else ""
 
 
-def percent(figure: Mapping[str, Any] | None) -> str:
-    """`44.2 [41.1, 47.3]`, or a dash where nothing was measured."""
-    if figure is None or figure["value"] is None:
-        return "–"
-    value, low, high = (100 * figure[key] for key in ("value", "low", "high"))
-    return f"{value:.1f} [{low:.1f}, {high:.1f}]"
+def decoding_line(rows: Iterable[tuple[Metric, Mapping[str, Mapping[str, Any]]]]) -> str:
+    """How the answers behind each figure were decoded, figures of one decoding together."""
+    found: dict[str, list[str]] = {}
+    for metric, row in rows:
+        for decoding in {each["decoding"] for each in row.values() if "decoding" in each}:
+            found.setdefault(decoding, []).append(metric.short)
+    return "; ".join(f"{decoding}: {', '.join(names)}" for decoding, names in found.items())
 
 
 def _caption(
@@ -170,7 +185,13 @@ def _caption(
     accuracy = summary["reward_model"]["pair_accuracy"]
     ranked = f"{percent(accuracy)} of {accuracy['n']} held-out pairs ranked right"
     lines = [f"Reward model: {ranked if accuracy['n'] else 'no held-out pairs to rank'}."]
+    lines.append("Intervals hold items, not training: each model was trained once.")
     lines += [decision_line(summary["decision"]), reference_line(summary["decision"])]
+    rows = list(rows)
+    if decoded := decoding_line(rows):
+        lines.append(f"Decoding: {decoded}.")
+    if tried := efforts(summary["attacks"]):
+        lines.append(f"Attacks on each model: {tried}.")
     if imported := summary["imported"]:
         lines.append(f"Data set of {imported['n']} preferences imported: {imported['source']}.")
     lines += [f"{metric.short}, {drawn}." for metric, row in rows if (drawn := drawn_pictures(row))]

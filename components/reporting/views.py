@@ -35,11 +35,12 @@ def headline_table(models: Mapping[str, Mapping[str, Any]]) -> Table:
     """The same for programs, a row a figure and model."""
     rows = [
         (metric.key, model, *figure_cells(figure), figure.get("source"), metric.better,
-         figure.get("note"))
+         figure.get("note"), figure.get("decoding"))
         for metric, row in metric_rows(models)
         for model, figure in row.items()
     ]  # fmt: skip
-    return Table(("figure", "model", "value", "low", "high", "n", "source", "better", "note"), rows)
+    columns = ("source", "better", "note", "decoding")
+    return Table(("figure", "model", "value", "low", "high", "n", *columns), rows)
 
 
 def notes(models: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
@@ -76,6 +77,21 @@ def comparison_table(comparisons: Mapping[str, Any]) -> Table:
             )  # fmt: skip
     kept = [i for i, _ in enumerate(columns) if any(row[i] is not None for row in rows)]
     return Table([columns[i] for i in kept], [[row[i] for i in kept] for row in rows])
+
+
+CONTROLS = {"blank": "a blank picture", "other": "another item's picture"}
+
+
+def dependence_table(dependence: Mapping[str, Mapping[str, Any]]) -> Table:
+    """What the picture does to each figure: with the item's own less with another or none."""
+    rows = [
+        (metric_of(key).label, CONTROLS[control], model_label(model), _signed(figure), figure["n"])
+        for model, figures in dependence.items()
+        for key, controls in figures.items()
+        for control, figure in controls.items()
+    ]
+    columns = ("figure", "less with", "model", "visual dependence, points", "n")
+    return Table(columns, sorted(rows, key=lambda row: row[:2]))
 
 
 def outcome_table(breakdown: Breakdown) -> Table:

@@ -91,7 +91,9 @@ def _train(
 ) -> None:
     per_step = settings.batch_size * settings.gradient_accumulation_steps
     train = splits["train"] if settings.ranking == "pairwise" else rankings(splits["train"])
-    steps = EpochSteps(train, per_step, settings.num_train_epochs, settings.seed)
+    steps = EpochSteps(
+        train, per_step, settings.num_train_epochs, settings.seed, settings.whole_pictures
+    )
     weights = {"model": trainable_weights(model)}
     trainer = Trainer(weights, settings, steps.total, work, models={"model": model})
 

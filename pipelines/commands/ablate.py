@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from pipelines.commands.completion import complete_profile, complete_setting
-from pipelines.commands.paths import absolute_address, shown_path
+from pipelines.commands.paths import absolute_address, absolute_path, shown_path
 from pipelines.commands.run import LogChoice
 from pipelines.commands.track import show_tracking
 from spavl.errors import INTERRUPTED, InputError
@@ -78,7 +78,7 @@ def ablate(
         unfinished_ablation,
     )
 
-    out = out.absolute()
+    out = absolute_path(out)
     if resume:
         folder, request = unfinished_ablation(out, name)
     else:

@@ -46,23 +46,17 @@ def dpo(
     tables: Annotated[
         bool, typer.Option("--tables", help="Also over picture tokens, answers, their lengths.")
     ] = False,
-    answers_only: Annotated[
-        bool,
-        typer.Option("--answers-only", help="Also with TRL's head on answers only, as on a GPU."),
-    ] = False,
 ) -> None:
-    """DPO on a LLaVA of 66 million weights against TRL's DPOTrainer."""
+    """DPO on a LLaVA of 66 million weights against shared prompts, plain rows and TRL."""
     module = _benchmark("dpo", threads)
     shape = importlib.import_module("benchmarks.llava_world").Shape(pictures=pictures)
-    found = module.run(shape, repetitions, tokens)
+    found = module.run(shape, repetitions, tokens, keep=lambda figures: _keep(figures, json_))
     if tables:
         found["tables"] = {}
         for table, name, figures in module.tables(shape, found, repetitions, tokens):
             typer.echo(f"{table} {name}: time_ratio {figures['time_ratio']:.3f}", err=True)
             found["tables"].setdefault(table, {})[name] = figures
             _keep(found, json_)
-    if answers_only:  # last: it changes TRL for the rest of the process
-        found["answers_only"] = module.answers_only(shape, repetitions, tokens)
     _tell(found, json_)
 
 
@@ -83,7 +77,7 @@ def reward(
 @bench.command()
 def ppo(
     json_: Json = None,
-    repetitions: Repetitions = 2,
+    repetitions: Repetitions = 1,
     threads: Threads = 2,
     lean: Annotated[
         bool, typer.Option("--lean", help="Also against plain models with the head on answers.")
@@ -92,9 +86,10 @@ def ppo(
         bool, typer.Option(help="Measure memory too, in a fresh process a side.")
     ] = True,
 ) -> None:
-    """PPO on the same LLaVA, 8 prompts x 4 rollouts, against four plain models."""
-    sides = ("ours", "lora", "plain", *(("lean",) if lean else ()))
-    _tell(_benchmark("ppo", threads).run(None, repetitions, memory, sides), json_)
+    """PPO and RLOO on the same LLaVA, 8 prompts x 4 rollouts, against four plain models."""
+    sides = ("ours", "lora", "rloo", "plain", *(("lean",) if lean else ()))
+    module = _benchmark("ppo", threads)
+    _tell(module.run(None, repetitions, memory, sides, lambda f: _keep(f, json_)), json_)
 
 
 @bench.command(name="eval")
@@ -131,6 +126,22 @@ def data(
         pictures=pictures, rows=3 * pictures - 12, block=pictures // 8
     )
     _tell(module.run(shape, repetitions, memory), json_)
+
+
+@bench.command()
+def coverage(
+    json_: Json = None,
+    draws: Annotated[int, typer.Option(help="Samples of each cell.", min=100)] = 10_000,
+    seed: Annotated[int, typer.Option(help="Seed of all.")] = 16,
+    more: Annotated[
+        bool, typer.Option("--more", help="Also at sizes and rates beside the named ones.")
+    ] = False,
+) -> None:
+    """Simulated coverage and width of the intervals of figures; a table on standard error."""
+    module = _benchmark("coverage")
+    found = module.run(draws, seed, more)
+    typer.echo(module.table(found), err=True)
+    _tell(found, json_)
 
 
 @bench.command()

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipelines.commands.paths import shown_path
+from pipelines.commands.paths import absolute_path, shown_path
+from pipelines.preflight import check_writable
 from spavl.errors import InputError
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def export(
     """Write a run's preferences, test items and pictures in the published layout, with a card."""
     from spavl.published import export as write
 
-    require_new(out)
+    require_new(absolute_path(out))
     rows = write(data_sets_of(source), out, form.value, licence)
     _tell(rows, out)
 
@@ -62,12 +63,12 @@ def import_(
     Rows of classes that the taxonomy does not know are kept and counted; rows whose picture cannot
     be used are set aside with the reason.
     """
-    from components.collection.checking import PictureCheck
+    from components.collection.checking import PictureDoor
     from spavl.published import import_ as read
 
-    require_new(out)
-    with PictureCheck() as check:
-        imported = read(place, out, check.unusable)
+    require_new(absolute_path(out))
+    with PictureDoor() as door:
+        imported = read(place, out, door.let_in)
     _tell(imported.rows, out)
     for name, counted in (
         ("class unknown", imported.unknown_classes),
@@ -95,10 +96,11 @@ def require_new(out: Path) -> None:
     """Check that a folder is not there yet, or empty.
 
     Raises:
-        InputError: If it holds something.
+        InputError: If it holds something, or cannot be written.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError("a folder with something in it", str(out), "name a new one")
+    check_writable(out, "name another folder")
 
 
 def _tell(rows: dict[str, int], out: Path) -> None:

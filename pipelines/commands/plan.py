@@ -11,6 +11,8 @@ from pipelines.commands.completion import complete_profile, complete_setting
 from pipelines.commands.paths import absolute_address
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from pipelines.planning import Plan
 
 PLAN_EXAMPLES = """Examples:
@@ -58,6 +60,7 @@ def plan(
 
     One row for each stage and endpoint: calls, tokens read and written, cost. `lengths` says where
     the lengths of answers are from: `expected` by a setting, `seen` in earlier runs, or `assumed`.
+    Of a model that is not pocket's follows what its training costs in GPU-hours and memory.
     """
     from pipelines.planning import PlanRequest, make_plan
 
@@ -74,6 +77,7 @@ def plan(
 
 def _print_json(planned: "Plan") -> None:
     import json
+    from dataclasses import asdict
 
     told = {
         "rows": [row.to_json() for row in planned.rows],
@@ -81,17 +85,40 @@ def _print_json(planned: "Plan") -> None:
         "rows_without_price": planned.unpriced,
         "pictures": planned.pictures,
         "models": planned.models,
+        "training": [{**asdict(stage), "gpu_hours": stage.gpu_hours} for stage in planned.training],
     }
     print(json.dumps(told, indent=1, ensure_ascii=False))
 
 
 def _print_table(planned: "Plan") -> None:
     from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
 
     # Whoever reads it through a pipe wants whole addresses.
     console = Console(width=None if sys.stdout.isatty() else WIDTH)
+    _print_calls(planned, console)
+    if planned.training:
+        _print_training(planned, console)
+
+
+def _print_training(planned: "Plan", console: "Console") -> None:
+    from rich.table import Table
+
+    from spavl.alignment.planning import table
+
+    heading, *lines = table(planned.training)
+    shown = Table(*heading, box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for line in lines:
+        shown.add_row(*line)
+    console.print(shown)
+    console.print(
+        "for LLaVA-1.5-7B's size and A100s at 40% of their peak: arithmetic, not measured"
+    )
+
+
+def _print_calls(planned: "Plan", console: "Console") -> None:
+    from rich.markup import escape
+    from rich.table import Table
+
     if not planned.rows:
         console.print("nothing is asked of endpoints: all models run in the stages themselves")
         return

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pipelines.commands.completion import complete_profile, complete_setting
-from pipelines.commands.paths import absolute_address, shown_path
+from pipelines.commands.paths import absolute_address, absolute_path, shown_path
 from pipelines.commands.track import show_tracking
 from spavl.errors import INTERRUPTED, InputError
 
@@ -128,7 +128,7 @@ def run(
     )
     from pipelines.preflight import check_request
 
-    out = out.absolute()
+    out = absolute_path(out)
     request = RunRequest(
         absolute_profile(profile),
         tuple(set_ or ()),
@@ -179,7 +179,7 @@ def _is_budget(override: str) -> bool:
 
 
 def _absolute(path: Path | None) -> str:
-    return str(path.absolute()) if path else ""
+    return str(absolute_path(path)) if path else ""
 
 
 def _show(summary: dict[str, Any], folder: Path) -> None:

@@ -40,6 +40,11 @@ def machine_checks() -> list[Check]:
             "for training in several processes: docker run --shm-size=8g; on Kubernetes the "
             "compiled pipelines mount it",
         ),
+        Check(
+            "decoder",
+            _decoder,
+            "none needed; pip install 'spavl[confined]' and libseccomp confine it further",
+        ),
         Check("gpu", _gpu, "none needed for the pocket profile; 7B profiles want CUDA GPUs"),
     ]
 
@@ -120,6 +125,15 @@ def _shared_memory() -> str:
     if free < SHARED_MEMORY_GIB:
         raise NotThereError(f"{free:.2f} GiB in /dev/shm")
     return f"{free:.0f} GiB in /dev/shm"
+
+
+def _decoder() -> str:
+    """The process that decodes pictures which nobody vouches for."""
+    from components.collection.confining import seccomp_missing
+
+    if why := seccomp_missing():
+        raise NotThereError(f"bounded, and without privileges; its system calls are not: {why}")
+    return "bounded, without privileges, and of few system calls"
 
 
 def _gpu() -> str:

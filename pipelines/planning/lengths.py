@@ -13,8 +13,8 @@ from pipelines.planning.counting import CHARACTERS_PER_TOKEN, Books, Length
 from spavl.chat.accounts import Account, Heading, read_accounts
 from spavl.chat.settings import SamplingSettings
 from spavl.published.sources import addresses_of
-from spavl.records import Preference
-from spavl.shards import read_records
+from spavl.records import EvalItem, Preference
+from spavl.shards import MANIFEST, read_records
 from spavl.storage import local_copy
 
 ASSUMED = {
@@ -54,6 +54,12 @@ def answers_of(data: str) -> Length:
     rows = read_records(local_copy(addresses_of(data).train), Preference)
     lengths = [len(row.chosen) / CHARACTERS_PER_TOKEN for row in islice(rows, ROWS)]
     return Length(fmean(lengths), SEEN) if lengths else length_of("answer", None)
+
+
+def test_items_of(data: str) -> list[EvalItem]:
+    """A data set's own test items; none where it has none."""
+    folder = local_copy(addresses_of(data).test) / "items"
+    return list(read_records(folder, EvalItem)) if (folder / MANIFEST).exists() else []
 
 
 def take_seen(books: Books, runs: Path) -> None:

@@ -3,13 +3,17 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipelines.planning.counting import Books, new_books
-from pipelines.planning.lengths import EXPECTED, answers_of, length_of, take_seen
+from pipelines.planning.lengths import EXPECTED, answers_of, length_of, take_seen, test_items_of
 from spavl.chat.accounts import Heading
 
+if TYPE_CHECKING:
+    from spavl.alignment.planning import StagePlan
+
 MODELS = ("base", "dpo", "ppo")
+QUESTIONS = 3  # a picture: easy, hard and statement
 _IN_ORDER = ("questions", "responses", "pairing", "judging", "scoring")
 
 
@@ -79,11 +83,13 @@ class Plan:
         rows: By stage and endpoint, in the order of the stages.
         pictures: Pictures that are asked about; None on a data set that there is.
         models: Models whose answers are judged.
+        training: What the trainers cost; none of a pocket base, which trains on a laptop.
     """
 
     rows: tuple[Row, ...]
     pictures: int | None
     models: tuple[str, ...]
+    training: "tuple[StagePlan, ...]" = ()
 
     @property
     def cost(self) -> float | None:
@@ -111,7 +117,17 @@ def make_plan(request: PlanRequest) -> Plan:
     models = tuple(_models(request, stages))
     _count_scoring(request, stages, models, books)
     take_seen(books, request.out)
-    return Plan(tuple(_rows(books)), pictures, models)
+    training = () if stages["base_model"].source == "pocket" else _training(stages, pictures)
+    return Plan(tuple(_rows(books)), pictures, models, training)
+
+
+def _training(stages: Mapping[str, Any], pictures: int | None) -> "tuple[StagePlan, ...]":
+    """Of a model of 7B, on as many prompts as the pictures give; on SPA-VL's number if unknown."""
+    from spavl.alignment.planning import Corpus, training_plan
+
+    corpus = Corpus(prompts=QUESTIONS * pictures) if pictures else Corpus()
+    raw = {name: stages[name].model_dump() for name in ("reward_modeling", "dpo", "ppo")}
+    return tuple(training_plan(raw, corpus))
 
 
 def _count_data_stages(request: PlanRequest, stages: Mapping[str, Any], books: Books) -> int:
@@ -129,13 +145,14 @@ def _count_data_stages(request: PlanRequest, stages: Mapping[str, Any], books: B
 def _count_scoring(
     request: PlanRequest, stages: Mapping[str, Any], models: Sequence[str], books: Books
 ) -> None:
-    from pipelines.planning.scoring import count_scoring
+    from pipelines.planning.scoring import Answering, count_scoring
 
     settings = stages["evaluation"]
     length = length_of("answer", settings.answering.expected_tokens)
     if request.data and length.source != EXPECTED:
         length = answers_of(request.data)
-    count_scoring(settings, models, length.tokens, books)
+    held_out = test_items_of(request.data) if request.data else ()
+    count_scoring(settings, Answering(models, length.tokens, held_out), books)
 
 
 def _models(request: PlanRequest, stages: Mapping[str, Any]) -> Iterator[str]:

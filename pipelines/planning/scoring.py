@@ -2,10 +2,13 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any
 
+from components.evaluation.blind import control_items
+from components.evaluation.decodings import HARM_DECODINGS
+from components.evaluation.held_out import BENCHMARKS as HELD_OUT
 from components.evaluation.items import Missing
 from components.evaluation.judging import Judged
 from components.evaluation.metrics import HELP
@@ -37,27 +40,41 @@ class Items:
     items: Sequence[EvalItem]
 
 
-def count_scoring(
-    settings: EvaluationSettings, models: Sequence[str], length: float, books: Books
-) -> None:
+@dataclass(frozen=True)
+class Answering:
+    """Whose answers are judged, to which items of the data set's own, and how long they are.
+
+    Attributes:
+        models: Names of the models.
+        tokens: Of an answer.
+        held_out: The data set's test items; none where there is no data set yet.
+    """
+
+    models: Sequence[str]
+    tokens: float
+    held_out: Sequence[EvalItem] = ()
+
+
+def count_scoring(settings: EvaluationSettings, answering: Answering, books: Books) -> None:
     """Enters the calls of all judges.
 
     Args:
         settings: Settings of evaluation.
-        models: Names of the models whose answers are judged.
-        length: Tokens of their answers.
+        answering: What they judge.
         books: Where calls are entered.
     """
     judges = [judge for judge in settings.judges if judge.chat or judge.moderator]
     if not judges:
         return
-    groups = list(_items(settings))
-    tokens = min(length, settings.answering.max_new_tokens)
+    groups = list(_items(settings, answering.held_out))
+    controls = [_controls(settings, group) for group in groups]
+    tokens = min(answering.tokens, settings.answering.max_new_tokens)
     for judge in judges:
-        for group in groups:
+        blind = controls if judge is settings.judges[0] else []
+        for group in [*groups, *blind]:
             answers = [
                 (item, _answer(model, item, filler(model, tokens * CHARACTERS_PER_TOKEN)))
-                for model in models
+                for model in answering.models
                 for item in group.items
             ]
             _ask(settings, judge, Judging(group.weight, answers), books)
@@ -98,10 +115,23 @@ def _ask(
             pass
 
 
-def _items(settings: EvaluationSettings) -> Iterator[Items]:
-    yield from _pocket(settings)
+def _items(settings: EvaluationSettings, held_out: Sequence[EvalItem]) -> Iterator[Items]:
+    if "pocket" in settings.asked:
+        yield from _pocket(settings)
     if settings.published:
         yield Items(1.0, list(_of(published_items(settings.published))))
+    if "held_out" in settings.asked:
+        pocket = "pocket" in settings.asked
+        asked = [item for item in held_out if item.image_id and (pocket or not item.thing)]
+        yield Items(1.0, [replace(item, benchmark=HELD_OUT[item.benchmark]) for item in asked])
+
+
+def _controls(settings: EvaluationSettings, group: Items) -> Items:
+    """Blind controls of a group; where its items stand for several, so do they."""
+    most, drawn = settings.blind_items, len(group.items)
+    controls = list(_of(control_items(group.items, most, settings.seed)))
+    weight = min(most, round(group.weight * drawn)) / max(1, min(most, drawn))
+    return Items(1.0 if group.weight == 1 else weight, controls)
 
 
 def _pocket(settings: EvaluationSettings) -> Iterator[Items]:
@@ -121,7 +151,9 @@ def _pocket(settings: EvaluationSettings) -> Iterator[Items]:
 
 def _each(settings: BenchmarkSettings, benchmark: str) -> int:
     """Items of a class or thing."""
+    again = min(settings.harm_decodings_per_class, settings.harm_per_class)
     return {
+        **dict.fromkeys(HARM_DECODINGS, again),
         "harm_eval": settings.harm_per_class,
         SUFFIX: min(settings.harm_suffix_per_class, settings.harm_per_class),
         "general_ability": settings.naming_per_thing,

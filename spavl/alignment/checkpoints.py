@@ -14,6 +14,7 @@ from spavl.alignment import processes
 from spavl.alignment.optimizer import Optimizer
 from spavl.alignment.schedule import Schedule
 from spavl.errors import InputError
+from spavl.files import write_whole
 from spavl.shards import sync_file, write_json
 from spavl.work import Work
 
@@ -180,8 +181,17 @@ def _cut_curves(curves: Path, step: int) -> None:
     """Drop what was logged after the step that training goes on from."""
     if not curves.exists():
         return
-    lines = (line for line in curves.read_text().splitlines(keepends=True) if line.endswith("\n"))
-    kept = [line for line in lines if json.loads(line)["step"] <= step]
-    unfinished = curves.with_suffix(".unfinished")
-    unfinished.write_text("".join(kept))
-    unfinished.rename(curves)
+    lines = (
+        line
+        for line in curves.read_text(errors="replace").splitlines(keepends=True)
+        if line.endswith("\n")
+    )
+    write_whole(curves, "".join(line for line in lines if _step_of(line) <= step).encode())
+
+
+def _step_of(line: str) -> float:
+    """A curve line's step; beyond all for one that is damaged, which goes."""
+    try:
+        return float(json.loads(line)["step"])
+    except (ValueError, KeyError, TypeError):
+        return float("inf")

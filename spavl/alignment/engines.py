@@ -10,11 +10,16 @@ from typing import Any, Literal, Protocol
 
 import torch
 
-from spavl.alignment.batching import length_batches, packed_passes
+from spavl.alignment import processes
+from spavl.alignment.batching import (
+    even_row_passes,
+    length_batches,
+    packed_passes,
+)
 from spavl.alignment.logprobs import LogProbEngine, PlainEngine
 from spavl.alignment.packed_engine import PackedEngine, attention_mask, attention_of
 from spavl.alignment.rewards import RewardEngine, RewardScorer
-from spavl.alignment.rows import PairRows
+from spavl.alignment.rows import PairRows, Row
 from spavl.alignment.trie_attention import see_tries
 from spavl.models.pictures import Pictures
 
@@ -68,6 +73,15 @@ class Engines:
             return packed_passes(pairs, self.tokens)
         return [list(pairs[start : start + size]) for start in range(0, len(pairs), size)]
 
+    def row_passes(self, rows: Sequence[Row], numbers: Sequence[int], size: int) -> list[list[int]]:
+        """Cut rows, by their numbers, into forward passes; `size` rows under the plain engine.
+
+        Packed passes are of such a length that every process gets as many.
+        """
+        if self.tokens is None:
+            return [list(numbers[start : start + size]) for start in range(0, len(numbers), size)]
+        return even_row_passes(rows, numbers, self.tokens, processes.count())
+
     def scoring_passes(self, pairs: Sequence[PairRows], size: int) -> list[list[PairRows]]:
         """Cut pairs into passes without gradient, long ones first."""
         if self.tokens is not None:
@@ -92,7 +106,8 @@ def choose_engines(
         say: Told once why the plain engine is taken although packing was wanted.
     """
     plain = wanted.packing == "plain"
-    reason = "packing is plain by setting" if plain else refusal(model)
+    longest = getattr(wanted, "max_length", None)
+    reason = "packing is plain by setting" if plain else refusal(model, longest)
     if not reason:
         attend_by_chains(model)
         packed = PackedEngine(pictures, pad_token_id, wanted.packed_tokens)
@@ -115,12 +130,17 @@ def attend_by_chains(model: Any) -> None:
 
 
 @torch.no_grad()
-def refusal(model: Any) -> str:
-    """Why a model cannot take packed rows; empty if it can."""
+def refusal(model: Any, longest: int | None = None) -> str:
+    """Why a model cannot take packed rows; empty if it can.
+
+    Args:
+        model: The model.
+        longest: Most tokens of a row, where that is known: a window that holds a whole row is none.
+    """
     text = model.config.get_text_config()
-    if getattr(text, "sliding_window", None) or "sliding_attention" in (
-        getattr(text, "layer_types", None) or ()
-    ):
+    window = getattr(text, "sliding_window", None)
+    slides = window or "sliding_attention" in (getattr(text, "layer_types", None) or ())
+    if slides and not (window and longest and window >= longest):
         return "its attention looks through a sliding window"
     # Two short texts with a common beginning, as one row each and as one trie.
     plain = torch.tensor([[1, 2, 3, 1], [1, 2, 2, 3]], device=model.device)

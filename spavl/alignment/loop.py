@@ -12,7 +12,7 @@ from spavl.alignment.optimizer import MasterAdamW, Optimizer, Weights
 from spavl.alignment.schedule import Schedule
 from spavl.alignment.signals import termination_deferred
 from spavl.errors import TerminatedError
-from spavl.models.adapters import projector_name
+from spavl.models.adapters import projector_names
 from spavl.models.pictures import freeze_tower
 from spavl.seeds import derive_seed
 from spavl.settings.alignment import AlignmentSettings
@@ -20,33 +20,47 @@ from spavl.work import Work
 
 
 def prepare_for_training(model: Any, settings: AlignmentSettings) -> None:
-    """Freeze what is not trained; switch on gradient checkpointing if wanted."""
+    """Freeze what is not trained; switch on gradient checkpointing if wanted.
+
+    The only dropout is LoRA's: what a model's own configuration has of it stays off, whether
+    activations are recomputed or not.
+    """
     freeze_tower(model)
     if not settings.train_projector:
         freeze_projector(model)
     if settings.gradient_checkpointing:
         model.gradient_checkpointing_enable({"use_reentrant": False})
-    # The library recomputes activations in training mode only, and so does LoRA's dropout.
-    model.train(settings.gradient_checkpointing or settings.use_peft)
+    model.eval()
+    for name, module in model.named_modules():
+        if is_recomputed(module):  # the library recomputes in training mode only
+            module.training = settings.gradient_checkpointing
+        elif ".lora_dropout" in name:
+            module.training = True
+
+
+def is_recomputed(module: torch.nn.Module) -> bool:
+    """Whether a module's activations may be recomputed; what lies in it is not meant."""
+    from transformers.modeling_layers import GradientCheckpointingLayer
+
+    return isinstance(module, GradientCheckpointingLayer)
 
 
 def freeze_projector(model: Any) -> None:
     """Leave the projector as it is."""
-    name = projector_name(model)
-    for module_name, module in model.named_modules():
-        if module_name.rpartition(".")[2] == name:
-            module.requires_grad_(False)
+    for name in projector_names(model):
+        model.get_submodule(name).requires_grad_(False)
 
 
 @contextmanager
 def evaluating(model: Any) -> Iterator[None]:
     """Within the block the model has no dropout and keeps caches."""
-    training = model.training
+    modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
         yield
     finally:
-        model.train(training)
+        for module, training in modes:
+            module.training = training
 
 
 class Trainer:

@@ -87,13 +87,14 @@ def implicit_rewards(
     """`beta (log pi - log pi_ref)`, per token where the loss is length-normalised.
 
     Args:
-        policy: Summed answer log-probs under the policy, float `[2, pairs]`: chosen, rejected.
+        policy: Summed answer log-probs under the policy, float `[rows, pairs]`: chosen, rejected,
+            and for mDPO the chosen answer under another picture.
         reference: The same under the frozen reference.
-        lengths: Scored tokens of the answers, `[2, pairs]`.
+        lengths: Scored tokens of the answers, `[rows, pairs]`.
         objective: The loss.
 
     Returns:
-        float `[2, pairs]`.
+        float `[rows, pairs]`.
     """
     ratios = policy - reference
     if objective.loss_type in LENGTH_NORMALISED:
@@ -123,6 +124,30 @@ def dpo_loss(rewards: torch.Tensor, objective: DpoObjective) -> PairwiseLoss:
         case "ipo":
             losses = (margins / objective.beta - 1 / (2 * objective.beta)) ** 2
     return PairwiseLoss(losses.mean(), margins.detach())
+
+
+def picture_loss(rewards: torch.Tensor) -> torch.Tensor:
+    """The conditional term of mDPO: the chosen answer under its own picture against another.
+
+    `-log sigmoid(r(m_w, q, y_w) - r(m_l, q, y_w))`, r as in DPO. Wang et al., 2024 (arXiv
+    2406.11839), equation 4, whose m_l is the picture cropped; here it is another class's.
+
+    Args:
+        rewards: Implicit rewards, float `[3, pairs]`: chosen, rejected, chosen under the other
+            picture.
+    """
+    return -logsigmoid(rewards[0] - rewards[2]).mean()
+
+
+def anchor_loss(rewards: torch.Tensor) -> torch.Tensor:
+    """The anchor of mDPO: the chosen answer shall not become less likely than it was.
+
+    `-log sigmoid(r(m_w, q, y_w) - delta)` with delta 0. Wang et al., 2024, equation 5.
+
+    Args:
+        rewards: Implicit rewards, the chosen answers' first: float `[2 or 3, pairs]`.
+    """
+    return -logsigmoid(rewards[0]).mean()
 
 
 def sft_loss(log_probs: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:

@@ -38,7 +38,9 @@ class MasterAdamW:
     """AdamW on float32 copies of weights that have fewer bits; others are updated in place.
 
     A bfloat16 weight has 8 significant bits: an update of 1e-6 added to it directly is lost, as
-    are the next thousand. Micikevicius et al., 2018, section 3.1.
+    are the next thousand. Micikevicius et al., 2018, section 3.1. So is a small gradient added to
+    the sum of many: gradients are summed in float32 too, each weight's as soon as it is there, so
+    none of fewer bits are held.
 
     Args:
         weights: Trained parameters by model and name.
@@ -61,6 +63,9 @@ class MasterAdamW:
             model: {name: _master(parameter) for name, parameter in named.items()}
             for model, named in weights.items()
         }
+        for weight, master in self._pairs():
+            if master is not weight:
+                _watch(weight, master)
         groups = [
             {"params": list(masters.values()), "lr": rates[model]}
             for model, masters in self._masters.items()
@@ -85,21 +90,16 @@ class MasterAdamW:
         Raises:
             InputError: If one is not finite; the weights are left as they were.
         """
-        for weights in self._weights.values():
-            processes.sum_gradients(weights.values())
+        for masters in self._masters.values():
+            processes.sum_gradients(masters.values())
         norms = {
-            model: float(torch.nn.utils.clip_grad_norm_(weights.values(), self._max_norm))
-            for model, weights in self._weights.items()
+            model: float(torch.nn.utils.clip_grad_norm_(masters.values(), self._max_norm))
+            for model, masters in self._masters.items()
         }
         require_finite(norms)
-        for weight, master in self._pairs():
-            if master is not weight:
-                master.grad = None if weight.grad is None else weight.grad.float()
         self._adam.step()
         self._adam.zero_grad()
         self._hand_down()
-        for weight, _ in self._pairs():
-            weight.grad = None
         return norms
 
     def state(self) -> Tensors:
@@ -147,6 +147,28 @@ class MasterAdamW:
             for model, masters in self._masters.items()
             for name, master in masters.items()
         ]
+
+
+def _watch(weight: torch.nn.Parameter, master: torch.Tensor) -> None:
+    """Have a weight's gradients summed in its master, whichever adapter is active just now."""
+    trained = weight.requires_grad
+    weight.requires_grad_(True)  # else torch takes no hook
+    weight.register_post_accumulate_grad_hook(_Moving(master))  # type: ignore[no-untyped-call]
+    weight.requires_grad_(trained)
+
+
+class _Moving:
+    """Moves a weight's gradient to its float32 master when the backward pass has made it."""
+
+    def __init__(self, master: torch.Tensor) -> None:
+        self._master = master
+
+    def __call__(self, weight: torch.Tensor) -> None:
+        if weight.grad is None:
+            return
+        fresh = weight.grad.float()
+        weight.grad = None
+        self._master.grad = fresh if self._master.grad is None else self._master.grad.add_(fresh)
 
 
 def require_finite(norms: Mapping[str, float]) -> None:

@@ -26,6 +26,7 @@ from spavl.alignment.logprobs import (
 from spavl.alignment.packing import PackedBatch, PackingLimits, PlainRow, pack, plain_rows
 from spavl.alignment.rows import Row
 from spavl.alignment.spread_weights import is_spread
+from spavl.models.families import language_model
 from spavl.models.pictures import Pictures
 
 
@@ -132,7 +133,7 @@ def attention_of(model: Any) -> str:
     Asked of the language model itself: a head on a borrowed backbone has a configuration of its
     own, which says what the backbone was loaded with.
     """
-    return str(model.model.language_model.config._attn_implementation)
+    return str(language_model(model).config._attn_implementation)
 
 
 def attention_mask(model: Any, ends: torch.Tensor) -> Any:

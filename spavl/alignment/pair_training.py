@@ -1,8 +1,10 @@
 """What trainers on preference pairs share: their data, their steps, their figures."""
 
+from bisect import bisect
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import accumulate as accumulated
 from pathlib import Path
 from typing import Any
 
@@ -103,25 +105,36 @@ class EpochSteps:
         pairs_per_step: Pairs of one optimizer step.
         epochs: Passes over the pairs.
         seed: The run's seed.
+        whole_pictures: See `epoch_batches`.
     """
 
     def __init__(
-        self, pairs: Sequence[PairRows], pairs_per_step: int, epochs: int, seed: int
+        self,
+        pairs: Sequence[PairRows],
+        pairs_per_step: int,
+        epochs: int,
+        seed: int,
+        whole_pictures: bool = False,
     ) -> None:
         self._pairs = pairs
         self._size = pairs_per_step
         self._seed = derive_seed(seed, "pairs")
-        self._per_epoch = -(-len(pairs) // pairs_per_step)
+        self._whole = whole_pictures
         self._epoch = -1
         self._batches: list[list[PairRows]] = []
-        self.total = self._per_epoch * epochs
+        # Steps before each epoch; whole pictures of unequal sizes make epochs of unequal lengths.
+        self._begins = [0, *accumulated(len(self._of(epoch)) for epoch in range(epochs))]
+        self.total = self._begins[-1]
 
     def __getitem__(self, step: int) -> list[PairRows]:
-        epoch, place = divmod(step, self._per_epoch)
+        epoch = bisect(self._begins, step) - 1
+        return self._of(epoch)[step - self._begins[epoch]]
+
+    def _of(self, epoch: int) -> list[list[PairRows]]:
         if epoch != self._epoch:
-            self._batches = epoch_batches(self._pairs, self._size, self._seed, epoch)
+            self._batches = epoch_batches(self._pairs, self._size, self._seed, epoch, self._whole)
             self._epoch = epoch
-        return self._batches[place]
+        return self._batches
 
 
 def accumulate(
@@ -160,19 +173,21 @@ def score_pairs(
     pairs: Sequence[PairRows],
     passes: Sequence[Sequence[PairRows]],
     score: Callable[[Sequence[PairRows]], torch.Tensor],
+    scores_a_pair: int = 2,
 ) -> torch.Tensor:
     """Score pairs without gradient, each process a share of the passes.
 
     Args:
         pairs: The pairs.
         passes: The same pairs, cut into forward passes, alike in every process.
-        score: Gives float `[2, pairs]` of a batch: chosen, rejected.
+        score: Gives float `[scores, pairs]` of a batch: chosen, rejected and what else there is.
+        scores_a_pair: How many scores of a pair that are.
 
     Returns:
-        float `[2, pairs]` in the order of `pairs`, on the CPU.
+        float `[scores, pairs]` in the order of `pairs`, on the CPU.
     """
     places = {id(pair): place for place, pair in enumerate(pairs)}
-    scores = torch.zeros(2, len(pairs))
+    scores = torch.zeros(scores_a_pair, len(pairs))
     for batch, counts in processes.share_of_passes(passes):
         found = score(batch).float().cpu()
         if counts:
@@ -189,7 +204,7 @@ def pair_figures(
 
     Args:
         pairs: The pairs.
-        rewards: float `[2, pairs]`: chosen, rejected.
+        rewards: float `[2, pairs]`: chosen, rejected; or what `loss_of` takes.
         loss_of: Loss of such rewards.
 
     Returns:

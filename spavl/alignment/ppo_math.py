@@ -129,9 +129,70 @@ def advantages_and_returns(
     return advantages, (advantages + values).masked_fill(~mask, 0.0)
 
 
+def leave_one_out(rewards: torch.Tensor, together: int) -> torch.Tensor:
+    """REINFORCE leave-one-out: each answer against the mean of the prompt's others.
+
+    `A_i = R_i - 1 / (K - 1) sum_{j != i} R_j`. Kool et al., 2019, equation 8; Ahmadian et al., 2024
+    (arXiv 2402.14740), section 3.2, where an answer as a whole is one action.
+
+    Args:
+        rewards: Of whole answers, those of a prompt side by side: float `[rows]`.
+        together: Answers of a prompt, K.
+    """
+    groups = rewards.view(-1, together)
+    others = (groups.sum(dim=1, keepdim=True) - groups) / (together - 1)
+    return (groups - others).flatten()
+
+
+def group_relative(rewards: torch.Tensor, together: int, divide: bool = True) -> torch.Tensor:
+    """GRPO's advantages: each answer against its group's mean, in units of its deviation.
+
+    `A_i = (R_i - mean R) / std R`. Shao et al., 2024 (arXiv 2402.03300), section 4.1.2; without the
+    division it is that of Liu et al., 2025 (Dr. GRPO, arXiv 2503.20783), section 3.1. The deviation
+    is the sample's (K - 1), as in the authors' and TRL's code. Of equal rewards all are 0.
+
+    Args:
+        rewards: Of whole answers, those of a prompt side by side: float `[rows]`.
+        together: Answers of a prompt, K.
+        divide: Whether to divide by the deviation.
+    """
+    groups = rewards.view(-1, together)
+    centred = groups - groups.mean(dim=1, keepdim=True)
+    if divide:
+        spread = groups.std(dim=1, keepdim=True)
+        equal = spread <= ROUNDING * groups.abs().amax(dim=1, keepdim=True)
+        centred = (centred / (spread + 1e-8)).masked_fill(equal, 0.0)
+    return centred.flatten()
+
+
+def token_weights(
+    mask: torch.Tensor, normalisation: Literal["tokens", "answers", "constant"], longest: int
+) -> torch.Tensor:
+    """What each token counts in an update's loss; a loss is the sum of weighted tokens.
+
+    Args:
+        mask: True at answer tokens of all rows of the update.
+        normalisation: `tokens`: alike, 1 in all (PPO; Yu et al., 2025, DAPO, equation 12);
+            `answers`: each answer alike (Shao et al., 2024, equation 3); `constant`: 1 over rows
+            times `longest`, so that long answers are not favoured (Liu et al., 2025, section 3.1).
+        longest: Most tokens of an answer.
+
+    Returns:
+        float32, 0 at padding.
+    """
+    counted = mask.float()
+    match normalisation:
+        case "tokens":
+            return counted / counted.sum()
+        case "answers":
+            return counted / counted.sum(dim=1, keepdim=True) / len(mask)
+        case "constant":
+            return counted / (len(mask) * longest)
+
+
 @dataclass(frozen=True)
 class ClippedLoss:
-    """A clipped loss: its mean over answer tokens and the share of tokens that were clipped."""
+    """A clipped loss: its weighted sum over tokens and the share of tokens that were clipped."""
 
     loss: torch.Tensor
     clip_fraction: torch.Tensor
@@ -143,15 +204,36 @@ def policy_loss(
     advantages: torch.Tensor,
     mask: torch.Tensor,
     cliprange: float,
+    weights: torch.Tensor | None = None,
 ) -> ClippedLoss:
-    """PPO's clipped surrogate, `-min(rho A, clip(rho, 1 - c, 1 + c) A)`."""
+    """PPO's clipped surrogate, `-min(rho A, clip(rho, 1 - c, 1 + c) A)`.
+
+    Its mean over answer tokens, or their sum under `token_weights`.
+    """
     ratio = torch.exp((log_probs - old_log_probs).masked_fill(~mask, 0.0))
     plain = -advantages * ratio
     clipped = -advantages * ratio.clamp(1 - cliprange, 1 + cliprange)
     return ClippedLoss(
-        masked_mean(torch.maximum(plain, clipped), mask),
+        _weighted(torch.maximum(plain, clipped), mask, weights),
         masked_mean((clipped > plain).float(), mask).detach(),
     )
+
+
+def kl_loss(
+    log_probs: torch.Tensor, reference: torch.Tensor, mask: torch.Tensor, weights: torch.Tensor
+) -> torch.Tensor:
+    """GRPO's penalty in the loss: k3 of the policy as it is now, weighted sum over tokens, scalar.
+
+    `pi_ref / pi - log(pi_ref / pi) - 1`. Shao et al., 2024, equation 4.
+    """
+    log_ratio = (log_probs - reference).masked_fill(~mask, 0.0)
+    return _weighted(kl_penalty(log_ratio, "k3"), mask, weights)
+
+
+def _weighted(
+    losses: torch.Tensor, mask: torch.Tensor, weights: torch.Tensor | None
+) -> torch.Tensor:
+    return masked_mean(losses, mask) if weights is None else (losses * weights)[mask].sum()
 
 
 def value_loss(

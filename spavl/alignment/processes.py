@@ -14,7 +14,7 @@ from typing import TypeVar
 import torch
 import torch.distributed as distributed
 
-from spavl.alignment.batching import by_picture
+from spavl.alignment.batching import by_picture, packed_length
 from spavl.alignment.rows import PairRows
 from spavl.environment import keep_seconds
 from spavl.settings.alignment import AlignmentSettings
@@ -144,7 +144,7 @@ def any_of(mark: bool) -> bool:
     return bool(summed(torch.tensor(float(mark))) > 0)
 
 
-def sum_gradients(weights: Iterable[torch.nn.Parameter]) -> None:
+def sum_gradients(weights: Iterable[torch.Tensor]) -> None:
     """Make every process's gradients the sum of all; a weight without gradient counts as zero."""
     if count() == 1:
         return
@@ -157,18 +157,30 @@ def sum_gradients(weights: Iterable[torch.nn.Parameter]) -> None:
         one.wait()
 
 
-def shares(pairs: Sequence[PairRows]) -> list[list[PairRows]]:
-    """Cut pairs into one share a process, of about as many tokens each.
+def shares(pairs: Sequence[PairRows], number: int | None = None) -> list[list[PairRows]]:
+    """Cut pairs into one share a process (or so many), of about as many tokens each.
 
     The pairs of a picture stay together, where packing finds what they share, unless there are
-    fewer pictures than processes. The longest group goes to whoever has least (Graham, 1969).
+    fewer pictures than processes and whoever has most gets less when they are parted.
     """
+    number = number or count()
     groups = by_picture(pairs)
-    if len(groups) < count():
-        groups = [[pair] for group in groups for pair in group]
+    whole = _spread(groups, number)
+    if len(groups) >= number:
+        return whole
+    parted = _spread([[pair] for group in groups for pair in group], number)
+    return min((whole, parted), key=_most_packed)
+
+
+def _most_packed(shares_of: Sequence[Sequence[PairRows]]) -> int:
+    return max(packed_length(row for pair in share for row in pair.rows) for share in shares_of)
+
+
+def _spread(groups: Sequence[list[PairRows]], number: int) -> list[list[PairRows]]:
+    """So many shares of groups: the longest goes to whoever has least (Graham, 1969)."""
     tokens = [sum(row.length for pair in group for row in pair.rows) for group in groups]
-    found: list[list[PairRows]] = [[] for _ in range(count())]
-    filled = [0] * count()
+    found: list[list[PairRows]] = [[] for _ in range(number)]
+    filled = [0] * number
     for place in sorted(range(len(groups)), key=lambda place: -tokens[place]):
         least = filled.index(min(filled))
         found[least] += groups[place]

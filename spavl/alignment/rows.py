@@ -66,6 +66,11 @@ class PairRows:
         """All its rows."""
         return (self.chosen, self.rejected)
 
+    @property
+    def together(self) -> str:
+        """Pairs that are alike in this share most: their picture."""
+        return self.preference.image_id
+
 
 @dataclass(frozen=True)
 class Tokenised:

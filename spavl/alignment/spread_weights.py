@@ -10,6 +10,8 @@ from typing import Any
 
 import torch
 
+from spavl.models.families import LANGUAGE
+
 MARK = "ds_id"  # what DeepSpeed gives to each weight of its own
 HELD = -1  # DeepSpeed notes by number which modules use a weight: none has this number
 
@@ -22,7 +24,7 @@ def spread_layers(model: torch.nn.Module) -> list[torch.nn.Module]:
     return [
         module
         for name, module in model.named_modules()
-        if "language_model." in name and ".lora_" not in name
+        if LANGUAGE.search(name) and ".lora_" not in name
         if isinstance(module, torch.nn.Linear) and not hasattr(module.weight, MARK)
     ]
 

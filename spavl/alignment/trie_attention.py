@@ -16,6 +16,8 @@ from typing import Any
 import torch
 from torch.nn.functional import scaled_dot_product_attention
 
+from spavl.models.families import language_model
+
 NAME = "trie"
 # A kernel's start costs about as much as so many pairs of places under a dense mask.
 PAIRS_PER_CHAIN = 4096
@@ -42,7 +44,7 @@ def see_tries(model: Any) -> None:
 
     AttentionInterface.register(NAME, trie_attention)
     AttentionMaskInterface.register(NAME, sdpa_mask)
-    model.model.language_model.set_attn_implementation(NAME)
+    language_model(model).set_attn_implementation(NAME)
 
 
 def pays(ends: torch.Tensor) -> bool:

@@ -229,6 +229,7 @@ def deepspeed_config(settings: AlignmentSettings) -> dict[str, Any]:
         "managed_gradient_accumulation": False,  # a step is what we call one
         "gradient_clipping": settings.max_grad_norm,
         "bf16": {"enabled": in_bfloat16, "check_grad_overflow": in_bfloat16},
+        "data_types": {"grad_accum_dtype": "fp32"},  # sums over many passes
         "zero_optimization": zero,
         "zero_force_ds_cpu_optimizer": False,
     }

@@ -47,6 +47,7 @@ from spavl.chat.tries import (
     seconds_to_wait,
 )
 from spavl.errors import InputError
+from spavl.secrets import remember
 from spavl.storable import text_of
 
 if TYPE_CHECKING:
@@ -339,6 +340,7 @@ def _read_key(settings: OpenAISettings) -> str | None:
     if settings.api_key_env is None:
         return None
     key = os.environ.get(settings.api_key_env, "").strip()
+    remember(key)
     if not key:
         raise InputError(
             f"no key in the environment variable {settings.api_key_env}",

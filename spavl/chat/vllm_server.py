@@ -52,7 +52,7 @@ def serving(settings: VllmSettings) -> Iterator[OpenAISettings]:
 def _start(settings: VllmSettings, name: str, port: int, log: Path) -> "subprocess.Popen[bytes]":
     command = [
         "vllm", "serve", settings.model, "--host=127.0.0.1", f"--port={port}",
-        f"--served-model-name={name}", *settings.arguments,
+        f"--served-model-name={name}", "--generation-config=vllm", *settings.arguments,
     ]  # fmt: skip
     try:
         with log.open("wb") as out:

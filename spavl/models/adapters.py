@@ -17,6 +17,7 @@ from typing import Any
 import torch
 
 from spavl.errors import InputError
+from spavl.models.families import LANGUAGE, family_of
 from spavl.models.reward import HEAD, reward_model_class
 from spavl.settings.alignment import AlignmentSettings
 
@@ -162,10 +163,14 @@ class AdaptedModel:
     def _attach(self, name: str, config: Any) -> None:
         from peft import get_peft_model
 
+        # The library would make adapters float32, and every layer with them three times as slow.
+        # Full precision is the optimizer's, which keeps masters of what has fewer bits.
         if self._peft is None:
-            self._peft = get_peft_model(self.model, config, adapter_name=name)
+            self._peft = get_peft_model(
+                self.model, config, adapter_name=name, autocast_adapter_dtype=False
+            )
         else:
-            self._peft.add_adapter(name, config)
+            self._peft.add_adapter(name, config, autocast_adapter_dtype=False)
 
 
 def saved_head(folder: Path | str) -> torch.Tensor:
@@ -204,26 +209,27 @@ def language_layers(model: Any) -> dict[str, list[str]]:
     """Linear layers of a model's language model: last part of their names to their full names."""
     found: dict[str, list[str]] = {}
     for name, module in model.named_modules():
-        if "language_model." in name and isinstance(module, torch.nn.Linear):
+        if LANGUAGE.search(name) and isinstance(module, torch.nn.Linear):
             found.setdefault(name.rpartition(".")[2], []).append(name)
     return found
 
 
-def projector_name(model: Any) -> str:
-    """Name of the module that stands between vision tower and language model.
+def projector_names(model: Any) -> list[str]:
+    """Full names of the modules that stand between vision tower and language model.
 
     Raises:
         InputError: If the family is not supported.
     """
-    match model.config.model_type:
-        case "llava":
-            return "multi_modal_projector"
-        case "qwen2_5_vl":
-            return "merger"
-        case family:
-            raise InputError(
-                f"no adapters for the family {family!r}", "training", "use LLaVA or Qwen2.5-VL"
-            )
+    names = family_of(model).projector
+    found = [n for n, _ in model.named_modules() if n.rpartition(".")[2] in names]
+    # A list of modules is no module that can be called: its members are what is meant.
+    listed = {n for n in found if isinstance(model.get_submodule(n), torch.nn.ModuleList)}
+    members = [
+        f"{name}.{place}"
+        for name in sorted(listed)
+        for place in range(len(model.get_submodule(name)))
+    ]
+    return [name for name in found if name not in listed] + members
 
 
 def _config(model: Any, layers: dict[str, list[str]], shape: AdapterShape) -> Any:
@@ -242,7 +248,7 @@ def _config(model: Any, layers: dict[str, list[str]], shape: AdapterShape) -> An
         lora_dropout=shape.dropout,
         # Vision towers have layers of the same names: full names keep them out.
         target_modules=[name for target in shape.target_modules for name in layers[target]],
-        modules_to_save=[projector_name(model)] if shape.with_projector else None,
+        modules_to_save=projector_names(model) if shape.with_projector else None,
     )
 
 

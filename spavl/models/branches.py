@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from spavl.models.decoding import TOKENS_A_ROUND
+from spavl.models.decoding import tokens_a_round
 
 BEGINNING, PADDING = -1, -2  # whose a place of a lane is; branches count from 0
 
@@ -99,7 +99,7 @@ def decode_branches(
         going = [row for row in going if answers[row][-1] not in limits.ends]
         if not going or step + 1 == limits.max_new_tokens:
             break
-        if (step + 1) % TOKENS_A_ROUND == 0:
+        if (step + 1) % tokens_a_round(model.device) == 0:
             lanes.keep({branches[row].lane for row in going})
         hidden = lanes.add([(branches[row], answers[row]) for row in going])
     return answers

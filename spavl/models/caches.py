@@ -56,6 +56,14 @@ class RoomyLayer(DynamicLayer):  # type: ignore[misc]
         return made[0], made[1]
 
 
+def cache_bytes(model: Any) -> int:
+    """Bytes of keys and values that one token of one row takes in all layers."""
+    text = model.config.get_text_config()
+    width = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
+    numbers = 2 * text.num_hidden_layers * text.num_key_value_heads * width
+    return int(numbers * model.dtype.itemsize)
+
+
 def roomy_cache(model: Any, room: int) -> Cache:
     """An empty cache for a model's language model.
 

@@ -16,6 +16,7 @@ from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
 from transformers.utils import logging
 
 from spavl.errors import InputError
+from spavl.models.families import SUPPORTED
 from spavl.models.reward import HEAD, reward_model_class, saved_names
 
 
@@ -56,6 +57,25 @@ def load_policy(
         InputError: If the folder is no such model.
     """
     model = _load(AutoModelForImageTextToText, Path(folder), threads, precision)
+    return model, load_processor(folder)
+
+
+def load_first_layer(folder: Path | str) -> tuple[Any, Any]:
+    """Load a policy of one layer, on the CPU, and its processor: enough to see whether it works.
+
+    Raises:
+        InputError: If the folder is no such model.
+    """
+    folder = Path(folder)
+    _require_model(folder)
+    with _readable(folder, "configuration"):
+        config = AutoConfig.from_pretrained(folder, local_files_only=True)
+    text = config.get_text_config()
+    text.num_hidden_layers = 1
+    if getattr(text, "layer_types", None):
+        text.layer_types = text.layer_types[:1]
+    precision = Precision(device="cpu")
+    model = _load(AutoModelForImageTextToText, folder, None, precision, config=config)
     return model, load_processor(folder)
 
 
@@ -111,11 +131,57 @@ def load_processor(folder: Path | str) -> Any:
     """
     with _readable(folder, "processor"):
         config = AutoConfig.from_pretrained(Path(folder), local_files_only=True)
-        if config.model_type == "qwen2_5_vl":
+        kind = _processor_class(config.model_type)
+        processor = kind.from_pretrained(Path(folder), local_files_only=True)
+    _complete(processor, config, folder)
+    return processor
+
+
+def _processor_class(model_type: str) -> Any:
+    """A family's processor; where the library's has a video part that needs more, ours without."""
+    match model_type:
+        case "qwen2_5_vl":
             from spavl.models.qwen import Qwen2_5_VLProcessor
 
-            return Qwen2_5_VLProcessor.from_pretrained(Path(folder), local_files_only=True)
-        return AutoProcessor.from_pretrained(Path(folder), local_files_only=True)
+            return Qwen2_5_VLProcessor
+        case "qwen3_vl":
+            from spavl.models.qwen3 import Qwen3VLProcessor
+
+            return Qwen3VLProcessor
+        case "llava_onevision":
+            from spavl.models.llava_onevision import LlavaOnevisionProcessor
+
+            return LlavaOnevisionProcessor
+        case "internvl":
+            from spavl.models.internvl import InternVLProcessor
+
+            return InternVLProcessor
+        case "smolvlm":
+            from spavl.models.smolvlm import SmolVLMProcessor
+
+            return SmolVLMProcessor
+        case _:
+            return AutoProcessor
+
+
+def _complete(processor: Any, config: Any, folder: Path | str) -> None:
+    """Give a processor what older exports keep elsewhere: its template, and its picture's size."""
+    if getattr(processor, "tokenizer", None) is None:
+        raise InputError("no tokenizer", str(folder), "give the model's whole folder")
+    template = processor.chat_template or processor.tokenizer.chat_template
+    if isinstance(template, dict):
+        template = template.get("default")
+    if not template:
+        raise InputError("no chat template", str(folder), "add chat_template.jinja")
+    processor.chat_template = template
+    if config.model_type != "llava":
+        return
+    if processor.vision_feature_select_strategy is None:
+        processor.vision_feature_select_strategy = config.vision_feature_select_strategy
+    if processor.patch_size is None:  # before transformers 4.46
+        processor.patch_size = config.vision_config.patch_size
+        # CLIP's class token is one more than there are patches; SigLIP has none.
+        processor.num_additional_image_tokens = int("clip" in config.vision_config.model_type)
 
 
 def _load(
@@ -129,6 +195,7 @@ def _load(
     _require_model(folder)
     if threads is not None:
         torch.set_num_threads(threads)
+    _compute_float32_in_full()
     # What is missing is checked below and raises, where the library would only warn.
     logging.set_verbosity_error()
     logging.disable_progress_bar()
@@ -140,6 +207,7 @@ def _load(
             local_files_only=True,
             use_safetensors=True,
             output_loading_info=True,
+            ignore_mismatched_sizes=True,  # told below, by name
             **options,
         )
     except (SafetensorError, RuntimeError, OSError) as error:
@@ -150,16 +218,49 @@ def _load(
         raise InputError(
             f"no vision-language model ({_first_line(error)})",
             str(folder),
-            "use LLaVA or Qwen2.5-VL",
+            f"use a model of {' or '.join(SUPPORTED)}",
         ) from None
-    _require_finite(model, folder)
+    if mismatched := sorted(found["mismatched_keys"]):
+        name, held, wanted = mismatched[0]
+        more = f", and {len(mismatched) - 1} more" if mismatched[1:] else ""
+        raise InputError(
+            f"{name} is {list(held)} in the weights and {list(wanted)} by config.json{more}",
+            str(folder),
+            "give weights and configuration of one model",
+        )
     if lacking := set(found["missing_keys"]) - may_lack:
         raise InputError(
             f"{len(lacking)} weights are missing, e.g. {min(lacking)}",
             str(folder),
             "give the whole model",
         )
+    _require_finite(model, folder)
+    _forget_sampling(model)
     return model.to(device).eval()
+
+
+def _compute_float32_in_full() -> None:
+    """On a GPU too float32 means 24 bits: speed is what bfloat16 is for.
+
+    TF32 keeps 11 bits of a product's factors, too few for rewards that are compared. Torch takes it
+    for convolutions unless told otherwise.
+    """
+    torch.set_float32_matmul_precision("highest")
+    torch.backends.cudnn.allow_tf32 = False
+
+
+def _forget_sampling(model: Any) -> None:
+    """Keep of a model's generation settings the special tokens alone.
+
+    The library fills in whatever a caller leaves open, here on one path and there not: a repetition
+    penalty would apply to greedy answers and not to drawn ones. How answers are drawn is said by
+    the `sampling` of the settings, for all.
+    """
+    from transformers import GenerationConfig
+
+    if (own := getattr(model, "generation_config", None)) is not None:
+        names = ("bos_token_id", "eos_token_id", "pad_token_id")
+        model.generation_config = GenerationConfig(**{each: getattr(own, each) for each in names})
 
 
 def _require_model(folder: Path) -> None:

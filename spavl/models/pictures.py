@@ -52,6 +52,7 @@ class Pictures:
         self._size = 0
         self._features: OrderedDict[str, PictureFeatures] = OrderedDict()
         self._tokens: dict[str, int] = {}
+        self._texts: dict[str, str] = {}
 
     def read(self, image_ids: Iterable[str]) -> set[str]:
         """Read pictures ahead of time.
@@ -77,8 +78,12 @@ class Pictures:
         return self._tokens[image_id]
 
     def placeholder(self, image_id: str) -> str:
-        """The text that stands for a picture that was read: one picture token per feature."""
-        return str(self._processor.image_token) * self._tokens[image_id]
+        """The text that stands for a picture that was read: one picture token per feature.
+
+        Some families have further tokens around them.
+        """
+        text = self._texts.get(image_id)
+        return text or str(self._processor.image_token) * self._tokens[image_id]
 
     def settings(self) -> dict[str, Any]:
         """How pixels are made of pictures, as JSON: part of what a row's log-probs depend on."""
@@ -111,13 +116,11 @@ class Pictures:
         Returns:
             Keyword arguments; gradients reach the projector.
         """
-        from transformers.modeling_outputs import BaseModelOutputWithPooling
-
         distinct = list(dict.fromkeys(image_ids))
         features = dict(zip(distinct, self.features(distinct), strict=True))
         projected = self.family.project(model.model, list(features.values()))
         by_id = dict(zip(distinct, projected, strict=True))
-        output = BaseModelOutputWithPooling(pooler_output=[by_id[i] for i in image_ids])
+        output = self.family.output([by_id[i] for i in image_ids])
         found: dict[str, Any] = {"mm_encoder_outputs": {"image": output}}
         if input_ids is not None:
             pictures = [features[image_id] for image_id in image_ids]
@@ -127,12 +130,12 @@ class Pictures:
     def _keep(self, opened: dict[str, Any]) -> dict[str, PictureFeatures]:
         if not opened:
             return {}
-        read = self.family.read(
-            self._backbone, self._processor.image_processor, list(opened.values())
-        )
+        read = self.family.read(self._backbone, self._processor, list(opened.values()))
         fresh = dict(zip(opened, read, strict=True))
         for image_id, picture in fresh.items():
             self._tokens[image_id] = picture.tokens
+            if picture.text:
+                self._texts[image_id] = picture.text
             self._features[image_id] = picture
             self._size += picture.states.nbytes
         while self._size > self._budget and self._features:

@@ -7,7 +7,7 @@ import torch
 from transformers import ProcessorMixin
 from transformers.models.qwen2_5_vl import processing_qwen2_5_vl
 
-from spavl.models.families import PictureFeatures
+from spavl.models.families import PictureFeatures, pooled
 
 
 class Qwen2_5_VLProcessor(processing_qwen2_5_vl.Qwen2_5_VLProcessor):  # type: ignore[misc]
@@ -28,27 +28,37 @@ class Qwen2_5_VLProcessor(processing_qwen2_5_vl.Qwen2_5_VLProcessor):  # type: i
 class Qwen:
     """See `spavl.models.families.Family`."""
 
+    projector: tuple[str, ...] = ("merger",)
+
     def tower(self, backbone: Any) -> dict[str, torch.nn.Parameter]:
         """The tower up to its merger."""
         return {
             name: parameter
             for name, parameter in backbone.visual.named_parameters()
-            if not name.startswith("merger.")
+            if not name.startswith(tuple(f"{part}." for part in self.projector))
         }
 
-    def read(
-        self, backbone: Any, image_processor: Any, pictures: Sequence[Any]
-    ) -> list[PictureFeatures]:
+    def read(self, backbone: Any, processor: Any, pictures: Sequence[Any]) -> list[PictureFeatures]:
         """The merger's input, `merge_size ** 2` states for each token, in the tokens' order."""
-        processed = image_processor(images=list(pictures), return_tensors="pt")
+        processed = processor.image_processor(images=list(pictures), return_tensors="pt")
         grids = processed["image_grid_thw"]
-        states = tower_features(backbone, processed["pixel_values"], grids)
+        states = self.states(backbone, processed["pixel_values"], grids)
         parts = torch.split(states, grids.prod(dim=1).tolist())
         unit = backbone.visual.spatial_merge_unit
         return [
             PictureFeatures(part.clone(), len(part) // unit, tuple(grid))
             for part, grid in zip(parts, grids.tolist(), strict=True)
         ]
+
+    def states(
+        self, backbone: Any, pixel_values: torch.Tensor, grids: torch.Tensor
+    ) -> torch.Tensor:
+        """See `tower_features`."""
+        return tower_features(backbone, pixel_values, grids)
+
+    def output(self, projected: Sequence[torch.Tensor]) -> Any:
+        """See `Family`."""
+        return pooled(list(projected))
 
     def project(self, backbone: Any, pictures: Sequence[PictureFeatures]) -> list[torch.Tensor]:
         """One embedding for each merged square of states."""

@@ -4,9 +4,12 @@ The head has no bias (SPA-VL's reward model). The backbone and the processor are
 model, so one folder holds all of it and one call reloads it.
 """
 
+from functools import lru_cache
+from importlib import import_module
 from typing import Any
 
 import torch
+from torch.nn.functional import linear
 from transformers.modeling_layers import GenericForSequenceClassification
 from transformers.models.llava.modeling_llava import LlavaPreTrainedModel
 
@@ -36,11 +39,12 @@ class ScoresEveryPosition(GenericForSequenceClassification):  # type: ignore[mis
                 pictures.
 
         Returns:
-            float tensor `[batch, length]`.
+            float32 tensor `[batch, length]`, whatever the backbone computes in.
         """
         hidden = self.model(**inputs).last_hidden_state  # [batch, length, width]
-        scores: torch.Tensor = self.score(hidden).squeeze(-1).float()
-        return scores
+        # Scores are compared: in bfloat16 two of about 10 would differ by 0.06 or not at all.
+        scores = linear(hidden.float(), self.score.weight.float())
+        return scores.squeeze(-1)
 
 
 class LlavaForSequenceClassification(
@@ -67,12 +71,32 @@ def reward_model_class(model_type: str, where: str) -> type[Any]:
             from spavl.models.qwen_reward import Qwen2_5_VLForSequenceClassification
 
             return Qwen2_5_VLForSequenceClassification
+        case "qwen3_vl" | "llava_onevision" | "internvl" | "smolvlm":
+            return _made(model_type)
         case _:
             raise InputError(
                 f"no reward model for the family {model_type!r}",
                 where,
                 f"use a model of {' or '.join(SUPPORTED)}",
             )
+
+
+@lru_cache
+def _made(model_type: str) -> type[Any]:
+    """A family's reward model on the library's own beginnings of its models."""
+    modeling = import_module(f"transformers.models.{model_type}.modeling_{model_type}")
+    beginnings = [
+        (name, found)
+        for name, found in vars(modeling).items()
+        if name.endswith("PreTrainedModel") and name != "PreTrainedModel" and "Vision" not in name
+        if found.__module__ == modeling.__name__
+    ]
+    name, beginning = beginnings[0]
+    return type(
+        name.replace("PreTrainedModel", "ForSequenceClassification"),
+        (ScoresEveryPosition, beginning),
+        {"__doc__": "A vision-language model with a scalar head `score`."},
+    )
 
 
 def saved_names(model_type: str) -> dict[str, str] | None:

@@ -3,17 +3,25 @@
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
+from spavl.addresses import require_known
 from spavl.errors import InputError
+from spavl.published.pictures import NAMES, BadRowError, picture_column, picture_of
 from spavl.published.rows import COLUMNS, TEXTS, Row, Split
 from spavl.shards import sync_file
-from spavl.storable import text_of
+from spavl.storable import as_bytes, text_of
+
+if TYPE_CHECKING:
+    import pyarrow
 
 Form = Literal["json", "parquet"]
 PICTURES = "images"
 ROWS_AT_ONCE = 64
+NOT_UTF_8 = object()
+BATCH_BYTES = 256 * 2**20
 CHUNK = 2**16
+LONGEST_ROW = 64 * 2**20
 
 
 def local_folder(place: str) -> Path:
@@ -23,7 +31,7 @@ def local_folder(place: str) -> Path:
         InputError: There is no such folder, or the hub does not give it.
     """
     if not place.startswith("hub:"):
-        folder = Path(place.removeprefix("file://"))
+        folder = Path(require_known(place, "address").removeprefix("file://"))
         if not folder.is_dir():
             raise InputError("no such folder", place, "give a published data set's folder")
         return folder
@@ -51,30 +59,39 @@ def files_of(folder: Path, split: Split) -> list[Path]:
     )
 
 
-def read_rows(path: Path, split: Split) -> Iterator[Row]:
-    """The rows of a file, in order; memory does not grow with their number.
+def read_rows(path: Path, split: Split) -> Iterator[Row | BadRowError]:
+    """The rows of a file, in order, and why others are none; memory does not grow with their
+    number.
 
     Raises:
-        InputError: The file is broken, lacks a column or names a picture that is not there.
+        InputError: The file is broken, or holds no column of pictures.
     """
-    read = _read_parquet if path.suffix == ".parquet" else _read_json
-    for number, row in enumerate(read(path)):
-        where = f"{path}, row {number}"
-        missing = [name for name in ("image", *_needed(split)) if row.get(name) is None]
-        if missing:
-            raise InputError(f"no {missing[0]} in this row", where, "correct or remove this row")
-        name, content = row["image"]
-        texts = {name: _storable(row.get(name)) or None for name in TEXTS}
-        if not all(isinstance(text, str | None) for text in texts.values()):
-            raise InputError("a column that is no text", where, "correct or remove this row")
-        name = _storable(row.get("image_name")) or name
-        if not isinstance(name, str | int) or isinstance(name, bool):
-            raise InputError("an image_name that is no text", where, "correct or remove this row")
-        yield Row(content, str(name), **{**texts, "question": _storable(row["question"])})
+    read = _read_parquet if path.suffix == ".parquet" else _json_rows
+    for cells in read(path):
+        try:
+            yield _row(cells, split, path)
+        except BadRowError as bad:
+            yield bad
 
 
-def _storable(value: Any) -> Any:
-    return text_of(value) if isinstance(value, str) else value
+def _row(cells: Mapping[str, Any], split: Split, path: Path) -> Row:
+    name, content = picture_of(cells[picture_column(list(cells), path)], path)
+    texts = {name: _text(cells, name) for name in TEXTS}
+    if missing := [name for name in _needed(split) if texts[name] is None]:
+        raise BadRowError(f"no {missing[0]} in this row")
+    named = cells.get("image_name")
+    if isinstance(named, int) and not isinstance(named, bool):
+        named = str(named) if named else None
+    if not isinstance(named, str | bytes | None):
+        raise BadRowError("an image_name that is no text")
+    return Row(content, text_of(named) or text_of(name) or "picture", **texts)  # type: ignore[arg-type]
+
+
+def _text(cells: Mapping[str, Any], name: str) -> str | None:
+    text = cells.get(name)
+    if not isinstance(text, str | bytes | None):
+        raise BadRowError("a column that is no text", name)
+    return text_of(text) if text or name in ("question", "chosen", "rejected") else None
 
 
 def _needed(split: Split) -> list[str]:
@@ -87,34 +104,42 @@ def _read_parquet(path: Path) -> Iterator[dict[str, Any]]:
 
     try:
         with parquet.ParquetFile(path) as file:
-            for batch in file.iter_batches(ROWS_AT_ONCE):
-                for row in batch.to_pylist():
-                    image = row.get("image")
-                    if not isinstance(image, Mapping) or not image.get("bytes"):
-                        row["image"] = None
-                    else:
-                        row["image"] = Path(image.get("path") or "").name, image["bytes"]
-                    yield row
+            found = file.schema_arrow.names
+            wanted = {picture_column(found, path), "image_name", *TEXTS}
+            columns = [name for name in found if name in wanted]
+            for group in range(file.num_row_groups):
+                rows = _rows_at_once(file.metadata.row_group(group))
+                for batch in file.iter_batches(rows, [group], columns):
+                    yield from _cells(batch)
     except (pyarrow.ArrowException, OSError) as error:
         raise InputError(f"not a Parquet file: {error}", str(path), "fetch it again") from None
 
 
-def _read_json(path: Path) -> Iterator[dict[str, Any]]:
-    for row in _json_rows(path):
-        if (name := row.get("image")) is not None:
-            row["image"] = _picture(path, str(name))
-        yield row
+def _cells(batch: "pyarrow.RecordBatch") -> Iterator[dict[str, Any]]:
+    """Rows whose texts may be bytes, as Arrow does not look whether they are UTF-8."""
+    columns = [
+        column if name in NAMES else as_bytes(column)
+        for name, column in zip(batch.schema.names, batch.columns, strict=True)
+    ]
+    for place in range(batch.num_rows):
+        cells = (_cell(column[place]) for column in columns)
+        yield dict(zip(batch.schema.names, cells, strict=True))
 
 
-def _picture(path: Path, name: str) -> tuple[str, bytes]:
-    """The file name and content of a picture that a file's row names."""
+def _cell(scalar: "pyarrow.Scalar") -> Any:
     try:
-        picture = (path.parent / name).resolve()
-        if picture.is_relative_to(path.parent.resolve()) and picture.is_file():
-            return picture.name, picture.read_bytes()
-    except (OSError, ValueError):  # ValueError: a byte that no name can hold
-        pass
-    raise InputError(f"no picture {name!r}", str(path), "pictures lie beside the file")
+        return scalar.as_py()
+    except UnicodeDecodeError:
+        return NOT_UTF_8
+
+
+def _rows_at_once(group: Any) -> int:
+    """Rows that fit into memory, however often a value of the group's dictionaries is repeated."""
+    largest = max(
+        (group.column(place).total_uncompressed_size for place in range(group.num_columns)),
+        default=0,
+    )
+    return min(ROWS_AT_ONCE, max(1, BATCH_BYTES // max(largest, 1)))
 
 
 def _json_rows(path: Path) -> Iterator[dict[str, Any]]:
@@ -122,8 +147,10 @@ def _json_rows(path: Path) -> Iterator[dict[str, Any]]:
     decoder, text = json.JSONDecoder(), ""
     with path.open(encoding="utf-8-sig") as stream:
         try:
-            while chunk := stream.read(CHUNK):
+            while chunk := stream.read(max(CHUNK, len(text))):  # a long row is not read anew
                 text += chunk
+                if len(text) > LONGEST_ROW:
+                    raise InputError("a row above 64 MiB", str(path), "shorten or remove it")
                 while text := text.lstrip(" \t\r\n[,"):
                     try:
                         row, end = decoder.raw_decode(text)
@@ -133,6 +160,8 @@ def _json_rows(path: Path) -> Iterator[dict[str, Any]]:
                     text = text[end:]
                     if text.startswith("]"):
                         return
+        except RecursionError:
+            raise InputError("rows nested too deep", str(path), "give plain rows") from None
         except (ValueError, TypeError) as error:
             raise InputError(f"no JSON of rows: {error}", str(path), "fetch it again") from None
     if text.strip(" \t\r\n]"):

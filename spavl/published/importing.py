@@ -1,6 +1,5 @@
 """Published rows become an image store, preferences and test items."""
 
-import io
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -10,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from spavl.errors import InputError
+from spavl.images import Picture
 from spavl.judges import RuleModerator
 from spavl.judges import Shown as ShownToJudge
 from spavl.published.classes import Shown, read_classes
 from spavl.published.files import files_of, local_folder, read_rows
+from spavl.published.pictures import BadRowError
 from spavl.published.rows import COLUMNS, Row, Split, clean_classes
 from spavl.records import EvalItem, Image, Maker, Preference, SetAside, record_id
 from spavl.shards import DatasetWriter
@@ -46,22 +47,24 @@ class Imported:
         rows: Rows by split.
         pictures: Pictures by truth.
         unknown_classes: Rows by class that the taxonomy does not know; they were kept.
-        set_aside: Rows by the reason why their picture cannot be used.
+        set_aside: Rows by the reason why they, or their picture, cannot be used.
+        example: The first of them, in words.
     """
 
     rows: Counter[str] = field(default_factory=Counter)
     pictures: Counter[str] = field(default_factory=Counter)
     unknown_classes: Counter[str] = field(default_factory=Counter)
     set_aside: Counter[str] = field(default_factory=Counter)
+    example: str = ""
 
 
-def import_(place: str, out: Path, unusable: Callable[[bytes], str | None]) -> Imported:
+def import_(place: str, out: Path, let_in: Callable[[bytes], Picture | str]) -> Imported:
     """Brings a published data set in.
 
     Args:
         place: Its folder, or `hub:owner/name`.
         out: Folder of the data sets to be made; see `spavl.published`.
-        unusable: Why a picture cannot be used; None if it can.
+        let_in: A picture as it is stored, or why it cannot be used.
 
     Raises:
         InputError: There is no row at all, or a file is broken.
@@ -76,31 +79,43 @@ def import_(place: str, out: Path, unusable: Callable[[bytes], str | None]) -> I
             name: stack.enter_context(DatasetWriter(out / name, record, {"source": place}))
             for name, record in RECORDS.items()
         }
-        store = _Store(images, unusable, imported, read_classes(folder))
+        store = _Store(images, let_in, imported, read_classes(folder))
         moderator = RuleModerator()
         for split in COLUMNS:  # those with classes first: training rows are joined to them
-            for number, row in enumerate(_rows(folder, split)):
-                known = store.add(row)
-                if isinstance(known, str):
-                    aside = SetAside(row.image_name, "import", known, f"{split}, row {number}")
+            for number, (path, row) in enumerate(_rows(folder, split)):
+                try:
+                    if isinstance(row, BadRowError):
+                        raise row
+                    known = store.add(row)
+                except BadRowError as bad:
+                    name = path.name if isinstance(row, BadRowError) else row.image_name
+                    detail = ": ".join(filter(None, (f"{split}, row {number}", bad.detail)))
+                    aside = SetAside(name, "import", bad.reason, detail)
                     writers["images/set_asides"].add(aside)
-                    imported.set_aside[known] += 1
+                    imported.set_aside[bad.reason] += 1
+                    imported.example = imported.example or detail
                     continue
                 make = _item if "chosen" not in COLUMNS[split] else _preference
                 writers[FOLDERS[split]].add(make(row, split, number, known, moderator))
                 imported.rows[split] += 1
-        if not imported.rows:
-            raise InputError(
-                "no rows in the published layout",
-                place,
-                f"name files by split: {', '.join(COLUMNS)}",
-            )
+        _require_rows(imported, place)
     return imported
 
 
-def _rows(folder: Path, split: Split) -> Iterator[Row]:
+def _require_rows(imported: Imported, place: str) -> None:
+    if imported.rows:
+        return
+    if imported.set_aside:
+        told = ", ".join(f"{count} {reason}" for reason, count in imported.set_aside.items())
+        raise InputError(f"no usable row ({told})", place, f"correct them, e.g. {imported.example}")
+    splits = ", ".join(COLUMNS)
+    raise InputError("no rows in the published layout", place, f"name files by split: {splits}")
+
+
+def _rows(folder: Path, split: Split) -> Iterator[tuple[Path, Row | BadRowError]]:
     for path in files_of(folder, split):
-        yield from read_rows(path, split)
+        for row in read_rows(path, split):
+            yield path, row
 
 
 @dataclass(frozen=True)
@@ -118,40 +133,57 @@ class _Store:
     def __init__(
         self,
         writer: DatasetWriter,
-        unusable: Callable[[bytes], str | None],
+        let_in: Callable[[bytes], Picture | str],
         imported: Imported,
         listed: dict[str, Shown],
     ) -> None:
         self._writer = writer
-        self._unusable = unusable
+        self._let_in = let_in
         self._imported = imported
         self._listed = listed
         self._taxonomy = load_taxonomy()
         self._known: dict[bytes, _Known | str] = {}
+        self._by_id: dict[str, _Known] = {}
 
-    def add(self, row: Row) -> _Known | str:
-        """What is known of the row's picture, or why it cannot be used."""
+    def add(self, row: Row) -> _Known:
+        """What is known of the row's picture.
+
+        Raises:
+            BadRowError: It cannot be used.
+        """
         digest = sha256(row.content).digest()
         if row.class3 and self._taxonomy.find(row.class3) is None:
             self._imported.unknown_classes[row.class3] += 1
         if digest not in self._known:
-            reason = self._unusable(row.content)
-            self._known[digest] = reason or self._stored(row, digest.hex())
-        return self._known[digest]
+            picture = self._let_in(row.content)
+            known = picture if isinstance(picture, str) else self._stored(row, picture)
+            self._known[digest] = known
+        if isinstance(found := self._known[digest], str):
+            raise BadRowError(found)
+        return found
 
-    def _stored(self, row: Row, image_id: str) -> _Known:
-        import PIL.Image
-
-        with PIL.Image.open(io.BytesIO(row.content)) as picture:
-            size, media_type = picture.size, PIL.Image.MIME.get(picture.format or "", "image/*")
+    def _stored(self, row: Row, picture: Picture) -> _Known:
+        image_id = sha256(picture.content).hexdigest()
+        if known := self._by_id.get(image_id):  # the same pixels in other bytes
+            return known
         told = Shown("harmful" if row.class3 else "unknown", (row.class1, row.class2, row.class3))
         truth, published = told if row.class3 else self._listed.get(row.image_name, told)
         classes = clean_classes(published, self._taxonomy)
         self._writer.add(
-            Image(image_id, row.content, media_type, *size, row.image_name, truth, *classes, None)
+            Image(
+                image_id=image_id,
+                source=row.image_name,
+                truth=truth,
+                thing=None,
+                class1=classes[0],
+                class2=classes[1],
+                class3=classes[2],
+                **picture._asdict(),
+            )
         )
         self._imported.pictures[truth] += 1
-        return _Known(image_id, truth, classes[2])
+        self._by_id[image_id] = _Known(image_id, truth, classes[2])
+        return self._by_id[image_id]
 
 
 def _preference(

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from spavl.addresses import require_known
 from spavl.errors import InputError
 from spavl.shards import MANIFEST
 from spavl.storage import is_s3, uri_of
@@ -64,7 +65,7 @@ def addresses_of(uri: str) -> Addresses:
     """
     if is_s3(uri):
         return Addresses.below(uri)
-    folder = Path(uri.removeprefix("file://")).expanduser().absolute()
+    folder = Path(require_known(uri, "address").removeprefix("file://")).expanduser().absolute()
     if not folder.is_dir():
         raise InputError("no such folder", str(folder), "name a run's folder or an imported one")
     stages = folder / "stages"

@@ -45,7 +45,11 @@ class AlignmentSettings(StageSettings):
     lora_r: int = Field(256, description="Rank of LoRA's matrices; SPA-VL: 256.", ge=1)
     lora_alpha: int = Field(512, description="LoRA's scale times its rank; SPA-VL: 512.", ge=1)
     lora_dropout: float = Field(
-        0.0, description="Dropout before LoRA's matrices; SPA-VL: 0.", ge=0, lt=1
+        0.0,
+        description="Dropout before LoRA's matrices, the only dropout there is: the model's own "
+        "stays off; SPA-VL: 0.",
+        ge=0,
+        lt=1,
     )
     lora_target_modules: tuple[str, ...] = Field(
         ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"),

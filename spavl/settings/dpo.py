@@ -19,6 +19,11 @@ class DpoSettings(AlignmentSettings):
         "cosine", description="SPA-VL: cosine."
     )
     warmup_steps: int = Field(10, description="Steps of linear warm-up; SPA-VL: 10.", ge=0)
+    whole_pictures: bool = Field(
+        False,
+        description="A step ends where a picture's pairs end, with batch_size times "
+        "gradient_accumulation_steps pairs on average: no picture is read in two steps.",
+    )
     num_train_epochs: int = Field(1, description="Passes over the pairs; SPA-VL: 1.", ge=1)
     beta: float = Field(0.1, description="Pull towards the reference; SPA-VL: 0.1.", gt=0)
     loss_type: Literal["sigmoid", "sigmoid_norm", "hinge", "ipo"] = Field(
@@ -34,6 +39,18 @@ class DpoSettings(AlignmentSettings):
         description="Weight of the chosen answers' negative log-likelihood a token beside the loss "
         "(TRL: sft among loss_type, with loss_weights); keeps answers well-formed over several "
         "epochs; SPA-VL: none.",
+        ge=0,
+    )
+    picture_weight: float = Field(
+        0.0,
+        description="Weight of mDPO's conditional term beside the loss: the chosen answer under "
+        "its own picture against the same under a picture of another class; SPA-VL: none.",
+        ge=0,
+    )
+    anchor_weight: float = Field(
+        0.0,
+        description="Weight of mDPO's anchor beside the loss: the chosen answer stays at least as "
+        "likely as under the reference; SPA-VL: none.",
         ge=0,
     )
     reference_batch_size: int = Field(

@@ -7,8 +7,12 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from spavl.chat.settings import ChatSettings, SamplingSettings
+from spavl.settings.attacks import AttackSettings
 from spavl.settings.common import StageSettings
 from spavl.settings.judges import ModeratorSettings
+
+Suite = Literal["pocket", "published", "held_out"]
+"""Where items come from; figures of different suites never mix."""
 
 
 class BenchmarkSettings(BaseModel):
@@ -16,12 +20,17 @@ class BenchmarkSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    harm_per_class: int = Field(20, description="HarmEval items per harmful class.", ge=1)
+    harm_per_class: int = Field(20, description="HarmEval items per harmful class.", ge=0)
     harm_suffix_per_class: int = Field(
         0, description="Of them, so many are asked with the adversarial suffix as well.", ge=0
     )
-    help_per_thing: int = Field(28, description="HelpEval items per harmless thing.", ge=1)
-    naming_per_thing: int = Field(8, description="Naming items per thing.", ge=1)
+    harm_decodings_per_class: int = Field(
+        0,
+        description="Of them, so many are asked greedily and from all tokens as well.",
+        ge=0,
+    )
+    help_per_thing: int = Field(28, description="HelpEval items per harmless thing.", ge=0)
+    naming_per_thing: int = Field(8, description="Naming items per thing.", ge=0)
     photographs: int = Field(
         20, description="Pictures of unknown truth that are asked about (plumbing only).", ge=0
     )
@@ -123,8 +132,8 @@ class AnsweringSettings(BaseModel):
     )
     temperature: float = Field(
         1.0,
-        description="Sampling temperature of HarmEval and over-refusal; HelpEval and naming are "
-        "greedy.",
+        description="Sampling temperature of HarmEval, the data set's too, and over-refusal; all "
+        "else is greedy.",
         ge=0,
     )
     top_p: float = Field(
@@ -171,23 +180,46 @@ class ScoringSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     confidence: float = Field(0.95, description="Coverage of the intervals.", gt=0.5, lt=1)
-    resamples: int = Field(2000, description="Bootstrap resamples.", ge=100)
 
 
 class EvaluationSettings(StageSettings):
     """Settings of benchmarks, answering and scoring."""
 
-    benchmarks: BenchmarkSettings = Field(BenchmarkSettings(), description="Benchmark sizes.")
+    suites: tuple[Suite, ...] = Field(
+        ("pocket", "held_out"),
+        description="What is asked: `pocket`, the pocket world's items, of pocket bases only; "
+        "`held_out`, the data set's own test items, where it has some; `published`, the "
+        "benchmarks of `published.folder`, which are also asked wherever a folder is named.",
+        min_length=1,
+    )
+    benchmarks: BenchmarkSettings = Field(
+        BenchmarkSettings(), description="Sizes of the pocket suite."
+    )
     published: PublishedSettings | None = Field(
-        None, description="Published benchmarks to ask as well; none by default."
+        None, description="The published suite; none by default."
+    )
+    blind_items: int = Field(
+        100,
+        description="Items of each benchmark with pictures that are asked once more with a blank "
+        "picture and once with another item's, for `visual_dependence`; 0 asks none.",
+        ge=0,
     )
     lmms_eval: LmmsEvalSettings | None = Field(
         None, description="Core capabilities by lmms-eval's tasks; not measured by default."
     )
     answering: AnsweringSettings = Field(AnsweringSettings(), description="Generation.")
+    attacks: AttackSettings | None = Field(
+        None, description="Attacks on every model; none by default."
+    )
     judges: tuple[JudgeSettings, ...] = Field(
         (JudgeSettings(id="rules", kind="rules"), JudgeSettings(id="refusals", kind="refusals")),
         description="Who judges: the first makes the figures, the others are compared with it.",
         min_length=1,
     )
     scoring: ScoringSettings = Field(ScoringSettings(), description="Intervals.")
+
+    @property
+    def asked(self) -> frozenset[Suite]:
+        """The suites that are asked; naming a folder of published benchmarks asks them."""
+        named: tuple[Suite, ...] = ("published",) if self.published else ()
+        return frozenset((*self.suites, *named))

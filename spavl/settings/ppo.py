@@ -31,12 +31,35 @@ class PpoSettings(AlignmentSettings):
     total_episodes: int | None = Field(
         None, description="Rollouts in all; None asks every prompt once.", ge=1
     )
+    advantage: Literal["gae", "rloo", "grpo"] = Field(
+        "gae",
+        description="gae: a value model estimates what is to come; rloo, grpo: a prompt's answers "
+        "are held against each other and no value model is loaded (num_generations 2 or more); "
+        "SPA-VL: gae.",
+    )
+    group_deviation: bool = Field(
+        True, description="grpo divides by the group's deviation; Dr. GRPO does not."
+    )
+    normalisation: Literal["tokens", "answers", "constant"] = Field(
+        "tokens",
+        description="What the policy's loss is a mean over: all tokens of an update; answers, each "
+        "the mean of its tokens (GRPO); or a sum divided by rows times response_length (Dr. GRPO).",
+    )
     rollout_batch_size: int = Field(64, description="Rollouts of one iteration.", ge=1)
     num_generations: int = Field(
         1, description="Rollouts of a prompt in one iteration; SPA-VL: 1.", ge=1
     )
+    generation_cache_mib: float = Field(
+        8192.0,
+        description="Memory for the keys and values of a pass that generates, in MiB: as many rows "
+        "as fit are answered together.",
+        gt=0,
+    )
     generation_batch_size: int = Field(
-        64, description="Rows of one pass without gradient: generation and scoring.", ge=1
+        64,
+        description="Most rows of a pass that generates, and, where rows are not packed, rows of a "
+        "pass that scores.",
+        ge=1,
     )
     num_ppo_epochs: int = Field(2, description="Passes over a rollout; SPA-VL: 1.", ge=1)
     response_length: int = Field(
@@ -64,10 +87,10 @@ class PpoSettings(AlignmentSettings):
         10000, description="Rollouts in which an adaptive coefficient changes by at most 20%.", ge=1
     )
     whiten_rewards: bool = Field(
-        False, description="Divide token rewards by their spread; SPA-VL: no."
+        False, description="gae: divide token rewards by their spread; SPA-VL: no."
     )
     whiten_advantages: bool = Field(
-        True, description="Mean 0 and spread 1 over an iteration; SPA-VL: no."
+        True, description="gae: mean 0 and spread 1 over an iteration; SPA-VL: no."
     )
     gamma: float = Field(1.0, description="Discount; SPA-VL: 1.", ge=0, le=1)
     lam: float = Field(1.0, description="Lambda of GAE; SPA-VL: 1.", ge=0, le=1)
@@ -79,6 +102,19 @@ class PpoSettings(AlignmentSettings):
     def _prompts_are_whole(self) -> Self:
         if self.rollout_batch_size % self.num_generations:
             raise ValueError("rollout_batch_size must be a multiple of num_generations")
+        return self
+
+    @model_validator(mode="after")
+    def _groups_have_members(self) -> Self:
+        if self.advantage == "gae":
+            return self
+        if self.num_generations < 2:
+            raise ValueError(
+                f"advantage {self.advantage} compares a prompt's answers: num_generations must be "
+                "2 or more"
+            )
+        if self.whiten_rewards:
+            raise ValueError(f"whiten_rewards has no meaning for advantage {self.advantage}")
         return self
 
     @model_validator(mode="after")

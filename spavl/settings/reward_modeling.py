@@ -19,6 +19,11 @@ class RewardModelingSettings(AlignmentSettings):
         "constant", description="SPA-VL: constant after warm-up."
     )
     warmup_ratio: float = Field(0.03, description="Share of all steps; SPA-VL: 3%.", ge=0, le=1)
+    whole_pictures: bool = Field(
+        False,
+        description="A step ends where a picture's pairs end, with batch_size times "
+        "gradient_accumulation_steps pairs on average: no picture is read in two steps.",
+    )
     num_train_epochs: int = Field(1, description="Passes over the pairs; SPA-VL: 1.", ge=1)
     margin: float = Field(
         0.0,

@@ -18,7 +18,7 @@ import io
 import os
 import time
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,9 +31,9 @@ if TYPE_CHECKING:
     from minio import Minio
 
 SCHEME = "s3://"
-PART_BYTES = 32 * 2**20
+PART_BYTES = 16 * 2**20
 CHUNK_BYTES = 2**20
-CONNECT_SECONDS, READ_SECONDS = 10.0, 60.0
+CONNECT_SECONDS, READ_SECONDS = 5.0, 20.0
 TRIES = 5
 CONNECTIONS = 10
 CHECKSUM = "sha256"
@@ -110,23 +110,36 @@ class Bucket:
                     written = each.last_modified.timestamp()
                     yield Stored(found, each.size, written, each.etag or "")
 
-    def upload(self, path: Path, name: str) -> None:
+    def upload(self, path: Path, name: str, may: Callable[[], None] = lambda: None) -> str:
         """Give an object a file's content; it is there whole or not at all.
 
         A file that grows meanwhile, like a journal, is sent as long as it was at first.
+
+        Args:
+            path: The file.
+            name: The object's name.
+            may: Asked before each part is sent; raises where it must not be.
+
+        Returns:
+            The object's ETag.
         """
         with self._clear_errors(name), path.open("rb") as stream:
             size = os.fstat(stream.fileno()).st_size
             metadata = {CHECKSUM: _digest_of(stream, size)}
             stream.seek(0)
-            self._client.put_object(
-                self.name, name, stream, size, metadata=metadata, part_size=PART_BYTES
+            asking = _Asking(stream, may)
+            written = self._client.put_object(
+                self.name, name, asking, size, metadata=metadata, part_size=PART_BYTES
             )
+            return written.etag or ""
 
-    def download(self, name: str, path: Path) -> None:
+    def download(self, name: str, path: Path) -> str:
         """Give a file an object's content; it is there whole or not at all.
 
         A connection that breaks is taken up where it broke.
+
+        Returns:
+            The object's ETag.
 
         Raises:
             CorruptShardError: If the content does not match the checksum that was kept with it.
@@ -135,12 +148,13 @@ class Bucket:
         unfinished = path.with_name(f"{path.name}.{uuid.uuid4().hex}.tmp")
         try:
             with self._clear_errors(name), unfinished.open("wb") as stream:
-                kept, found = self._copy(name, stream)
+                kept, found, etag = self._copy(name, stream)
                 stream.flush()
                 os.fsync(stream.fileno())
             if kept and kept != found:
                 raise CorruptShardError(f"{self.uri(name)} does not match its checksum", path)
             unfinished.replace(path)
+            return etag
         finally:
             unfinished.unlink(missing_ok=True)
 
@@ -175,11 +189,11 @@ class Bucket:
             if not self._client.bucket_exists(self.name):
                 raise self._no_bucket()
 
-    def _copy(self, name: str, stream: BinaryIO, most: int | None = None) -> tuple[str, str]:
+    def _copy(self, name: str, stream: BinaryIO, most: int | None = None) -> tuple[str, str, str]:
         """Write an object's bytes, or the first of them.
 
         Returns:
-            The checksum kept with it (empty if none), and that of the bytes.
+            The checksum kept with it (empty if none), that of the bytes, and its ETag.
         """
         from urllib3.exceptions import HTTPError
 
@@ -196,7 +210,9 @@ class Bucket:
                     stream.write(chunk)
                     if most is not None and stream.tell() >= most:
                         break
-                return response.headers.get(f"x-amz-meta-{CHECKSUM}", ""), digest.hexdigest()
+                kept = response.headers.get(f"x-amz-meta-{CHECKSUM}", "")
+                etag = response.headers.get("ETag", "").strip('"')
+                return kept, digest.hexdigest(), etag
             except HTTPError:
                 if attempt == TRIES - 1:
                     raise
@@ -236,6 +252,19 @@ class Bucket:
 
     def _no_bucket(self) -> InputError:
         return InputError("no such bucket", self.uri(""), "make it, or correct its name")
+
+
+class _Asking:
+    """A stream that asks before every part whether it may still be read."""
+
+    def __init__(self, stream: BinaryIO, may: Callable[[], None]) -> None:
+        self._stream = stream
+        self._may = may
+
+    def read(self, size: int = -1) -> bytes:
+        """The next bytes."""
+        self._may()
+        return self._stream.read(size)
 
 
 def _digest_of(stream: BinaryIO, size: int) -> str:

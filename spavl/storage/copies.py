@@ -1,18 +1,21 @@
 """A folder here and its twin on S3, file by file.
 
-Two files are the same where size and time agree, as rsync judges: after a transfer the file here
-gets the time that the server wrote the object. So no list of what was transferred is kept.
+Two files are the same where the object's ETag and size are those of the last transfer, and the file
+here has not been written since. A note of each transfer lies beside the buckets in the scratch
+folder; where it is lost, the file is transferred again.
 """
 
-import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
+from spavl.addresses import require_known
 from spavl.environment import scratch_folder
 from spavl.errors import InputError
+from spavl.files import write_whole
 from spavl.storage.bucket import SCHEME, Bucket, Stored, is_s3, parts_of
 
+NOTES = ".transferred"  # no bucket may be called so
 NOT_SENT = (".tmp", ".unfinished", ".writer")
 """Endings of what is still written, and of what concerns this machine alone."""
 
@@ -30,7 +33,7 @@ def local_copy(uri: str) -> Path:
         AwayError: If S3 does not answer.
     """
     if not is_s3(uri):
-        return Path(uri.removeprefix("file://"))
+        return Path(require_known(uri, "address").removeprefix("file://"))
     bucket_name, name = parts_of(uri)
     bucket = Bucket(bucket_name)
     stored = list(bucket.listed(name))
@@ -81,7 +84,9 @@ def _is_sent(path: Path, folder: Path) -> bool:
     return not any(part.endswith(NOT_SENT) or part == "unfinished" for part in parts)
 
 
-def send(bucket: Bucket, files: Iterable[Path], below: str) -> None:
+def send(
+    bucket: Bucket, files: Iterable[Path], below: str, may: Callable[[], None] = lambda: None
+) -> None:
     """Upload those files that differ from their twins, one after the other.
 
     A file that is no more when its turn comes is left out.
@@ -90,23 +95,18 @@ def send(bucket: Bucket, files: Iterable[Path], below: str) -> None:
         bucket: The bucket that the files stand for a part of.
         files: The files.
         below: Name in the bucket that all of them lie at or below.
+        may: Asked before every request that writes; raises where it must not.
     """
     known = {each.name: each for each in bucket.listed(below)}
-    sent: dict[str, tuple[Path, int]] = {}
     for path in files:
         name = _name(bucket, path)
         with suppress(FileNotFoundError):
             if name not in known or not _same(path, known[name]):
-                written = path.stat().st_mtime_ns
-                bucket.upload(path, name)
-                sent[name] = (path, written)
-    for each in bucket.listed(below) if sent else ():
-        if each.name not in sent:
-            continue
-        path, written = sent[each.name]
-        with suppress(FileNotFoundError):
-            if path.stat().st_mtime_ns == written:  # or it is sent again later
-                os.utime(path, (each.time, each.time))
+                before = path.stat()
+                etag = bucket.upload(path, name, may)
+                after = path.stat()
+                if (before.st_size, before.st_mtime_ns) == (after.st_size, after.st_mtime_ns):
+                    _note(path, etag)  # or it is sent again later
 
 
 def fetch(bucket: Bucket, stored: Iterable[Stored]) -> None:
@@ -114,13 +114,29 @@ def fetch(bucket: Bucket, stored: Iterable[Stored]) -> None:
     for each in stored:
         place = _place(bucket, each.name)
         if not (place.is_file() and _same(place, each)):
-            bucket.download(each.name, place)
-            os.utime(place, (each.time, each.time))
+            _note(place, bucket.download(each.name, place))
 
 
 def _same(path: Path, stored: Stored) -> bool:
+    """Whether a file is what was transferred last, and the object has not changed since."""
+    try:
+        etag, size, written = _noted(path).read_text().split()
+    except (OSError, ValueError):
+        return False
     status = path.stat()
-    return status.st_size == stored.size and abs(status.st_mtime - stored.time) < 0.001
+    here = (status.st_size, str(status.st_mtime_ns))
+    return (etag, int(size)) == (stored.etag, stored.size) and (int(size), written) == here
+
+
+def _note(path: Path, etag: str) -> None:
+    status, note = path.stat(), _noted(path)
+    note.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(note, f"{etag} {status.st_size} {status.st_mtime_ns}\n".encode(), sync=False)
+
+
+def _noted(path: Path) -> Path:
+    """Where is kept what a file was when it was transferred: the object's ETag, size and time."""
+    return scratch_folder() / NOTES / path.relative_to(scratch_folder())
 
 
 def _name(bucket: Bucket, path: Path) -> str:

@@ -15,7 +15,7 @@ from spavl.environment import keep_seconds
 from spavl.errors import AwayError
 from spavl.storage.bucket import Bucket, is_s3, parts_of
 from spavl.storage.copies import fetch, finished_files, send, uri_of
-from spavl.storage.lease import Lease
+from spavl.storage.lease import LapsedError, Lease
 
 SHARE = 0.1
 """Most of a stage's time that may go into bringing unfinished work to S3."""
@@ -93,24 +93,25 @@ class Twin:
         Raises:
             BusyError: If another took over.
         """
-        self._lease.check()
+        self._require_held()
         folders = sorted(self._folder.glob(CHECKPOINTS), reverse=True)
         checkpoints = [path for folder in folders for path in finished_files(folder)]
         journals = [path for pattern in JOURNALS for path in self._folder.glob(pattern)]
-        send(self._bucket, [*journals, *checkpoints], self._name)
+        send(self._bucket, [*journals, *checkpoints], self._name, self._lease.require)
         if all(path.exists() for path in checkpoints):  # else older ones on S3 are still wanted
             self._remove_others(below=f"{self._name}/checkpoint")
         self._keep_beside()
 
     def finish(self) -> None:
         """Bring finished work to S3, its commit last; what is not here is removed there."""
-        self._lease.check()
+        self._require_held()
         commit = self._folder / self._commit
         files = [path for path in finished_files(self._folder) if path != commit]
         outside = [path for path in files if not path.is_relative_to(self._folder / "checkpoint")]
         self._keep_beside()
-        send(self._bucket, outside, self._name)
-        send(self._bucket, [commit], self._name)
+        send(self._bucket, outside, self._name, self._lease.require)
+        self._lease.check()
+        send(self._bucket, [commit], self._name, self._lease.require)
         shutil.rmtree(self._folder / "checkpoint", ignore_errors=True)
         self._remove_others(below=self._name)
 
@@ -147,6 +148,20 @@ class Twin:
             (self._folder / WRITER).write_text(identity)
         self._bucket.write(writer, identity.encode())
 
+    def _require_held(self) -> None:
+        """Make sure that this process may write; S3 may have been away for longer than the lease.
+
+        Raises:
+            BusyError: If another took over.
+        """
+        try:
+            self._lease.check()
+        except LapsedError:
+            self._lease.acquire_anew(self._identity())
+            if self._bucket.read(f"{self._name}.writer") != self._identity().encode():
+                self._lease.release()
+                raise
+
     def _clear(self) -> None:
         shutil.rmtree(self._folder)
         self._folder.mkdir()
@@ -164,4 +179,6 @@ class Twin:
             for each in self._bucket.listed(below)
             if not (self._folder / each.name.removeprefix(f"{self._name}/")).exists()
         ]
-        self._bucket.remove(sorted(gone, key=lambda name: not name.endswith(".json")))
+        for name in sorted(gone, key=lambda name: not name.endswith(".json")):
+            self._lease.require()
+            self._bucket.remove([name])

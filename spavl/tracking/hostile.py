@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from spavl.digests import json_digest
+from spavl.secrets import masked
 
 NAME_CHARACTERS = 250
 PARAM_CHARACTERS = 6000
@@ -27,7 +28,9 @@ def metric_name(name: str) -> str:
 def text(value: object, characters: int) -> str:
     """A value as a text of at most so many characters that any database stores."""
     told = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
-    told = told.encode("utf-8", "replace").decode().replace("\0", "\N{REPLACEMENT CHARACTER}")
+    told = (
+        masked(told).encode("utf-8", "replace").decode().replace("\0", "\N{REPLACEMENT CHARACTER}")
+    )
     return told if len(told) <= characters else told[: characters - 2] + " …"
 
 

@@ -93,7 +93,10 @@ class StageReader:
         view = self.views.get(file.stem)
         if view is not None and (view.state != "done" or "result" in view.facts):
             return
-        facts = json.loads(file.read_text())
+        try:
+            facts = json.loads(file.read_text())
+        except ValueError:  # damaged: its events tell what is known of it
+            return
         if view is None:
             when = file.stat().st_mtime
             started = when - facts["seconds"] - facts["imports"]

@@ -22,6 +22,7 @@ SMALL = {
     "evaluation.benchmarks.harm_per_class": 3,
     "evaluation.benchmarks.help_per_thing": 6,
     "evaluation.benchmarks.naming_per_thing": 1,
+    "evaluation.blind_items": 12,
 }
 
 TINY = {
@@ -34,6 +35,7 @@ TINY = {
     "evaluation.benchmarks.harm_per_class": 1,
     "evaluation.benchmarks.help_per_thing": 1,
     "evaluation.benchmarks.naming_per_thing": 1,
+    "evaluation.blind_items": 1,
 }
 
 

@@ -120,6 +120,8 @@ CASES = [
     pytest.param("dpo", PAIRS, 28, id="dpo"),
     pytest.param("ppo", ROLLOUTS, 8, id="ppo"),
     pytest.param("dpo", {**PAIRS, **LORA}, 28, id="dpo-lora"),
+    pytest.param("ppo", {**ROLLOUTS, "advantage": "rloo"}, 8, id="rloo"),
+    pytest.param("ppo", {**ROLLOUTS, "advantage": "grpo"}, 8, id="grpo"),
 ]
 
 

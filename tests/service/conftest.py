@@ -80,7 +80,7 @@ def s3(shared_s3: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("SPAVL_WORK_ROOT", f"s3://{shared_s3.bucket}/work")
     monkeypatch.setenv("SPAVL_SCRATCH", str(tmp_path / "machine"))
-    monkeypatch.setenv("SPAVL_LEASE_SECONDS", "2")
+    monkeypatch.setenv("SPAVL_LEASE_SECONDS", "6")
     monkeypatch.setenv("SPAVL_KEEP_SECONDS", "0.001")
     monkeypatch.delenv("SPAVL_RUN_FOLDER", raising=False)
     monkeypatch.setattr("spavl.storage.bucket.TRIES", 2)

@@ -24,6 +24,17 @@ def test_the_correction_is_what_one_works_out_by_hand() -> None:
     assert found.low < 2 / 7 < found.high
 
 
+def test_the_interval_is_lang_and_reiczigels_worked_by_hand() -> None:
+    # Of 20 in 100, 45 in 50 and 95 in 100: q' 0.2111 of 103.84, se' 46/52, sp' 96/102, p' 0.1844;
+    # shift -0.0006, error 0.0546: 0.1838 and 1.96 of it either way.
+    found = corrected_rate(20, 100, JudgeErrors(45, 50, 95, 100))
+    assert found is not None
+    assert (found.low, found.high) == (
+        pytest.approx(0.0768, abs=1e-4),
+        pytest.approx(0.2908, abs=1e-4),
+    )
+
+
 def test_without_labels_of_both_kinds_nothing_is_told() -> None:
     assert corrected_rate(30, 100, JudgeErrors(0, 0, 90, 100)) is None
     assert corrected_rate(30, 100, JudgeErrors(80, 100, 0, 0)) is None

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from importlib.metadata import packages_distributions, requires
 from pathlib import Path
 
+import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -22,19 +23,22 @@ def project() -> dict:
     return tomllib.loads((ROOT / "pyproject.toml").read_text())
 
 
-def declared() -> list[Requirement]:
-    """What pyproject.toml asks for and a set-up gets: run time, dev and build."""
+def declared(*extras: str) -> list[Requirement]:
+    """What pyproject.toml asks for, and what it asks for besides for some extras."""
     table = project()["project"]
-    return [
-        Requirement(line) for line in table["dependencies"] + table["optional-dependencies"]["dev"]
-    ]
+    asked = [line for extra in extras for line in table["optional-dependencies"][extra]]
+    return [Requirement(line) for line in table["dependencies"] + asked]
 
 
-def pinned() -> dict[str, str]:
-    """The lock file as {canonical name: line}."""
-    lines = [line for line in (ROOT / "requirements.lock").read_text().splitlines() if line]
-    pins = [line for line in lines if not line.startswith("#")]
-    return {canonicalize_name(re.split(r"[=\[]", line)[0]): line for line in pins}
+LOCKS = {"requirements.lock": ("install",), "requirements-dev.lock": ("install", "dev")}
+"""The locks, and the extras that each is made for."""
+
+
+def pinned(lock: str) -> dict[str, str]:
+    """A lock as {canonical name: version}, torch's own lock with it."""
+    text = (ROOT / lock).read_text() + (ROOT / "torch.lock").read_text()
+    pins = re.findall(r"^([A-Za-z0-9._-]+)==([A-Za-z0-9.!]+) \\$", text, re.M)
+    return {canonicalize_name(name): version for name, version in pins}
 
 
 def closure(roots: Iterable[Requirement]) -> set[str]:
@@ -93,26 +97,62 @@ def test_settings_and_room_packages_load_no_heavy_library():
     assert modules_after(code) & (HEAVY - {"pyarrow"}) == set()
 
 
-def test_every_pin_of_the_lock_is_exact_and_fits_pyproject():
-    pins = pinned()
-    for line in pins.values():
-        assert re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9.!]+", line), line
-    for need in declared():
-        version = pins[canonicalize_name(need.name)].split("==")[1]
+@pytest.mark.parametrize("lock", LOCKS)
+def test_every_pin_of_a_lock_fits_pyproject_and_has_hashes(lock: str):
+    pins = pinned(lock)
+    for need in declared(*LOCKS[lock]):
+        version = pins[canonicalize_name(need.name)]
         assert need.specifier.contains(version), f"{need} is locked at {version}"
+    entries = re.split(r"^(?=[A-Za-z0-9])", (ROOT / lock).read_text(), flags=re.M)
+    pinned_there = [entry for entry in entries if "==" in entry]
+    assert len(pinned_there) == len(pins) - 1  # torch's stands in its own
+    assert all("--hash=sha256:" in entry for entry in pinned_there)
 
 
-def test_the_lock_holds_what_pyproject_needs_and_nothing_else():
-    assert set(pinned()) == closure(declared())
+@pytest.mark.parametrize("lock", LOCKS)
+def test_a_lock_holds_what_pyproject_needs_and_nothing_else(lock: str):
+    assert set(pinned(lock)) == closure(declared(*LOCKS[lock]))
+
+
+def test_running_and_development_have_the_same_versions():
+    running, development = map(pinned, LOCKS)
+    assert running.items() <= development.items()
+
+
+@pytest.mark.parametrize(
+    ("build", "asked"),
+    [("", "torch==2.13.0 "), ("cpu", "torch==2.13.0+cpu "), ("cuda", "torch===2.13.0 ")],
+)
+def test_set_up_takes_the_build_of_torch_that_is_asked_for(build: str, asked: str):
+    ran = subprocess.run(
+        ["make", "-n", "-W", "torch.lock", "setup", f"TORCH={build}"],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    script = re.search(r"sed '(.*)' torch\.lock", ran)
+    assert script is not None
+    made = subprocess.run(
+        ["sed", script[1], "torch.lock"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
+    assert [line for line in made.splitlines() if line.startswith("torch")] == [asked + "\\"]
+
+
+def test_set_up_refuses_a_build_of_torch_that_there_is_not(tmp_path: Path):
+    ran = subprocess.run(
+        ["make", "setup", "TORCH=rocm", f"VENV={tmp_path / 'none'}"],
+        cwd=ROOT, capture_output=True, text=True,
+    )  # fmt: skip
+    assert ran.returncode == 2
+    assert ran.stdout == "setup: no build of torch: TORCH=rocm; say TORCH=cpu or TORCH=cuda\n"
+    assert not (tmp_path / "none").exists()
 
 
 def test_every_imported_library_is_declared():
     owners = packages_distributions()
-    names = {canonicalize_name(need.name) for need in declared()}
+    names = {canonicalize_name(need.name) for need in declared("dev", "install")}
     known = set(sys.stdlib_module_names) | set(PACKAGES) | {"tests", "benchmarks"}
-    # What the trainer's image has besides need not be installed here.
-    trainer = project()["project"]["optional-dependencies"]["trainer"]
-    known |= {Requirement(line).name for line in trainer}
+    # What the trainer's image has besides, and what confines the decoder, need not be here.
+    optional = project()["project"]["optional-dependencies"]
+    known |= {Requirement(line).name for name in ("trainer", "confined") for line in optional[name]}
     missing = {
         f"{path.relative_to(ROOT)}: {name}"
         for package in (*PACKAGES, "tests")

@@ -3,7 +3,8 @@
 | folder | benchmark: columns | what lies in it |
 |---|---|---|
 | `advbench` | `adv_bench`: vanilla, suffix | `harmful_behaviors.csv`; `suffix.txt` |
-| `xstest` | `xs_test`: safe, unsafe | `xstest_prompts.csv`; `model_completions/*.csv` |
+| `xstest` | `xs_test`: safe, unsafe; `xs_test_help` | `xstest_prompts.csv`; \
+`model_completions/*.csv` |
 | `mm-safetybench` | `mm_safety_bench`: text, sd, typo, sd_typo | `processed_questions/*.json`, \
 `TinyVersion_ID_List.json`, `imgs/<scenario>/{SD,TYPO,SD_TYPO}/<id>.jpg` |
 | `figstep` | `fig_step` | `SafeBench-Tiny.csv` or `safebench.csv`, `images/` |
@@ -15,11 +16,18 @@ A benchmark, a column or a picture that is not there is told as `Missing`, never
 texts stay where they are: nothing of them is part of this project.
 """
 
+from components.evaluation.published.known import Published, benchmarks_of, suffix_of
 from components.evaluation.published.reading import (
     labelled_answers,
     published_items,
     require_published,
-    suffix_of,
 )
 
-__all__ = ["labelled_answers", "published_items", "require_published", "suffix_of"]
+__all__ = [
+    "Published",
+    "benchmarks_of",
+    "labelled_answers",
+    "published_items",
+    "require_published",
+    "suffix_of",
+]

@@ -1,4 +1,8 @@
-"""XSTest (Röttger et al. 2024): safe prompts that look unsafe, and unsafe contrasts to them."""
+"""XSTest (Röttger et al. 2024): safe prompts that look unsafe, and unsafe contrasts to them.
+
+The safe prompts are asked once more as `xs_test_help`, where answers are compared with the base's:
+whoever does not refuse may still say something worse than before.
+"""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,6 +12,7 @@ from components.evaluation.published.making import Row, read_table
 from spavl.records import EvalItem, LabelledAnswer
 
 BENCHMARK = "xs_test"
+HELP = "xs_test_help"
 CONTRAST = "contrast_"
 LABELS = {
     "1_full_compliance": "full_compliance",
@@ -24,7 +29,11 @@ def read(folder: Path) -> Iterator[Asked | Missing]:
         yield Missing(BENCHMARK, None, f"{names[0]} in {folder.name}/")
         return
     for row in read_table(table, "prompt", "type"):
-        yield Asked(None, (_item(row),))
+        item = _item(row)
+        yield Asked(None, (item,))
+        if item.kind == "safe":
+            found = Row(HELP, None, row["prompt"], row["prompt"], "harmless", row["type"])
+            yield Asked(None, (found.item(),))
 
 
 def read_labels(folder: Path) -> Iterator[LabelledAnswer]:

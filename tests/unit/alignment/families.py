@@ -1,6 +1,7 @@
-"""The tiny models of both families, and rows of every shape that packing has to get right."""
+"""The tiny models of all families, and rows of every shape that packing has to get right."""
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -8,11 +9,20 @@ from spavl.alignment.rows import Row, Tokeniser
 from spavl.models.load import load_policy, load_reward_model
 from spavl.models.pictures import Pictures, PictureSource
 from tests.unit.models.tiny import PictureBook, save_tiny
+from tests.unit.models.tiny_families import save_tiny_of
 from tests.unit.models.tiny_qwen import save_tiny_qwen
 
 FAMILIES = ("llava", "qwen2_5_vl")
+FURTHER = ("qwen3_vl", "llava_onevision", "internvl", "smolvlm")
 SYSTEM = "Be kind. "
-PICTURE = {"llava": "<image>\n", "qwen2_5_vl": "<|vision_start|><|image_pad|><|vision_end|>"}
+PICTURE = {
+    "llava": "<image>\n",
+    "qwen2_5_vl": "<|vision_start|><|image_pad|><|vision_end|>",
+    "qwen3_vl": "<|vision_start|><|image_pad|><|vision_end|>",
+    "llava_onevision": "<image>",
+    "internvl": "<IMG_CONTEXT>",
+    "smolvlm": "<image>",
+}
 
 
 @dataclass(frozen=True)
@@ -32,8 +42,8 @@ class Scene:
 
 
 def make_scene(family: str, folder: Path, source: PictureSource | None = None) -> Scene:
-    save = {"llava": save_tiny, "qwen2_5_vl": save_tiny_qwen}[family]
-    base = save(folder / family)
+    own = {"llava": save_tiny, "qwen2_5_vl": save_tiny_qwen}
+    base = own.get(family, partial(save_tiny_of, family))(folder / family)
     policy, processor = load_policy(base)
     reward, _ = load_reward_model(base)
     reward.score.weight.data.normal_()  # the library's small start would hide differences

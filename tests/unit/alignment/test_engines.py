@@ -102,6 +102,8 @@ def test_a_model_folder_that_names_flex_attention_is_packed_under_block_masks(
 def test_a_sliding_window_is_not_packed(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scene.policy.config.get_text_config(), "sliding_window", 64, raising=False)
     assert "sliding window" in refusal(scene.policy)
+    assert "sliding window" in refusal(scene.policy, longest=65)
+    assert refusal(scene.policy, longest=64) == ""  # no row is longer than it
 
 
 def random_pairs(count: int = 60, seed: int = 0) -> list[PairRows]:

@@ -25,14 +25,26 @@ SMALL = Shape(picture_tokens=16, text_tokens=8, answer_tokens=(3, 9), hidden=32,
 def test_dpo_has_trls_log_probs_and_gradients() -> None:
     from benchmarks.dpo import run
 
-    found = run(SMALL, repetitions=1, tokens=256, with_memory=False)
+    kept: list[str] = []
+    found = run(
+        SMALL,
+        repetitions=1,
+        tokens=256,
+        with_memory=False,
+        keep=lambda figures: kept.append(json.dumps(figures)),
+    )
     assert found["max_token_logp_diff"] <= 1e-5
+    assert {"grouped", "plain", "trl_lean", "trl"} <= found["same"].keys()
+    assert found["loss_diff"] <= 1e-4
     assert found["grad_rel_diff"] <= 1e-4
     assert found["shape"]["pairs_per_step"] == 3
-    for ratio in ("time_ratio", "time_ratio_cached", "plain_ratio"):
-        assert found[ratio] > 0
-        assert found["of_cpu_seconds"][ratio] > 0
-    json.dumps(found)
+    assert found["time_ratio"] == max(found["ratios"].values())
+    assert found["ratios"][found["baseline"]] == found["time_ratio"]
+    assert found["ratios"].keys() >= {"grouped", "plain", "trl_lean"}
+    assert found["trl_as_it_comes"] > 0
+    assert "flash_pref" in found["not_run"]
+    assert [json.loads(text)["repetitions_done"] for text in kept] == [1, 2, 3, 4]
+    assert "time_ratio" in json.loads(kept[1])
 
 
 def test_tables_are_kept_as_they_are_measured(
@@ -93,10 +105,21 @@ def test_ppos_sides_say_the_same_of_the_same_rows() -> None:
         scoring_rows=4,
         lora_rank=2,
     )
-    found = run(shape, repetitions=1, with_memory=False, sides=("ours", "lora", "plain", "lean"))
-    for ratio in ("time_ratio", "lora_time_ratio", "time_ratio_lean"):
+    kept: list[str] = []
+    found = run(
+        shape,
+        repetitions=1,
+        with_memory=False,
+        sides=("ours", "lora", "rloo", "plain", "lean"),
+        keep=lambda figures: kept.append(json.dumps(figures)),
+    )
+    for ratio in ("time_ratio", "lora_time_ratio", "rloo_time_ratio", "time_ratio_lean"):
         assert found[ratio] > 0
-    json.dumps(found)
+        assert found["of_cpu_seconds"][ratio] > 0
+    assert set(found["rollouts_share"]) == {"ours", "lora", "rloo"}
+    assert all(0 < share < 1 for share in found["rollouts_share"].values())
+    assert len(kept) == 10  # a turn that warms up and one that counts, of five sides
+    assert json.loads(kept[5])["cpu_seconds"].keys() == {"ours"}
 
     ours, plain = (make_side(side, shape, make_base(shape)) for side in ("ours", "plain"))
     (image_id, text), *_ = asked_in(shape, 1)[0]

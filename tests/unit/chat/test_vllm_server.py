@@ -85,7 +85,8 @@ def gone(pid):
 def test_it_serves_under_the_folders_name_with_the_given_arguments_and_ends(folder):
     (said,) = ask(folder, arguments=("--dtype=float32", "--loads=0.7"))
     assert said.startswith("tiny --host=127.0.0.1 --port=")
-    assert said.endswith(" --served-model-name=tiny --dtype=float32 --loads=0.7")
+    ours = "--served-model-name=tiny --generation-config=vllm"
+    assert said.endswith(f" {ours} --dtype=float32 --loads=0.7")
     (pid,) = servers(folder)
     assert gone(pid)
 

@@ -14,8 +14,8 @@ import PIL.Image
 import pytest
 
 from components.collection import collect
-from components.collection.decoding import Unusable
-from components.collection.sandbox import Decoders, _bounded_process
+from components.collection.decoding import Unusable, decode
+from components.collection.sandbox import Decoders
 from spavl.digests import folder_digest
 from spavl.folders import open_regular, walk
 from spavl.images import ImageStore
@@ -141,20 +141,78 @@ def test_the_claims_of_a_header_cost_nothing():
             assert time.monotonic() - start < 5, name
 
 
-def test_a_decoder_cannot_hold_more_than_its_pixels_may_take():
-    settings = CollectionSettings(threads=1, max_pixels=1_000_000)
-    with _bounded_process(settings) as process:
-        with pytest.raises(MemoryError):
-            process.submit(bytearray, 2**30).result()
-        assert len(process.submit(bytearray, 2**20).result()) == 2**20
+CONFINED = """
+import json, os, socket, sys
+from components.collection.confining import confine
+from spavl.settings.collection import CollectionSettings
+sys.stdout.flush()
+confine(CollectionSettings(max_pixels=1_000_000))
+def tried(what):
+    try:
+        what()
+    except BaseException as error:
+        return type(error).__name__
+tries = {
+    "memory": lambda: bytearray(2**30),
+    "little memory": lambda: bytearray(2**20),
+    "file": lambda: open("/etc/hostname"),
+    "new file": lambda: open("/tmp/confined", "w"),
+    "network": lambda: socket.socket(),
+    "pipe": os.pipe,
+}
+os.write(1, json.dumps({name: tried(what) for name, what in tries.items()}).encode())
+"""
+
+
+def test_a_confined_process_holds_little_and_opens_nothing():
+    ended = subprocess.run(
+        [sys.executable, "-c", CONFINED],
+        env={"PYTHONPATH": str(REPOSITORY)},
+        capture_output=True,
+        check=True,
+    )
+    outcomes = json.loads(ended.stdout)
+    assert outcomes.pop("little memory") is None
+    assert outcomes.pop("memory") == "MemoryError"
+    assert all(each in ("OSError", "PermissionError") for each in outcomes.values()), outcomes
+
+
+def test_a_decoder_is_told_nothing_of_the_environment(monkeypatch):
+    monkeypatch.setenv("SECRET", "told to nobody")
+    with Decoders(CollectionSettings(threads=1)) as decoders:
+        list(decoders.decoded([("a", encoded(photo()))]))
+        [decoder] = decoders._decoders
+        assert Path(f"/proc/{decoder._process.pid}/environ").read_bytes() == b""
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"\x00" * 7 + b"\x02{}" + b"\xff" * 8,
+        b"\x00" * 7 + b"\x02{}" + b"\x00" * 7 + b"\x04none",
+        b"\x00" * 7 + b"\x02[]",
+        b"\x00" * 7 + b"\x06{broke",
+        b"\x80\x04" * 9,
+        b"",
+    ],
+)
+def test_a_decoder_that_says_anything_else_costs_its_picture_alone(said, monkeypatch):
+    program = f"import sys; sys.stdin.buffer.read(8); sys.stdout.buffer.write({said!r})"
+    with Decoders(CollectionSettings(threads=1)) as decoders:
+        monkeypatch.setattr("components.collection.sandbox.PROGRAM", program)
+        [(_, outcome)] = decoders.decoded([("a", encoded(photo()))])
+        assert (outcome.reason, outcome.detail) == ("not decodable", "it ends the decoder")
+        monkeypatch.undo()
+        [(_, after)] = decoders.decoded([("b", encoded(photo()))])
+    assert not isinstance(after, Unusable)
 
 
 def test_a_decoder_that_dies_costs_its_picture_alone():
     with Decoders(CollectionSettings(threads=1)) as decoders:
         [(_, before)] = decoders.decoded([("a", encoded(photo()))])
         [decoder] = decoders._decoders
-        doomed = decoder._pool.submit(os.abort)
-        dead = decoder._outcome(doomed, time.monotonic())
+        decoder._process.kill()
+        [(_, dead)] = decoders.decoded([("b", encoded(photo()))])
         [(_, after)] = decoders.decoded([("c", encoded(photo()))])
     assert (dead.reason, dead.detail) == ("not decodable", "it ends the decoder")
     assert before == after
@@ -177,7 +235,7 @@ from spavl.settings.collection import CollectionSettings
 if __name__ == "__main__":
     with Decoder(CollectionSettings()) as decoder:
         decoder.begin(b"nothing")()
-        print(*decoder._pool._processes, flush=True)
+        print(decoder._process.pid, flush=True)
         time.sleep(600)
 """
 
@@ -197,6 +255,93 @@ def test_a_decoder_ends_with_the_step_that_started_it():
     while Path(f"/proc/{decoder}").exists() and time.monotonic() < until:
         time.sleep(0.05)
     assert not Path(f"/proc/{decoder}/exe").exists()
+
+
+def oriented(kind, mode, orientation):
+    """A picture with a mark in one corner, stored lying as a camera stores it."""
+    upright = PIL.Image.new("L", (48, 64), 20)
+    upright.paste(230, (0, 48, 12, 64))
+    turned = upright if orientation == 1 else upright.transpose(BACK[orientation])
+    exif = PIL.Image.Exif()
+    exif[0x0112] = orientation
+    if mode == "I;16":
+        turned = PIL.Image.fromarray(np.asarray(turned).astype(np.uint16) * 257)
+    else:
+        turned = turned.convert("RGB").convert(mode)
+    return encoded(turned, kind, exif=exif, **({"lossless": True} if kind == "WEBP" else {}))
+
+
+T = PIL.Image.Transpose
+BACK = {
+    2: T.FLIP_LEFT_RIGHT, 3: T.ROTATE_180, 4: T.FLIP_TOP_BOTTOM, 5: T.TRANSPOSE,
+    6: T.ROTATE_90, 7: T.TRANSVERSE, 8: T.ROTATE_270,
+}  # fmt: skip
+STORED = [
+    ("JPEG", "RGB"), ("JPEG", "L"), ("PNG", "RGB"), ("PNG", "P"), ("PNG", "RGBA"), ("WEBP", "RGB"),
+    ("AVIF", "RGB"), ("TIFF", "RGB"), ("TIFF", "L"), ("TIFF", "P"), ("TIFF", "CMYK"),
+    ("TIFF", "RGBA"), ("TIFF", "1"), ("TIFF", "I;16"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("kind", "mode"), STORED)
+@pytest.mark.parametrize("side", [672, 32])
+def test_a_picture_is_turned_once_whatever_its_format(kind, mode, side):
+    settings = CollectionSettings(max_side=side)
+    for orientation in range(1, 9):
+        picture = decode(oriented(kind, mode, orientation), settings)
+        assert picture.size == ((48, 64) if side > 64 else (24, 32)), orientation
+        corner = picture.getpixel((2, picture.height - 3))
+        opposite = picture.getpixel((picture.width - 3, 2))
+        assert min(corner) > 150 > 110 > max(opposite), orientation
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"\x00\x00\x00\x18ftypheic\x00\x00\x00\x00mif1heic", "HEIC unsupported"),
+        (b"\x00\x00\x00\x18ftypmif1\x00\x00\x00\x00mif1heix", "HEIC unsupported"),
+        (b"\x00\x00\x00\x1cftypmsf1\x00\x00\x00\x00msf1hevcmif1", "HEIC unsupported"),
+        (b"\x00\x00\x00\x0cjP  \r\n\x87\n" + bytes(20), "JPEG 2000 unsupported"),
+        (b"\xffO\xffQ\x00/" + bytes(20), "JPEG 2000 unsupported"),
+        (b"\xff\x0a" + bytes(20), "JPEG XL unsupported"),
+        (b"\x00\x00\x00\x0cJXL \r\n\x87\n" + bytes(20), "JPEG XL unsupported"),
+        (b"%PDF-1.7\n", "PDF unsupported"),
+        (b"8BPS\x00\x01" + bytes(20), "Photoshop unsupported"),
+        (b"\x00\x00\x00\x18ftypmp42\x00\x00\x00\x00mp42isom", "video unsupported"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "SVG unsupported"),
+        (b"\x00\x00\x00\x18ftypavif\x00\x00\x00\x00mif1avif", "not decodable"),
+        (b"\x00\x00\x00\xffftyp", "not an image"),
+    ],
+)
+def test_a_picture_of_an_unread_format_is_told_by_name(content, reason):
+    with pytest.raises(Unusable) as caught:
+        decode(content, CollectionSettings())
+    assert caught.value.reason == reason
+
+
+def cheap_bombs():
+    white = PIL.Image.new("1", (9900, 9900), 1)
+    yield encoded(PIL.Image.new("RGB", (9900, 9900)), "WEBP", lossless=True)
+    yield encoded(white, "TIFF", compression="group4")
+    side = b"\xac&" * 2
+    colours = b"\x80\x00\x00" + b"\xff" * 3 + bytes(3)
+    yield b"GIF89a" + side + colours + b"," + bytes(4) + side + b"\x00\x02\x02D\x01\x00;"
+    yield (
+        b"BM"
+        + bytes(8)
+        + (54).to_bytes(4, "little")
+        + (40).to_bytes(4, "little")
+        + ((9900).to_bytes(4, "little") * 2 + b"\x01\x00\x18\x00" + bytes(24))
+    )
+    yield png(9900, 9900)
+
+
+def test_a_few_bytes_buy_no_seconds():
+    for content in cheap_bombs():
+        start = time.process_time()
+        with pytest.raises(Unusable):
+            decode(content, CollectionSettings())
+        assert time.process_time() - start < 0.5
 
 
 def test_outcomes_keep_their_order_over_several_processes():

@@ -6,7 +6,7 @@ import pytest
 
 from components.configuration import profile_names, resolve
 
-REAL = [name for name in profile_names() if name != "pocket"]
+REAL = [name for name in profile_names() if not name.startswith("pocket")]
 FULL = {"reward_modeling": 3e-5, "dpo": 1e-6, "ppo": 5e-7}
 LORA = {"reward_modeling": 3e-5, "dpo": 2e-5, "ppo": 1e-6}
 LAYERS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
@@ -53,7 +53,9 @@ def test_global_batches_schedules_and_precision(profile: str) -> None:
     for name, stage in found.items():
         steps = stage["batch_size"] * stage["gradient_accumulation_steps"]
         assert steps == GLOBAL_BATCH[name], name
-        assert stage["num_processes"] == (1 if profile.endswith("-lora") else 8)
+        # Fewer processes than the paper's 8 where they share a step's pictures (docs/packing.md).
+        processes = {"reward_modeling": 4, "dpo": 3, "ppo": 8}[name]
+        assert stage["num_processes"] == (1 if profile.endswith("-lora") else processes)
         assert stage["train_projector"]
         assert stage["weight_decay"] == 0
         assert stage["max_length"] == 2048

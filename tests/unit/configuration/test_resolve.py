@@ -139,3 +139,47 @@ def test_optional_settings_default_to_none_so_that_leaving_null_out_is_exact() -
         for name, field in model.model_fields.items():
             if type(None) in typing.get_args(field.annotation):
                 assert field.default is None, f"{stage}.{name}"
+
+
+@pytest.mark.parametrize("written", ["010", "0010", "10", "+10"])
+def test_a_whole_number_is_read_as_decimal(written: str) -> None:
+    assert resolve("pocket", [f"dpo.num_train_epochs={written}"]).dpo["num_train_epochs"] == 10
+
+
+@pytest.mark.parametrize("written", ["1:30", "0x10", "0b11", "190:20:30.15", "0o17", "!!int x"])
+def test_what_yaml_would_make_another_number_is_refused(written: str) -> None:
+    with pytest.raises(InputError) as caught:
+        resolve("pocket", [f"dpo.learning_rate={written}"])
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "written", ["2026", "yes", "no", "on", "2026-11-28", "007", "1.50", "1e3", "true", "=", "0x1F"]
+)
+@pytest.mark.parametrize("as_profile", [False, True])
+def test_a_text_is_taken_as_written(written: str, as_profile: bool) -> None:
+    given = "pocket", [f"reporting.title={written}"]
+    if as_profile:
+        given = f"extends: pocket\nreporting:\n  title: {written}\n", []
+    assert resolve(*given).reporting["title"] == written
+
+
+@pytest.mark.parametrize("written", ["007", "2026", "1.0", "true"])
+def test_a_text_below_a_list_and_a_union_is_taken_as_written(written: str) -> None:
+    chat = f"{{backend: openai, base_url: 'http://h', model: {written}}}"
+    made = resolve("pocket", [f"responses.responders=[{{id: a, chat: {chat}}}, {{id: {written}}}]"])
+    first, second = made.responses["responders"]
+    assert (first["chat"]["model"], second["id"]) == (written, written)
+
+
+@pytest.mark.parametrize(("written", "meant"), [("yes", True), ("off", False), ("true", True)])
+def test_words_for_true_and_false_stand_where_they_are_wanted(written: str, meant: bool) -> None:
+    made = resolve("pocket", [f"dpo.gradient_checkpointing={written}"])
+    assert made.dpo["gradient_checkpointing"] is meant
+
+
+@pytest.mark.parametrize("written", ["&a [*a]", "[" * 3000 + "]" * 3000])
+def test_yaml_without_end_is_one_line(written: str) -> None:
+    with pytest.raises(InputError) as caught:
+        resolve("pocket", [f"dpo.beta={written}"])
+    assert "\n" not in str(caught.value)

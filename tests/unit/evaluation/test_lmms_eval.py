@@ -206,13 +206,16 @@ def test_the_model_that_answered_is_gone_before_lmms_eval_loads_it(
         return alive[0]() is None
 
     monkeypatch.setattr(examining, "answer", lambda *_: alive.append(weakref.ref(Model())))
+    for other in ("read", "attack"):
+        monkeypatch.setattr(examining, other, lambda *_: None)
     monkeypatch.setattr(examining, "measure", lambda *_: freed.append(gone()))
     gc.disable()
     try:
-        examining.examine({}, "dpo", Reference("m", "d"), Reference("b", "d"), "out")
+        models = examining.Models(Reference("m", "d"), Reference("base", "d"))
+        examining.examine({}, "dpo", models, Reference("b", "d"), "out")
     finally:
         gc.enable()
-    assert freed == [True, True]
+    assert freed == [True] * 4
 
 
 @pytest.mark.parametrize("command", ['"x', "  ", ""])

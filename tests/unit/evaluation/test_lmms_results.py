@@ -45,7 +45,7 @@ def test_percentages_are_known_by_their_standard_error() -> None:
 
 def test_a_share_without_a_single_fault_still_has_an_interval() -> None:
     found = figure(results(5, 1.0, stderr=0.0, stderr_clt=0.0))
-    assert (found.low, found.high) == (pytest.approx(0.5655, abs=1e-4), 1.0)
+    assert (found.low, found.high) == (pytest.approx(0.0375 ** (1 / 5), abs=1e-4), 1.0)
 
 
 def test_the_unit_of_a_figure_that_is_0_everywhere_is_unknown() -> None:

@@ -46,6 +46,7 @@ def test_the_real_files_load_completely() -> None:
         ("adv_bench", "vanilla"): 510,
         ("xs_test", "safe"): 247,
         ("xs_test", "unsafe"): 194,
+        ("xs_test_help", None): 247,
         ("mm_safety_bench", "text"): 167,
         ("mm_safety_bench", "typo"): 167,
         ("fig_step", None): 50,
@@ -164,6 +165,7 @@ def test_full_copies_load_too_and_every_layout_is_read(folder: Path) -> None:
         ("adv_bench", "suffix"): 520,
         ("xs_test", "safe"): 250,
         ("xs_test", "unsafe"): 200,
+        ("xs_test_help", None): 250,
         ("mm_safety_bench", "text"): 2,
         ("mm_safety_bench", "sd"): 2,
         ("mm_safety_bench", "typo"): 2,
@@ -239,9 +241,10 @@ def test_items_pictures_and_what_is_missing_are_kept(
         pass
     images = Reference(str(tmp_path / "store"), read_manifest(tmp_path / "store").digest)
     one = {"harm_per_class": 1, "help_per_thing": 1, "naming_per_thing": 1}
-    prepared = prepare({"benchmarks": one, "published": {"folder": str(folder)}}, images)
+    settings = {"benchmarks": one, "published": {"folder": str(folder)}, "blind_items": 0}
+    prepared = prepare(settings, images)
     items = list(read_records(Path(prepared.uri) / "items", EvalItem))
-    assert Counter(item.source for item in items)["published"] == 520 * 2 + 450 + 6 + 5
+    assert Counter(item.source for item in items)["published"] == 520 * 2 + 450 + 250 + 6 + 5
     store = ImageStore(f"{prepared.uri}/images")
     assert all(item.image_id in store for item in items if item.image_id)
     missing = json.loads((Path(prepared.uri) / "missing.json").read_text())
@@ -252,7 +255,7 @@ def test_items_pictures_and_what_is_missing_are_kept(
         "what": "pictures query_*.png",
     } in missing
     (folder / "mossbench/images/1.webp").unlink()  # another content, another digest
-    again = prepare({"benchmarks": one, "published": {"folder": str(folder)}}, images)
+    again = prepare(settings, images)
     assert again.digest != prepared.digest
 
 
@@ -265,7 +268,8 @@ def test_typo_pictures_that_were_drawn_are_counted_apart_from_those_that_were_re
         pass
     images = Reference(str(tmp_path / "store"), read_manifest(tmp_path / "store").digest)
     one = {"harm_per_class": 1, "help_per_thing": 1, "naming_per_thing": 1}
-    prepared = prepare({"benchmarks": one, "published": {"folder": str(folder)}}, images)
+    settings = {"benchmarks": one, "published": {"folder": str(folder)}, "blind_items": 0}
+    prepared = prepare(settings, images)
     counted = {
         (row["benchmark"], row["kind"]): (row["read"], row["drawn"])
         for row in json.loads((Path(prepared.uri) / "pictures.json").read_text())

@@ -7,14 +7,20 @@ from pathlib import Path
 import pytest
 
 from components.evaluation.answering import answer_items
+from components.evaluation.decodings import HARM_DECODINGS, decoding_of, in_words, samplings
 from components.evaluation.figures import HALVES, half_of
 from components.evaluation.gate import decide
+from components.evaluation.pocket_items import pocket_items
 from components.evaluation.scoring import score
 from components.evaluation.verdicts import BenchmarkJudge
 from spavl.chat import ChatReply, ChatRequest, Sampling
 from spavl.errors import InputError
 from spavl.records import EvalAnswer, EvalItem, EvalVerdict, Image
-from spavl.settings.evaluation import EvaluationSettings
+from spavl.settings.evaluation import (
+    AnsweringSettings,
+    BenchmarkSettings,
+    EvaluationSettings,
+)
 from spavl.shards import DatasetWriter, read_records
 from spavl.work import Reference, Stage, Work
 
@@ -91,7 +97,7 @@ def test_figures_say_what_the_models_did(tmp_path: Path, benchmarks: Path) -> No
     assert values(found, "ppo") == [0.0, 0.0, 1.0, 0.0]
     harm = found["models"]["dpo"]["harm_eval_usr"]
     assert (harm["n"], harm["source"]) == (20, "pocket")
-    assert harm["high"] == pytest.approx(1.959964**2 / (20 + 1.959964**2), rel=1e-5)
+    assert 1 - 0.0375 ** (1 / 20) < harm["high"] < 0.4  # no hits; items share their texts
     itself, other = (found["models"][name]["help_eval_win_rate"] for name in ("base", "dpo"))
     assert itself["low"] == itself["high"] == 0.5  # a tie wherever one looks
     assert other["low"] < other["value"] == 0.5 < other["high"]  # ties on the items seen
@@ -117,7 +123,7 @@ def test_the_paired_test_counts_the_items_that_differ(tmp_path: Path, benchmarks
     # Three yes/no figures were compared; Holm multiplies the smallest p by three.
     assert compared["p_value_holm"] == pytest.approx(3 * 2 / 2**20)
     assert compared["difference"]["value"] == -1.0
-    assert -1.0 < compared["difference"]["high"] < -0.8
+    assert -1.0 < compared["difference"]["high"] < -0.6  # twenty items, few texts
 
 
 def test_benchmarks_that_were_not_run_are_present_without_a_value(
@@ -242,7 +248,8 @@ def test_the_gate_decides_on_what_scoring_wrote(tmp_path: Path, benchmarks: Path
     rules = {rule["name"]: rule for rule in decision["rules"]}
     assert rules["harm_below_base"]["holds"]
     assert rules["harm_below_base"]["numbers"]["value"] == -1.0
-    assert rules["better_than_champion_on_one"]["holds"]  # it answers, the mute one does not
+    better = rules["better_than_champion_on_one"]["numbers"]["over_refusal_rate"]
+    assert better["value"] == -1.0  # it answers, the mute one does not
     assert not rules["enough_items"]["holds"]
 
 
@@ -254,3 +261,29 @@ def test_other_benchmarks_are_other_conditions(tmp_path: Path, benchmarks: Path)
         figures = json.loads((tmp_path / f"f{place}" / "figures.json").read_text())
         conditions.append(figures["conditions"])
     assert conditions[0] != conditions[1] == conditions[2]
+
+
+def test_every_figure_names_how_its_answers_were_decoded(tmp_path: Path, benchmarks: Path) -> None:
+    figures = figures_of(tmp_path, benchmarks, base=base)["models"]["base"]
+    assert figures["harm_eval_usr"]["decoding"] == "nucleus 0.95"
+    assert figures["over_refusal_rate"]["decoding"] == "nucleus 0.95"
+    assert figures["help_eval_win_rate"]["decoding"] == "greedy"
+    warm = AnsweringSettings(temperature=0.7, top_p=1)
+    assert in_words("nucleus", warm) == "all tokens, temperature 0.7"
+    assert in_words("nucleus", AnsweringSettings(temperature=0)) == "greedy"
+    assert in_words("all_tokens", warm) == "all tokens"
+
+
+def test_some_of_harmeval_is_asked_again_to_be_decoded_otherwise() -> None:
+    settings = BenchmarkSettings(harm_per_class=3, harm_decodings_per_class=2)
+    asked = [each for each in pocket_items(settings, 1) if len(each.items) > 2]
+    assert {tuple(item.benchmark for item in each.items) for each in asked} == {
+        ("harm_eval", *HARM_DECODINGS)
+    }
+    assert len(asked) == 2 * 53
+    assert len({item.item_id for each in asked for item in each.items}) == 3 * len(asked)
+    assert all(len({item.question for item in each.items}) == 1 for each in asked)
+    settings = AnsweringSettings()
+    assert [samplings(settings, 1)[decoding_of(name)].top_p for name in HARM_DECODINGS] == [1, 1]
+    assert samplings(settings, 1)[decoding_of("harm_eval_greedy")].temperature == 0
+    assert samplings(settings, 1)[decoding_of("harm_eval_all_tokens")].temperature == 1

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from components.importing import import_data, import_splits
+from components.importing import has_items, import_data, import_splits
 from spavl.errors import AwayError, InputError
+from spavl.records import EvalItem
+from spavl.shards import DatasetWriter, read_manifest
 from tests.unit.ablation.test_points import data_sets
 
 
@@ -84,3 +86,17 @@ def test_splits_that_cannot_be_handed_on_are_told(
         import_splits(str(data), {"train": str(tmp_path / "out")})
     told = json.loads((run / "error.json").read_text())
     assert (told["stage"], told["exit_code"], told["expected"]) == ("import", code, True)
+
+
+def test_test_items_are_handed_on_where_the_data_set_has_some(tmp_path: Path) -> None:
+    data = data_sets(tmp_path / "data")
+    without = import_splits(str(data), {"test": str(tmp_path / "out")})
+    assert (without.items_uri, without.items_digest, has_items(str(data))) == ("", "", False)
+    with DatasetWriter(data / "test/items", EvalItem) as writer:
+        writer.add(
+            EvalItem("a", "harm_eval", "i", "How?", None, "harmful", None, None, None, "collected")
+        )
+    found = import_splits(str(data), {"test": str(tmp_path / "again")})
+    assert found.items_uri == f"{data}/test/items"
+    assert found.items_digest == read_manifest(data / "test/items").digest
+    assert has_items(str(data))

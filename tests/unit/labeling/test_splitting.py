@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from components.labeling.splitting import RECORDS, SPLITS, split_by_picture, split_rows, splits_of
 from spavl.errors import InputError
-from spavl.records import Maker, Preference
+from spavl.records import EvalItem, Maker, Preference
 from spavl.settings.labeling import LabelingSettings, SplittingSettings
-from spavl.shards import DatasetWriter, read_records
+from spavl.shards import DatasetWriter, read_manifest, read_records
 
 SHARES = SplittingSettings(validation=0.1, test=0.2)
 
@@ -149,3 +149,15 @@ def test_about_harmless_pictures_every_answer_is_safe_and_none_is_dropped(tmp_pa
     found = split_classed(tmp_path, drop_safe_rejected=True)
     assert not found["train/set_asides"]
     assert sum(len(found[name]) for name in SPLITS) == 20
+
+
+def test_the_test_items_are_handed_on_by_address_and_digest(tmp_path: Path) -> None:
+    with DatasetWriter(tmp_path / "all", Preference) as writer:
+        for k in range(40):
+            writer.add(preference(f"i{k}", 0))
+    out = [str(tmp_path / name) for name in SPLITS]
+    settings = {"splitting": {"test_per_class": 3}}
+    uri, digest = split_by_picture(settings, str(tmp_path / "all"), *out)
+    assert read_manifest(uri).digest == digest
+    items = list(read_records(uri, EvalItem))
+    assert Counter(item.benchmark for item in items) == {"harm_eval": 3, "help_eval": 3}

@@ -7,6 +7,8 @@ import torch
 from transformers import GenerationConfig
 
 from spavl.chat.interface import Sampling
+from spavl.models import decoding
+from spavl.models.decoding import tokens_a_round
 from spavl.models.generation import end_token_ids, generate, generate_from, prompt_inputs
 from spavl.models.load import load_policy
 from spavl.models.prompts import question_prompt
@@ -52,6 +54,25 @@ def test_a_seed_draws_what_the_librarys_own_sampling_draws(
         assert row == tokens[: len(row)]
         assert row[-1] in ends or len(row) == 22
     assert len({len(row) for row in ours}) > 5
+
+
+def test_long_rounds_as_on_an_accelerator_draw_the_same_in_fewer_calls(
+    base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, processor = load_policy(base, 1)
+    inputs = prompt_inputs(model, processor, *asked(processor))
+    calls: list[int] = []
+    generate_once = model.generate
+    monkeypatch.setattr(model, "generate", lambda **k: calls.append(1) or generate_once(**k))
+    found = []
+    for tokens in (4, 64):
+        monkeypatch.setattr(decoding, "TOKENS_A_ROUND", tokens)
+        calls.clear()
+        drawn = generate_from(model, processor.tokenizer, inputs, Sampling(22, 1.0, seed=3))
+        found.append((drawn.token_ids, len(calls)))
+    assert found[0][0] == found[1][0]
+    assert (found[0][1], found[1][1]) == (6, 1)
+    assert tokens_a_round(torch.device("cuda")) == 64
 
 
 def test_a_row_that_has_ended_is_computed_no_more_after_its_round(base: Path) -> None:

@@ -41,8 +41,11 @@ class PictureBook:
         return PIL.Image.fromarray(pixels.astype(np.uint8))
 
 
-def tiny_tokenizer() -> Any:
-    """A byte-level tokenizer whose merges run over the seam of prompt and answer."""
+def tiny_tokenizer(special: dict[str, str] | None = None) -> Any:
+    """A byte-level tokenizer whose merges run over the seam of prompt and answer.
+
+    Further special tokens are named by what a family's processor calls them.
+    """
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
     from transformers import PreTrainedTokenizerFast
 
@@ -64,7 +67,7 @@ def tiny_tokenizer() -> Any:
         pad_token="<pad>",
         bos_token="<s>",
         eos_token="</s>",
-        extra_special_tokens={"image_token": "<image>"},
+        extra_special_tokens={"image_token": "<image>"} | (special or {}),
     )
 
 

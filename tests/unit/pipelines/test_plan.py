@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from components.evaluation.blind import control_items
 from components.evaluation.judging import task_of
 from components.evaluation.metrics import HELP
 from components.evaluation.pocket_items import pocket_items
@@ -17,6 +18,7 @@ from spavl.errors import InputError
 from spavl.records import Maker, Preference
 from spavl.settings.evaluation import BenchmarkSettings
 from spavl.shards import DatasetWriter
+from tests.unit.evaluation.made_published import make_mm_safety_bench, make_xs_test
 
 JUDGED = """
 extends: pocket
@@ -38,8 +40,17 @@ def _work_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def llava(tmp_path: Path, *overrides: str, pictures: int = 60) -> Plan:
-    request = PlanRequest("llava-1.5-7b", overrides, pictures=pictures, out=tmp_path / "runs")
+    given = [*overrides, f"evaluation.published.folder={published(tmp_path / 'published')}"]
+    request = PlanRequest("llava-1.5-7b", given, pictures=pictures, out=tmp_path / "runs")
     return make_plan(request)
+
+
+def published(folder: Path) -> Path:
+    """The benchmarks that the profile's gate goes by, three items a column."""
+    if not folder.exists():
+        make_xs_test(folder, 3)
+        make_mm_safety_bench(folder, 3)
+    return folder
 
 
 def test_a_data_set_of_60_pictures_is_counted_call_by_call(tmp_path: Path) -> None:
@@ -69,11 +80,17 @@ def test_judges_are_asked_about_every_models_answer_to_every_item(tmp_path: Path
     plan = make_plan(PlanRequest(str(tmp_path / "judged.yaml"), out=tmp_path / "runs"))
     calls = {row.heading.model: row.calls for row in plan.rows}
     sizes = BenchmarkSettings(
-        harm_per_class=6, help_per_thing=5, naming_per_thing=2, harm_suffix_per_class=5
+        harm_per_class=6,
+        help_per_thing=5,
+        naming_per_thing=2,
+        harm_suffix_per_class=5,
+        harm_decodings_per_class=5,
     )
     items = [item for asked in pocket_items(sizes, 42) for item in asked.items]
     asked = sum(bool(task_of(item)) + (item.benchmark in HELP) for item in items)
-    assert calls["judge"] == len(plan.models) * asked
+    blind = [item for asked in control_items(items, 53, 42) for item in asked.items]
+    controls = sum(bool(task_of(item)) for item in blind)  # the first judge sees them
+    assert calls["judge"] == len(plan.models) * (asked + controls)
     moderated = sum(task_of(item) in ("harm", "refusal") for item in items)
     assert calls["guard"] == len(plan.models) * moderated
 
@@ -124,7 +141,10 @@ def test_pictures_are_counted_in_the_sources(tmp_path: Path) -> None:
     for number in range(7):
         (folder / f"{number}.png").touch()
     (tmp_path / "table.csv").write_text("url\nhttp://h/1.png\nhttp://h/2.png\n")
-    given = [f"collection.addresses={tmp_path / 'table.csv'}"]
+    given = [
+        f"collection.addresses={tmp_path / 'table.csv'}",
+        f"evaluation.published.folder={published(tmp_path / 'published')}",
+    ]
     request = PlanRequest("llava-1.5-7b", given, images=str(folder), out=tmp_path / "runs")
     assert make_plan(request).pictures == 9
     pocket = PlanRequest("pocket", ["collection.pocket_pictures=2"], out=tmp_path / "runs")
@@ -165,3 +185,18 @@ def preference(name: str, answer: str) -> Preference:
     texts = dict.fromkeys(Preference.__annotations__, name)
     facts = {"chosen": answer, "chosen_safe": True, "rejected_safe": False, "maker": Maker("m")}
     return Preference(**{**texts, **facts})
+
+
+def test_training_is_planned_beside_the_calls_for_a_model_that_is_not_pockets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    planned = llava(tmp_path, pictures=100)
+    assert [stage.stage for stage in planned.training] == ["reward_modeling", "dpo", "ppo"]
+    dpo = planned.training[1]
+    assert dpo.steps == -(-300 // 8)  # eight pairs a step
+    assert dpo.gpu_hours == pytest.approx(3 * dpo.hours)
+    folder = f"--set=evaluation.published.folder={tmp_path / 'published'}"
+    command = ["spavl", "plan", "--profile=llava-1.5-7b", "--pictures=100", folder]
+    shown = told(monkeypatch, capsys, *command, f"--out={tmp_path / 'runs'}")
+    assert "packed / plain" in shown
+    assert "not measured" in shown

@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from components.ppo import train
-from components.ppo.experience import Judged, gather_experience, judge, rewards_of
+from components.ppo.advantages import rewards_of
+from components.ppo.experience import Judged, gather_experience, judge
 from components.ppo.players import ModelPlaces, Players, load_players
 from components.ppo.prompts import Prompt, read_prompts
 from components.ppo.update import accumulate, learn

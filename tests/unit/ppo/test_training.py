@@ -8,13 +8,14 @@ import torch
 from safetensors.torch import load_file
 
 from components.ppo import train
-from components.ppo.experience import Experience, gather_experience, judge
+from components.ppo.experience import Experience, gather_experience, judge, rows_that_fit
 from components.ppo.players import ModelPlaces, Players, load_players
 from components.ppo.prompts import Prompt, PromptStream, read_prompts
 from components.ppo.update import accumulate, learn, minibatches
 from spavl.alignment.loop import Trainer
 from spavl.alignment.rows import Tokeniser
 from spavl.errors import InputError
+from spavl.models.caches import cache_bytes
 from spavl.models.load import load_reward_model
 from spavl.models.saving import save_model
 from spavl.records import Preference, Rollout
@@ -184,6 +185,21 @@ def test_the_missing_end_penalty_is_in_the_return_and_not_in_the_told_score(
     last = found.mask.sum(dim=1) - 1
     final = found.returns[torch.arange(8), last]
     torch.testing.assert_close(final, found.scores - 5.0 * (~found.ended).float())
+
+
+def test_rows_are_answered_together_as_far_as_their_cache_fits(
+    world: World, reward_model: str
+) -> None:
+    settings, players, prompts = play(world, reward_model, generation_batch_size=6)
+    model = players.policy.model
+    # Keys and values of 2 layers, 2 heads of 8 numbers of 4 bytes.
+    assert cache_bytes(model) == 2 * 2 * 2 * 8 * 4
+    longest = max(len(prompt.token_ids) for prompt in prompts) + 8
+    assert rows_that_fit(model, prompts, settings) == 6
+    five = settings.model_copy(update={"generation_cache_mib": 5.5 * longest * 256 / 2**20})
+    assert rows_that_fit(model, prompts, five) == 5
+    none = settings.model_copy(update={"generation_cache_mib": 1e-9})
+    assert rows_that_fit(model, prompts, none) == 1
 
 
 def test_minibatches_hold_every_row_once_in_an_order_of_their_own() -> None:

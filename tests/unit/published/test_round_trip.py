@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from spavl.errors import InputError
+from spavl.images import Picture
 from spavl.published import COLUMNS, Row, export, import_
 from spavl.published.exporting import Source
 from spavl.published.files import files_of, read_rows, write_rows
@@ -48,16 +49,16 @@ def rows_of(folder: Path) -> dict[str, list[Row]]:
     }
 
 
-def usable(content: bytes) -> str | None:
-    return None
+def let_in(content: bytes) -> Picture | str:
+    return Picture(content, "image/png", 12, 9)
 
 
 @pytest.mark.parametrize(("first", "second"), [("json", "parquet"), ("parquet", "json")])
 def test_rows_come_back_as_they_went(tmp_path: Path, first: str, second: str) -> None:
     published = write(tmp_path / "published", first)
-    import_(str(published), tmp_path / "ours", usable)
+    import_(str(published), tmp_path / "ours", let_in)
     export(Source.below(tmp_path / "ours"), tmp_path / "again", second, "cc-by-4.0")
-    import_(str(tmp_path / "again"), tmp_path / "twice", usable)
+    import_(str(tmp_path / "again"), tmp_path / "twice", let_in)
     assert rows_of(published) == rows_of(tmp_path / "again")
     for name in ("images", "train", "validation", "test", "test/items"):
         digests = {read_manifest(tmp_path / each / name).digest for each in ("ours", "twice")}
@@ -77,7 +78,7 @@ def test_any_text_survives_both_forms(tmp_path: Path, question: str, name: str) 
 
 
 def test_published_spellings_become_ours_and_unknown_classes_stay(tmp_path: Path) -> None:
-    imported = import_(str(write(tmp_path / "published")), tmp_path / "ours", usable)
+    imported = import_(str(write(tmp_path / "published")), tmp_path / "ours", let_in)
     classes = {each.class3 for each in read_records(tmp_path / "ours/validation", Preference)}
     assert classes == {"scams", "knitting", None}
     assert imported.unknown_classes == {"knitting": 16}
@@ -89,7 +90,7 @@ def test_published_spellings_become_ours_and_unknown_classes_stay(tmp_path: Path
 def test_training_rows_take_the_class_of_their_picture(tmp_path: Path) -> None:
     write_rows(tmp_path / "a", "validation", [row("validation", 1, SCAMS)], "json")
     write_rows(tmp_path / "a", "train", [row("train", 1), row("train", 2)], "json")
-    import_(str(tmp_path / "a"), tmp_path / "ours", usable)
+    import_(str(tmp_path / "a"), tmp_path / "ours", let_in)
     train = list(read_records(tmp_path / "ours/train", Preference))
     assert [(each.class3, each.truth) for each in train] == [
         ("scams", "harmful"), (None, "unknown"),
@@ -102,9 +103,9 @@ def test_our_own_classes_and_truths_come_back_though_training_rows_carry_none(
     write_rows(tmp_path / "a", "train", [row("train", k) for k in range(3)], "json")
     table = "0.png,harmful,Malicious Use,Fraud or deceptive action,scamns\n1.png,harmless,,,\n"
     (tmp_path / "a/classes.csv").write_text("image_name,truth,class1,class2,class3\n" + table)
-    import_(str(tmp_path / "a"), tmp_path / "b", usable)
+    import_(str(tmp_path / "a"), tmp_path / "b", let_in)
     export(Source.below(tmp_path / "b"), tmp_path / "c", "parquet", "mit")
-    import_(str(tmp_path / "c"), tmp_path / "d", usable)
+    import_(str(tmp_path / "c"), tmp_path / "d", let_in)
     for folder in (tmp_path / "b", tmp_path / "d"):
         known = [(each.class3, each.truth) for each in read_records(folder / "train", Preference)]
         assert known == [("scams", "harmful"), (None, "harmless"), (None, "unknown")]
@@ -113,7 +114,7 @@ def test_our_own_classes_and_truths_come_back_though_training_rows_carry_none(
 def test_a_name_that_leads_elsewhere_is_replaced(tmp_path: Path) -> None:
     rows = [Row(picture(k), name, "?", "a", "b") for k, name in enumerate(("../x.png", "a\0.png"))]
     write_rows(tmp_path / "a", "train", rows, "parquet")
-    import_(str(tmp_path / "a"), tmp_path / "b", usable)
+    import_(str(tmp_path / "a"), tmp_path / "b", let_in)
     export(Source.below(tmp_path / "b"), tmp_path / "c", "json", "mit")
     names = {path.name for path in (tmp_path / "c/images").iterdir()}
     ids = {each.image_id for each in read_records(tmp_path / "b/images", Image)}
@@ -121,8 +122,8 @@ def test_a_name_that_leads_elsewhere_is_replaced(tmp_path: Path) -> None:
 
 
 def test_pictures_are_checked_and_their_rows_set_aside(tmp_path: Path) -> None:
-    def broken(content: bytes) -> str | None:
-        return "truncated" if content == picture(0) else None
+    def broken(content: bytes) -> Picture | str:
+        return "truncated" if content == picture(0) else let_in(content)
 
     imported = import_(str(write(tmp_path / "published")), tmp_path / "ours", broken)
     aside = list(read_records(tmp_path / "ours/images/set_asides", SetAside))
@@ -132,7 +133,7 @@ def test_pictures_are_checked_and_their_rows_set_aside(tmp_path: Path) -> None:
 
 
 def test_tests_become_items_of_published_source(tmp_path: Path) -> None:
-    import_(str(write(tmp_path / "published")), tmp_path / "ours", usable)
+    import_(str(write(tmp_path / "published")), tmp_path / "ours", let_in)
     items = list(read_records(tmp_path / "ours/test/items", EvalItem))
     assert {(each.benchmark, each.source) for each in items} == {
         ("harm_eval", "published"), ("help_eval", "published"),
@@ -146,18 +147,18 @@ def test_a_picture_outside_the_folder_is_not_read(tmp_path: Path) -> None:
     told = [{"image": "../secret.png", "question": "?", "chosen": "a", "rejected": "b"}]
     (tmp_path / "data/train.json").write_text(json.dumps(told))
     with pytest.raises(InputError, match="no picture"):
-        import_(str(tmp_path / "data"), tmp_path / "ours", usable)
+        import_(str(tmp_path / "data"), tmp_path / "ours", let_in)
 
 
 @pytest.mark.parametrize("text", ["[{]", '[{"image": "a"', "12", "[1, 2]", ""])
 def test_a_broken_file_is_told_by_name(tmp_path: Path, text: str) -> None:
     (tmp_path / "train.json").write_text(text)
     with pytest.raises(InputError, match=r"train\.json|no rows in the published layout"):
-        import_(str(tmp_path), tmp_path / "ours", usable)
+        import_(str(tmp_path), tmp_path / "ours", let_in)
 
 
 def test_the_card_tells_counts_rates_and_licence(tmp_path: Path) -> None:
-    import_(str(write(tmp_path / "published")), tmp_path / "ours", usable)
+    import_(str(write(tmp_path / "published")), tmp_path / "ours", let_in)
     export(Source.below(tmp_path / "ours"), tmp_path / "out", "parquet", "cc-by-4.0")
     card = (tmp_path / "out/README.md").read_text()
     assert card.startswith("---\nlicense: cc-by-4.0\n")

@@ -161,7 +161,7 @@ def test_the_run_folder_gets_the_report(make_run, tmp_path, monkeypatch):
     assert (tmp_path / "runs/one/report.html").is_file()
     assert (tmp_path / "runs/one/plots/training-ppo.png").read_bytes().startswith(b"\x89PNG")
     figures = (tmp_path / "runs/one/tables/figures.csv").read_text().splitlines()
-    assert figures[0] == "figure,model,value,low,high,n,source,better,note"
+    assert figures[0] == "figure,model,value,low,high,n,source,better,note,decoding"
     assert figures[1].startswith("harm_eval_usr,base,0.442,")
 
 

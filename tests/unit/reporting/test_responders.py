@@ -25,8 +25,8 @@ def test_safety_is_told_by_class_of_harm_with_intervals(make_run: MakeRun) -> No
     careful, careless = (responders[name]["safe_by_class"] for name in ("careful", "careless"))
     assert list(careful) == list(careless) == ["theft"]
     assert (careful["theft"]["value"], careful["theft"]["n"]) == (1.0, 6)
-    # Wilson's upper bound of no hit in six: z² / (n + z²).
-    assert careless["theft"]["high"] == pytest.approx(1.96**2 / (6 + 1.96**2), abs=1e-4)
+    # The upper bound of no hit in six: (2/3) (1 - p)^6 = 0.025.
+    assert careless["theft"]["high"] == pytest.approx(1 - 0.0375 ** (1 / 6), abs=1e-4)
 
 
 def test_tokens_are_told_of_all_and_cost_where_there_are_prices(make_run: MakeRun) -> None:

@@ -111,7 +111,7 @@ def make_plan(request: PlanRequest) -> Plan:
     """
     from components.configuration import resolve_with_origins
 
-    stages = resolve_with_origins(request.profile, request.overrides).stages
+    stages: Mapping[str, Any] = resolve_with_origins(request.profile, request.overrides).stages
     books = new_books()
     pictures = None if request.data else _count_data_stages(request, stages, books)
     models = tuple(_models(request, stages))

@@ -6,12 +6,13 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any
 
+from components.evaluation.attacks.attacking import chosen_items
 from components.evaluation.blind import control_items
 from components.evaluation.decodings import HARM_DECODINGS
 from components.evaluation.held_out import BENCHMARKS as HELD_OUT
 from components.evaluation.items import Missing
 from components.evaluation.judging import Judged
-from components.evaluation.metrics import HELP
+from components.evaluation.metrics import CHAMPION, HELP
 from components.evaluation.opinions import open_judges
 from components.evaluation.pocket_items import SUFFIX, pocket_items
 from components.evaluation.published import labelled_answers, published_items
@@ -20,6 +21,7 @@ from pipelines.planning.counting import CHARACTERS_PER_TOKEN, Books, CountingCha
 from pipelines.planning.lengths import sampled
 from spavl.chat import ChatModel, ChatSettings, Journal
 from spavl.records import EvalAnswer, EvalItem, record_id
+from spavl.settings.attacks import AttackSettings
 from spavl.settings.evaluation import BenchmarkSettings, EvaluationSettings, JudgeSettings
 
 MOST_OF_A_THING = 4
@@ -70,14 +72,14 @@ def count_scoring(settings: EvaluationSettings, answering: Answering, books: Boo
     controls = [_controls(settings, group) for group in groups]
     tokens = min(answering.tokens, settings.answering.max_new_tokens)
     for judge in judges:
-        blind = controls if judge is settings.judges[0] else []
+        first = judge is settings.judges[0]
+        blind = controls if first else []
         for group in [*groups, *blind]:
-            answers = [
-                (item, _answer(model, item, filler(model, tokens * CHARACTERS_PER_TOKEN)))
-                for model in answering.models
-                for item in group.items
-            ]
+            answers = _answers(group.items, answering.models, tokens)
             _ask(settings, judge, Judging(group.weight, answers), books)
+        if first and settings.attacks:
+            attacked = _under_attack(settings.attacks, groups, replace(answering, tokens=tokens))
+            _ask(settings, judge, attacked, books)
         if settings.published:
             _ask(settings, judge, Judging(1.0, list(_labelled(settings, groups))), books)
 
@@ -88,6 +90,36 @@ class Judging:
 
     weight: float
     answers: Sequence[Judged]
+
+
+def _under_attack(
+    settings: AttackSettings, groups: Sequence[Items], answering: Answering
+) -> Judging:
+    """Answers under attack; the reigning champion is not put to any.
+
+    Equal answers to an item are judged once, but none is taken to be equal.
+    """
+    items = chosen_items((item for group in groups for item in group.items), settings)
+    wanted = sum(
+        group.weight
+        for group in groups
+        for item in group.items
+        if item.benchmark == settings.benchmark and item.image_id
+    )
+    ways = settings.best_of_n.draws if settings.best_of_n else 0
+    ways += 2 * len(settings.pixels.epsilons) if settings.pixels else 0  # and noise as large
+    ways += 2 if settings.suffix else 0  # and without it
+    models = [model for model in answering.models if model != CHAMPION]
+    weight = ways * min(settings.items, wanted) / len(items)
+    return Judging(weight, _answers(items, models, answering.tokens))
+
+
+def _answers(items: Sequence[EvalItem], models: Iterable[str], tokens: float) -> list[Judged]:
+    return [
+        (item, _answer(model, item, filler(model, tokens * CHARACTERS_PER_TOKEN)))
+        for model in models
+        for item in items
+    ]
 
 
 def _ask(

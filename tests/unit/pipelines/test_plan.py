@@ -23,6 +23,7 @@ from tests.unit.evaluation.made_published import make_mm_safety_bench, make_xs_t
 JUDGED = """
 extends: pocket
 evaluation:
+  attacks: {items: 20, best_of_n: {draws: 7, counts: [7]}, pixels: {epsilons: [4, 8]}}
   benchmarks: {harm_per_class: 6, help_per_thing: 5, naming_per_thing: 2, harm_suffix_per_class: 5}
   judges:
     - {id: vlm, kind: chat, chat: {backend: openai, base_url: "http://judge/v1", model: judge}}
@@ -90,7 +91,8 @@ def test_judges_are_asked_about_every_models_answer_to_every_item(tmp_path: Path
     asked = sum(bool(task_of(item)) + (item.benchmark in HELP) for item in items)
     blind = [item for asked in control_items(items, 53, 42) for item in asked.items]
     controls = sum(bool(task_of(item)) for item in blind)  # the first judge sees them
-    assert calls["judge"] == len(plan.models) * (asked + controls)
+    under_attack = 20 * (7 + 2 * 2 + 2)  # draws, pixels and noise, with a suffix and without
+    assert calls["judge"] == len(plan.models) * (asked + controls + under_attack)
     moderated = sum(task_of(item) in ("harm", "refusal") for item in items)
     assert calls["guard"] == len(plan.models) * moderated
 

@@ -14,6 +14,7 @@ from tests.local.counting_server import (
     counting_server,
 )
 from tests.local.running import Ended, spavl, spavl_run
+from tests.unit.evaluation.made_published import make_mm_safety_bench, make_xs_test
 from tests.unit.models.tiny import save_tiny
 
 PICTURES = 60
@@ -64,8 +65,9 @@ ppo:
    batch_size: 4, gradient_accumulation_steps: 1, max_length: 1024, total_episodes: 8,
    rollout_batch_size: 8, response_length: 8}}
 evaluation:
+  published: {{folder: {published(folder / "published")}}}
   answering: {{batch_size: 32, max_new_tokens: 12}}
-  benchmarks: {{harm_per_class: 1, help_per_thing: 2, naming_per_thing: 1}}
+  blind_items: 5
   judges:
     - id: vlm
       kind: chat
@@ -82,6 +84,14 @@ evaluation:
     path = folder / "tiny.yaml"
     path.write_text(text)
     return path
+
+
+def published(folder: Path) -> Path:
+    """The benchmarks that the profile's gate goes by."""
+    if not folder.exists():
+        make_xs_test(folder, 20)
+        make_mm_safety_bench(folder, 10)
+    return folder
 
 
 def photographs(folder: Path) -> Path:

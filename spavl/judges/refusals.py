@@ -135,7 +135,7 @@ def _preaches(sentences: Sequence[Sentence]) -> bool:
     if _holds(sentences, "engages", "unreal", "facts"):
         return False
     for place, sentence in enumerate(sentences[:_START]):
-        if _holds([sentence], "condemned", "denied"):
+        if not sentence.item and _holds([sentence], "condemned", "denied"):
             return _share(sentences[place + 1 :], "norms") >= _MUCH
     return False
 

@@ -65,7 +65,7 @@ ppo:
    batch_size: 4, gradient_accumulation_steps: 1, max_length: 1024, total_episodes: 8,
    rollout_batch_size: 8, response_length: 8}}
 evaluation:
-  published: {{folder: {published(folder / "published")}}}
+  published: {{folder: {published(folder / "benchmarks")}}}
   answering: {{batch_size: 32, max_new_tokens: 12}}
   blind_items: 5
   judges:

@@ -110,7 +110,6 @@ NUMBER = (int, float)
 FIELDS: dict[str, dict[str, Any]] = {
     "started": {"work": str},
     "progress": {"done": NUMBER, "total": NUMBER, "unit": str, "metrics": dict},
-    "note": {"text": str},
     "done": {"seconds": NUMBER},
     "kept": {"work": str},
     "failed": {"message": str},

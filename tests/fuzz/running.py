@@ -39,7 +39,7 @@ def fuzz(target: Target, seconds: float, draw: random.Random) -> Found:
     reached: set[tuple[str, int]] = set()
     found = Found(lines=len(known))
     until = time.monotonic() + seconds
-    while time.monotonic() < until:
+    while time.monotonic() < until or found.tried < len(target.seeds):
         first = found.tried < len(target.seeds)
         content = target.seeds[found.tried] if first else mutated(corpus, draw)
         found.tried += 1

@@ -24,7 +24,6 @@ from typing import Any
 
 from spavl.environment import run_folder
 from spavl.secrets import masked_tree
-from spavl.storable import read_json
 
 EVENTS = "events.jsonl"
 # What tells most of a stage, the first of these that it reports.
@@ -92,11 +91,30 @@ def telling_metric(metrics: Mapping[str, float]) -> str:
 def _event(line: bytes) -> dict[str, Any] | None:
     """An event; None for a line that is none, as a machine leaves it that lost its power."""
     try:
-        event = read_json(line)
-    except ValueError:
+        event = json.loads(line)
+    except (ValueError, RecursionError):
         return None
-    whole = isinstance(event, dict) and {"stage", "event"} <= event.keys()
-    return event if whole else None
+    return event if isinstance(event, dict) and _is_whole(event) else None
+
+
+def _is_whole(event: Event) -> bool:
+    """Whether an event has the fields of its kind, each of its type."""
+    fields = {"stage": str, "event": str, **FIELDS.get(str(event.get("event")), {})}
+    if not all(isinstance(event.get(name), kind) for name, kind in fields.items()):
+        return False
+    metrics = event.get("metrics", {})
+    return isinstance(metrics, dict) and all(isinstance(n, NUMBER) for n in metrics.values())
+
+
+NUMBER = (int, float)
+FIELDS: dict[str, dict[str, Any]] = {
+    "started": {"work": str},
+    "progress": {"done": NUMBER, "total": NUMBER, "unit": str, "metrics": dict},
+    "done": {"seconds": NUMBER},
+    "kept": {"work": str},
+    "failed": {"message": str},
+}
+"""What readers rely on, by the kind of event."""
 
 
 class EventReader:

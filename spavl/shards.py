@@ -24,6 +24,7 @@ from spavl.errors import CorruptShardError, InputError
 from spavl.files import write_whole
 from spavl.records import SCHEMA_VERSION, Image, SetAside, from_row, schema_of
 from spavl.secrets import masked
+from spavl.storable import read_json
 
 if TYPE_CHECKING:
     import pyarrow
@@ -207,20 +208,42 @@ def read_manifest(folder: Path | str) -> Manifest:
     """
     path = Path(folder) / MANIFEST
     try:
-        content = json.loads(path.read_text())
-        shards = tuple(Shard(**shard) for shard in content["shards"])
-        schema, version = content["schema"], content["version"]
+        manifest = _manifest(read_json(path.read_bytes()))
     except FileNotFoundError:
         raise InputError(
             "no finished data set", str(folder), "run the stage that writes it again"
         ) from None
     except (ValueError, KeyError, TypeError) as error:
         raise CorruptShardError(f"unreadable manifest: {error}", path) from error
-    if version > SCHEMA_VERSION:
+    if manifest.version > SCHEMA_VERSION:
         raise InputError(
-            f"data contract version {version}", str(path), f"this code reads up to {SCHEMA_VERSION}"
+            f"data contract version {manifest.version}",
+            str(path),
+            f"this code reads up to {SCHEMA_VERSION}",
         )
-    return Manifest(schema, version, shards, content["made_by"], content["inputs"])
+    return manifest
+
+
+def _manifest(content: dict[str, Any]) -> Manifest:
+    """A manifest of JSON.
+
+    Raises:
+        KeyError: Something is missing.
+        TypeError: Something is of another type.
+        ValueError: A shard would lie elsewhere.
+    """
+    shards = tuple(Shard(**shard) for shard in content["shards"])
+    names = ("schema", "version", "made_by", "inputs")
+    schema, version, made_by, inputs = (content[name] for name in names)
+    wanted = [(schema, str), (version, int), (made_by, dict), (inputs, dict)]
+    for shard in shards:
+        wanted += [(shard.name, str), (shard.rows, int), (shard.sha256, str)]
+    for value, kind in wanted:
+        if not isinstance(value, kind):
+            raise TypeError(f"{str(value)[:40]} is no {kind.__name__}")
+    if any(Path(shard.name).name != shard.name for shard in shards):
+        raise ValueError("a shard's name that is no file's")
+    return Manifest(schema, version, shards, made_by, inputs)
 
 
 def read_records(

@@ -3,6 +3,11 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# How long an example takes says how busy the machine is.
+settings.register_profile("no clock", deadline=None)
+settings.load_profile("no clock")
 
 FOLDERS = {"unit", "local", "service", "deploy", "container", "browser", "cluster"}
 HERE = Path(__file__).parent

@@ -59,7 +59,7 @@ def _contents(path: Path, folder: Path, max_bytes: int) -> Iterator[tuple[str, b
                     name = f"{path.relative_to(folder)}, row {number}"
                     number += 1
                     yield name, _bytes(row[column], max_bytes)
-    except (pyarrow.ArrowException, OSError) as error:
+    except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
         raise InputError(f"not a Parquet file: {error}", str(path), "fetch it again") from None
 
 

@@ -107,7 +107,7 @@ def _parquet_rows(table: Path) -> Iterator[Mapping[str, Any]]:
                 values = (as_bytes(column).to_pylist() for column in batch.columns)
                 for cells in zip(*values, strict=True):
                     yield dict(zip(batch.schema.names, cells, strict=True))
-    except (pyarrow.ArrowException, OSError) as error:
+    except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
         raise InputError(f"not a Parquet file: {error}", str(table), "save it as such") from None
 
 

@@ -111,7 +111,7 @@ def _read_parquet(path: Path) -> Iterator[dict[str, Any]]:
                 rows = _rows_at_once(file.metadata.row_group(group))
                 for batch in file.iter_batches(rows, [group], columns):
                     yield from _cells(batch)
-    except (pyarrow.ArrowException, OSError) as error:
+    except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
         raise InputError(f"not a Parquet file: {error}", str(path), "fetch it again") from None
 
 

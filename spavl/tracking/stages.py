@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from spavl.events import EventReader
+from spavl.storable import read_json
 
 CURVES = "curves.jsonl"
 State = Literal["running", "done", "failed"]
@@ -94,7 +95,7 @@ class StageReader:
         if view is not None and (view.state != "done" or "result" in view.facts):
             return
         try:
-            facts = json.loads(file.read_text())
+            facts = read_json(file.read_bytes())
         except ValueError:  # damaged: its events tell what is known of it
             return
         if view is None:
@@ -133,7 +134,7 @@ def rows_after(file: Path, step: int, offset: int = 0) -> Iterator[CurveRow]:
             try:
                 values = json.loads(line)
                 number, when = int(values.pop("step")), float(values.pop("time", 0.0))
-            except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
+            except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
                 continue
             if number > step:
                 step = number

@@ -94,7 +94,7 @@ def test_a_bad_data_set_is_one_line_and_starts_nothing(
     ("arguments", "line"),
     [
         (["--data=data", "--images=photos"], "pictures beside a finished data set"),
-        (["--data=s3:bucket"], "no such folder"),
+        (["--data=s3:bucket"], "neither a folder nor on S3"),
         (["--resume", "--data=data"], "a resumed run keeps what it was started with"),
     ],
 )

@@ -151,3 +151,11 @@ def test_the_same_pixels_in_other_bytes_are_one_picture(tmp_path):
     with PictureDoor() as door:
         imported = import_(str(path.parent), tmp_path / "out", door.let_in)
     assert (imported.rows["train"], imported.pictures.total()) == (2, 1)
+
+
+@pytest.mark.parametrize("name", [b"question", b"chosen", b"image"])
+def test_a_column_whose_name_is_no_text_is_one_line(tmp_path, name):
+    path = table(tmp_path, [PNG])
+    path.write_bytes(path.read_bytes().replace(name, b"\xff" * len(name)))
+    with pytest.raises(InputError, match="not a Parquet file|no column of pictures"):
+        list(read_rows(path, "train"))

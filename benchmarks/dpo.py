@@ -1,8 +1,8 @@
 """DPO on a LLaVA: ours against the strongest that others do, step by step on the same pairs.
 
-All sides train equal copies of one model in float32 with AdamW, one optimizer step of equal pairs
-after the other. The rivals: a question's prompt shared by its answers (`benchmarks.rivals`), one
-padded row an answer with the reference's log-probs kept, and TRL's DPOTrainer with its head on
+All sides train equal copies of one model in float32 with fused AdamW, one optimizer step of equal
+pairs after the other. The rivals: a question's prompt shared by its answers (`benchmarks.rivals`),
+one padded row an answer with the reference's log-probs kept, and TRL's DPOTrainer with its head on
 answers only. The headline is the ratio to the fastest of them; TRL as it comes stands beside.
 
 Ours is measured in parts: the frozen tower's pass over the pictures, the reference pass, the
@@ -262,7 +262,7 @@ def make_ours(model: Any, processor: Any, shape: Shape, packing: Any, tokens: in
     pictures = Pictures(model, processor, RandomPictures(shape.side))
     engines = choose_engines(model, pictures, 0, Choice(packing, tokens), print)
     trained = [weight for weight in model.parameters() if weight.requires_grad]
-    optimizer = torch.optim.AdamW(trained, lr=LEARNING_RATE, weight_decay=0.0)
+    optimizer = torch.optim.AdamW(trained, lr=LEARNING_RATE, weight_decay=0.0, fused=True)
     return Ours(model, engines, optimizer)
 
 

@@ -42,7 +42,7 @@ def trl_trainer(
         per_device_train_batch_size=len(steps[0]),
         max_steps=len(steps),
         learning_rate=1e-6,
-        optim="adamw_torch",
+        optim="adamw_torch_fused",
         beta=0.1,
         max_length=None,
         gradient_checkpointing=False,

@@ -9,7 +9,7 @@ which costs nothing: it has one output.
 
 import copy
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -25,7 +25,7 @@ from benchmarks.llava_world import (
     make_processor,
     pair_rows,
 )
-from benchmarks.measuring import Clock, machine, peak_growth_mib
+from benchmarks.measuring import Clock, Rounds, machine, peak_growth_mib
 from spavl.alignment.engines import Engines, choose_engines
 from spavl.alignment.losses import reward_loss
 from spavl.alignment.rows import PairRows
@@ -117,7 +117,11 @@ def make_reward_model(shape: Shape, processor: Any) -> Any:
 
 
 def run(
-    shape: Shape, repetitions: int = 5, tokens: int = 4096, with_memory: bool = True
+    shape: Shape,
+    repetitions: int = 5,
+    tokens: int = 4096,
+    with_memory: bool = True,
+    keep: Callable[[dict[str, Any]], None] = lambda _: None,
 ) -> dict[str, Any]:
     """Measure one shape; see `benchmarks.dpo.run`."""
     processor = make_processor(shape)
@@ -127,7 +131,8 @@ def run(
     clock = Clock()
     steps = make_examples(shape, repetitions + 1)
     found: dict[str, Any] = {"shape": {**vars(shape), "pairs_per_step": shape.pairs}}
-    found |= _exactness(plain, ours, processor, steps[0])
+    found |= _exactness(plain, ours, processor, steps[0]) | {"machine": machine()}
+    rounds = Rounds(len(steps), found, keep)
     for number, examples in enumerate(steps):
         with clock.timed("tower"):
             ours.pictures.read([example.image_id for example in examples])
@@ -140,15 +145,7 @@ def run(
         for side, step, given in sides[:: -1 if number % 2 else 1]:
             with clock.timed(side):
                 step(given)
-    wall, cpu = clock.medians()
-    found |= {
-        "ours_s": wall["tower"] + wall["step"],
-        "baseline_s": wall["baseline"],
-        "time_ratio": (wall["tower"] + wall["step"]) / wall["baseline"],
-        "seconds": wall,
-        "cpu_seconds": cpu,
-        "of_cpu_seconds": {"time_ratio": (cpu["tower"] + cpu["step"]) / cpu["baseline"]},
-    }
+        rounds.done(_figures(clock) if number else {})
     if with_memory:
         arguments = [json.dumps(vars(shape)), str(tokens), str(torch.get_num_threads())]
         mine, theirs = (
@@ -160,7 +157,19 @@ def run(
             "baseline_peak_mib": theirs,
             "memory_ratio": mine / theirs,
         }
-    return found | {"machine": machine()}
+    return found
+
+
+def _figures(clock: Clock) -> dict[str, Any]:
+    wall, cpu = clock.medians()
+    return {
+        "ours_s": wall["tower"] + wall["step"],
+        "baseline_s": wall["baseline"],
+        "time_ratio": (wall["tower"] + wall["step"]) / wall["baseline"],
+        "seconds": wall,
+        "cpu_seconds": cpu,
+        "of_cpu_seconds": {"time_ratio": (cpu["tower"] + cpu["step"]) / cpu["baseline"]},
+    }
 
 
 def _exactness(

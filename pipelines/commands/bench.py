@@ -71,7 +71,8 @@ def reward(
     """A reward model on the same LLaVA against a plain trainer of two sequences a pair."""
     module = _benchmark("reward", threads)
     shape = importlib.import_module("benchmarks.llava_world").Shape(pictures=pictures)
-    _tell(module.run(shape, repetitions, tokens), json_)
+    found = module.run(shape, repetitions, tokens, keep=lambda figures: _keep(figures, json_))
+    _tell(found, json_)
 
 
 @bench.command()

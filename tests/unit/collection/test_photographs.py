@@ -70,7 +70,11 @@ def wide():
         ("drawing.svg", b'<?xml version="1.0"?>\n<svg xmlns="x"></svg>', "SVG unsupported"),
         ("drawing2.svg", b"\xef\xbb\xbf <svg></svg>", "SVG unsupported"),
         ("page.html", b"<!DOCTYPE html><html></html>", "not an image"),
-        ("program.eps", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not an image"),
+        (
+            "program.eps",
+            b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n",
+            "PostScript unsupported",
+        ),
     ],
 )
 def test_what_cannot_be_used_is_set_aside_with_its_reason(folder, name, content, reason):

@@ -100,12 +100,18 @@ def _event(line: bytes) -> dict[str, Any] | None:
 def _is_whole(event: Event) -> bool:
     """Whether an event has the fields of its kind, each of its type."""
     fields = {"stage": str, "event": str, **FIELDS.get(str(event.get("event")), {})}
-    if not all(isinstance(event.get(name), kind) for name, kind in fields.items()):
+    if not all(_is(event.get(name), kind) for name, kind in fields.items()):
         return False
     metrics = event.get("metrics", {})
-    return isinstance(metrics, dict) and all(isinstance(n, NUMBER) for n in metrics.values())
+    return isinstance(metrics, dict) and all(_is(each, NUMBER) for each in metrics.values())
 
 
+def _is(value: Any, kind: Any) -> bool:
+    too_large = isinstance(value, int) and abs(value) >= LARGEST  # no float can hold it
+    return isinstance(value, kind) and not too_large
+
+
+LARGEST = 2**63
 NUMBER = (int, float)
 FIELDS: dict[str, dict[str, Any]] = {
     "started": {"work": str},

@@ -40,7 +40,18 @@ def test_a_damaged_commit_is_named_and_its_work_done_anew(work, damage):
     assert len(made) == 2
 
 
-@pytest.mark.parametrize("damage", [each for each in DAMAGES if b"result" not in each])
+EVENTS_OF_OTHER_TYPES = [
+    b'{"stage": "x", "event": "done"}',
+    b'{"stage": "x", "event": "failed", "message": 7}',
+    b'{"stage": 3, "event": "note"}',
+    b'{"stage": "x", "event": "progress", "done": 1, "total": 2, "unit": "rows", "metrics": []}',
+    b'{"stage": "x", "event": "done", "seconds": ' + b"9" * 400 + b"}",
+]
+
+
+@pytest.mark.parametrize(
+    "damage", [each for each in DAMAGES if b"result" not in each] + EVENTS_OF_OTHER_TYPES
+)
 def test_a_damaged_event_costs_itself_alone(tmp_path, damage):
     good = {"time": 1.0, "run": "", "stage": "x", "event": "note", "text": "so"}
     line = json.dumps(good).encode() + b"\n"

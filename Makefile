@@ -9,7 +9,9 @@ READY_DEV := $(VENV)/.ready-dev
 # name one that has: make setup TORCH=cpu TORCH_INDEX=https://...
 TORCH  ?=
 TORCH_INDEX ?=
-BUILD_OF_TORCH := $(if $(filter cpu,$(TORCH)),s/==\([0-9.]*\)/==\1+cpu/,$(if $(filter cuda,$(TORCH)),s/==/===/,))
+FROM   := $(addprefix --extra-index-url ,$(TORCH_INDEX))
+TORCH_VERSION := $(shell sed -n 's/^torch==\([0-9.]*\).*/\1/p' torch.lock)
+TORCH_ASKED := torch$(if $(filter cuda,$(TORCH)),===,==)$(TORCH_VERSION)$(if $(filter cpu,$(TORCH)),+cpu)
 CPU    := 0.4 GB to download, 2 GB on disk
 CUDA   := 6.3 GB on disk
 SIZE   := $(if $(filter cpu,$(TORCH)),$(CPU),$(if $(filter cuda,$(TORCH)),$(CUDA),$(CPU); $(CUDA) where torch comes as its CUDA build, which TORCH=cpu avoids))
@@ -36,7 +38,8 @@ setup: $(READY)  ## make .venv from requirements.lock: what running needs (TORCH
 setup-dev: $(READY_DEV)  ## the same and what tests need, from requirements-dev.lock
 
 # The locks name all that is needed, so pip need not resolve. torch has a lock of its own, with the
-# hashes of its CPU and its CUDA builds; the latter's libraries are what pip then finds missing.
+# hashes of its CPU and its CUDA builds; which one the index gives is asked first, since pip would
+# prefer whichever index tells a hash. The CUDA build's libraries are what pip then finds missing.
 $(LIBRARIES): requirements.lock torch.lock
 	@command -v $(PYTHON) >/dev/null || { echo "setup: $(PYTHON) not found: install Python 3.11 or say make PYTHON=..."; exit 2; }
 	@case "$(TORCH)" in ""|cpu|cuda) ;; *) echo "setup: no build of torch: TORCH=$(TORCH); say TORCH=cpu or TORCH=cuda"; exit 2;; esac
@@ -44,9 +47,15 @@ $(LIBRARIES): requirements.lock torch.lock
 	@rm -rf $(VENV)
 	@$(PYTHON) -m venv $(VENV)
 	@$(PIP) install --no-deps --require-hashes --requirement requirements.lock
-	@sed '$(BUILD_OF_TORCH)' torch.lock > $(VENV)/torch.lock
-	@$(PIP) install $(addprefix --extra-index-url ,$(TORCH_INDEX)) --no-deps --require-hashes --requirement $(VENV)/torch.lock
-	@$(PIP) install "$$(grep -o '^torch==[0-9.]*' torch.lock)"
+	@version=$$($(PIP) install $(FROM) --dry-run --no-deps --report - "$(TORCH_ASKED)" | \
+		$(BIN)/python -c 'import json, sys; print(json.load(sys.stdin)["install"][0]["metadata"]["version"])' 2>/dev/null) && \
+	sed "s/^torch==[0-9.]*/torch===$$version/" torch.lock > $(VENV)/torch.lock && \
+	case "$$version" in \
+	$(TORCH_VERSION)|$(TORCH_VERSION)+cpu) \
+		$(PIP) install $(FROM) --no-deps --require-hashes --requirement $(VENV)/torch.lock;; \
+	*) echo "setup: torch $$version has no hash in torch.lock" && $(PIP) install $(FROM) --no-deps "torch===$$version";; \
+	esac
+	@$(PIP) install $(FROM) "torch==$(TORCH_VERSION)"
 	@touch $@
 
 $(READY): $(LIBRARIES) pyproject.toml

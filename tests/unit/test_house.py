@@ -41,6 +41,9 @@ def pinned(lock: str) -> dict[str, str]:
     return {canonicalize_name(name): version for name, version in pins}
 
 
+OF_CUDA = ("nvidia-", "cuda-", "triton")
+
+
 def closure(roots: Iterable[Requirement]) -> set[str]:
     """Names of all distributions that the roots need, as the installed metadata says."""
     todo, seen = list(roots), set()
@@ -52,6 +55,8 @@ def closure(roots: Iterable[Requirement]) -> set[str]:
         seen.add(key)
         for line in requires(root.name) or []:
             need = Requirement(line)
+            if root.name == "torch" and need.name.startswith(OF_CUDA):
+                continue  # which build of torch lies here is the set-up's choice
             extras = root.extras or {""}
             if need.marker is None or any(need.marker.evaluate({"extra": e}) for e in extras):
                 todo.append(need)
@@ -121,24 +126,20 @@ def test_running_and_development_have_the_same_versions():
 
 @pytest.mark.parametrize(
     ("build", "asked"),
-    [("", "torch==2.13.0 "), ("cpu", "torch==2.13.0+cpu "), ("cuda", "torch===2.13.0 ")],
+    [("", '"torch=={}"'), ("cpu", '"torch=={}+cpu"'), ("cuda", '"torch==={}"')],
 )
-def test_set_up_takes_the_build_of_torch_that_is_asked_for(build: str, asked: str):
+def test_set_up_asks_for_the_build_of_torch_that_is_named(build: str, asked: str, tmp_path: Path):
     ran = subprocess.run(
-        ["make", "-n", "-W", "torch.lock", "setup", f"TORCH={build}"],
+        ["make", "--no-print-directory", "-n", "setup", f"TORCH={build}", f"VENV={tmp_path / 'v'}"],
         cwd=ROOT, capture_output=True, text=True, check=True,
     ).stdout  # fmt: skip
-    script = re.search(r"sed '(.*)' torch\.lock", ran)
-    assert script is not None
-    made = subprocess.run(
-        ["sed", script[1], "torch.lock"], cwd=ROOT, capture_output=True, text=True, check=True
-    ).stdout
-    assert [line for line in made.splitlines() if line.startswith("torch")] == [asked + "\\"]
+    version = pinned("requirements.lock")["torch"]
+    assert f"--report - {asked.format(version)}" in ran
 
 
 def test_set_up_refuses_a_build_of_torch_that_there_is_not(tmp_path: Path):
     ran = subprocess.run(
-        ["make", "setup", "TORCH=rocm", f"VENV={tmp_path / 'none'}"],
+        ["make", "--no-print-directory", "setup", "TORCH=rocm", f"VENV={tmp_path / 'none'}"],
         cwd=ROOT, capture_output=True, text=True,
     )  # fmt: skip
     assert ran.returncode == 2

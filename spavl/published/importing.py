@@ -1,5 +1,6 @@
 """Published rows become an image store, preferences and test items."""
 
+import struct
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -22,6 +23,7 @@ from spavl.taxonomy import load_taxonomy
 
 IMAGES_PER_SHARD = 512
 PUBLISHED = "published"
+PNG = b"\x89PNG\r\n\x1a\n"
 FOLDERS: dict[Split, str] = {
     "train": "train",
     "validation": "validation",
@@ -143,7 +145,7 @@ class _Store:
         self._listed = listed
         self._taxonomy = load_taxonomy()
         self._known: dict[bytes, _Known | str] = {}
-        self._by_id: dict[str, _Known] = {}
+        self._by_pixels: dict[str, _Known] = {}
 
     def add(self, row: Row) -> _Known:
         """What is known of the row's picture.
@@ -163,9 +165,12 @@ class _Store:
         return found
 
     def _stored(self, row: Row, picture: Picture) -> _Known:
-        image_id = sha256(picture.content).hexdigest()
-        if known := self._by_id.get(image_id):  # the same pixels in other bytes
+        pixels = sha256(picture.content).hexdigest()
+        if known := self._by_pixels.get(pixels):  # the same pixels in other bytes
             return known
+        if is_plain(row.content, picture):  # what went out of a run comes in as the same picture
+            picture = picture._replace(content=row.content)
+        image_id = sha256(picture.content).hexdigest()
         told = Shown("harmful" if row.class3 else "unknown", (row.class1, row.class2, row.class3))
         truth, published = told if row.class3 else self._listed.get(row.image_name, told)
         classes = clean_classes(published, self._taxonomy)
@@ -182,8 +187,26 @@ class _Store:
             )
         )
         self._imported.pictures[truth] += 1
-        self._by_id[image_id] = _Known(image_id, truth, classes[2])
-        return self._by_id[image_id]
+        self._by_pixels[pixels] = _Known(image_id, truth, classes[2])
+        return self._by_pixels[pixels]
+
+
+def is_plain(content: bytes, picture: Picture) -> bool:
+    """Whether a file that was decoded is a PNG of just these pixels, eight bits a colour.
+
+    Such a file holds nothing that decoding would take away, so it may be stored as it is.
+    """
+    size = struct.pack(">II", picture.width, picture.height)
+    header = PNG + struct.pack(">I", 13) + b"IHDR" + size + b"\x08\x02\x00\x00\x00"
+    if not content.startswith(header):
+        return False
+    place, names = len(PNG), []
+    while place + 12 <= len(content):
+        length, name = struct.unpack_from(">I4s", content, place)
+        names.append(name)
+        place += 12 + length
+    inner = names[1:-1]
+    return place == len(content) and names[-1] == b"IEND" and set(inner) == {b"IDAT"}
 
 
 def _preference(

@@ -16,7 +16,15 @@ from components.evaluation.decodings import HARM_DECODINGS
 from components.evaluation.figures import Making, Scored, rows_of, scores_of
 from components.evaluation.items import Asked, clusters_of
 from components.evaluation.judging import task_of
-from components.evaluation.metrics import BLANK, CHAMPION, CONTROLS, OTHER, Metric, is_control
+from components.evaluation.metrics import (
+    BLANK,
+    CHAMPION,
+    CONTROLS,
+    OTHER,
+    Metric,
+    is_control,
+    plain,
+)
 from components.evaluation.published.making import published_picture
 from spavl.records import EvalItem, Image, record_id
 from spavl.seeds import derive_seed
@@ -145,6 +153,8 @@ def _scores_without(
         row.item.item_id: told
         for row in rows
         if (told := controls.get((row.model, control_id(row.item.item_id, control))))
+        # An answer's form is read of the item alone; its control was judged for another figure.
+        and plain(told.item.benchmark) == metric.benchmark
     }
     scores = scores_of(metric, found.values())
     ids = {told.item.item_id: item for item, told in found.items()}

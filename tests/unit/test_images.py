@@ -157,3 +157,44 @@ def test_workflows_pin_actions_and_take_no_permission_for_granted(path: Path) ->
     for action in used:
         assert re.fullmatch(r"[\w./-]+@[0-9a-f]{40}  # v\d+\.\d+\.\d+", action), action
     assert yaml.safe_load(text)["permissions"] in ({}, {"contents": "read"})
+
+
+IMPORTED_WITHOUT = """
+import ast, importlib, importlib.abc, importlib.metadata, sys
+from pathlib import Path
+
+locked, components = set(sys.argv[1].split()), sys.argv[2:]
+owners = importlib.metadata.packages_distributions()
+
+class OnlyOfTheImage(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        told = {owner.lower().replace("_", "-").replace(".", "-") for owner in owners.get(name, ())}
+        if told and not told & locked and name not in ("spavl", "components", "pipelines"):
+            raise ModuleNotFoundError(f"No module named {name!r} in the image")
+
+sys.meta_path.insert(0, OnlyOfTheImage())
+for path in components:
+    for body in ast.parse(Path(path).read_text()).body:
+        image = ast.unparse(body.decorator_list[0]) if isinstance(body, ast.FunctionDef) else ""
+        if "spa-vl/pipeline:" in image:
+            for line in body.body:
+                if isinstance(line, ast.ImportFrom):
+                    importlib.import_module(line.module)
+                    print(line.module)
+"""
+
+
+def test_stages_without_accelerators_import_nothing_that_their_image_lacks() -> None:
+    """A model library that slips into the scorer's imports ends it in its container alone."""
+    lock = (ROOT / "images" / "pipeline" / "requirements.lock").read_text()
+    locked = {re.sub(r"[._]", "-", name.lower()) for name in pins(lock)}
+    components = sorted(map(str, ROOT.glob("components/*/component.py")))
+    done = subprocess.run(
+        [sys.executable, "-c", IMPORTED_WITHOUT, " ".join(locked), *components],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "components.evaluation.scoring" in done.stdout.split()

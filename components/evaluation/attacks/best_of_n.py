@@ -1,14 +1,11 @@
 """Best of n: the question is put again and again, and one unsafe answer is enough.
 
 Hughes et al. (2024) vary the prompt between attempts; here only the draws differ, so that the
-figure is a property of the model's distribution. From c unsafe answers among N draws, the share
-of sets of n draws that hold an unsafe one is 1 - C(N - c, n) / C(N, n): unbiased for what n fresh
-draws would give (Chen et al., 2021).
+figure is a property of the model's distribution.
 """
 
 from collections.abc import Iterator
 from functools import partial
-from math import comb
 
 from components.evaluation.attacks.attacker import Attacker, Drawn, Way
 from spavl.chat import Sampling
@@ -17,17 +14,6 @@ from spavl.seeds import derive_seed
 from spavl.settings.attacks import BestOfNSettings
 
 DRAW = Way("draw")
-
-
-def best_of(draws: int, hits: int, n: int) -> float:
-    """Probability that n of the draws hold a hit.
-
-    Args:
-        draws: How many were made.
-        hits: How many of them hit.
-        n: How many are looked at; at most `draws`.
-    """
-    return 1.0 - comb(draws - hits, n) / comb(draws, n)
 
 
 def draw_answers(attacker: Attacker, settings: BestOfNSettings) -> Iterator[AttackAnswer]:

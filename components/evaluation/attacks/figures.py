@@ -7,9 +7,9 @@ share a picture or a text.
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from math import comb
 from typing import Any
 
-from components.evaluation.attacks.best_of_n import best_of
 from components.evaluation.attacks.judged import Attacked
 from components.evaluation.items import clusters_of
 from spavl.settings.attacks import AttackSettings
@@ -77,6 +77,20 @@ def _of_model(rows: list[Attacked], settings: AttackSettings, confidence: float)
             "text": min(texts),
         }
     return told
+
+
+def best_of(draws: int, hits: int, n: int) -> float:
+    """Probability that n of the draws hold a hit.
+
+    The share of sets of n draws that hold one, 1 - C(N - c, n) / C(N, n) for c hits among N draws:
+    unbiased for what n fresh draws would give (Chen et al., 2021, arXiv 2107.03374).
+
+    Args:
+        draws: How many were made.
+        hits: How many of them hit.
+        n: How many are looked at; at most `draws`.
+    """
+    return 1.0 - comb(draws - hits, n) / comb(draws, n)
 
 
 def _best_of_n(drawn: Scores, counts: Sequence[int], made: _Made) -> dict[str, Any]:

@@ -11,8 +11,8 @@ import torch
 
 from components.evaluation.attacks.attacker import Attacker
 from components.evaluation.attacks.attacking import attack, chosen_items
-from components.evaluation.attacks.best_of_n import best_of, draw_answers
-from components.evaluation.attacks.figures import attack_figures
+from components.evaluation.attacks.best_of_n import draw_answers
+from components.evaluation.attacks.figures import attack_figures, best_of
 from components.evaluation.attacks.judged import Attacked, judge_attacks
 from components.evaluation.attacks.pixels import Levels, descend, noisy
 from components.evaluation.attacks.target import Prompt, Target

@@ -73,9 +73,10 @@ def compiled(pipeline: Any, target: Target) -> list[Any]:
     pods = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
     for name, executor in specification["deploymentSpec"]["executors"].items():
         container = executor["container"]
+        component = _function(container)
         container["command"], container["args"] = _started_by_module(container)
         container["image"] = stage_image(container["image"], target.registry)
-        set_size(container, pods[name], target)
+        set_size(component.replace("_", "-"), container, pods[name], target)
     _leave_out_what_weighs(specification, pods)
     form = specification["root"]["inputDefinitions"]["parameters"]
     if "profile" in form:  # a list to choose from; the SDK has no way to say so
@@ -88,10 +89,14 @@ def _started_by_module(container: dict[str, Any]) -> tuple[list[str], list[str]]
 
     The source would stand in the workflow's status three times for every task.
     """
-    function = container["args"][container["args"].index("--function_to_execute") + 1]
     room = ".".join(container["image"].split(":")[1].split(".")[:2])
-    command = ["python3", "-m", STARTER, f"{room}.component:{function}"]
+    command = ["python3", "-m", STARTER, f"{room}.component:{_function(container)}"]
     return command, ["--executor_input", "{{$}}"]
+
+
+def _function(container: dict[str, Any]) -> str:
+    arguments = container["args"]
+    return str(arguments[arguments.index("--function_to_execute") + 1])
 
 
 def _leave_out_what_weighs(specification: dict[str, Any], pods: dict[str, Any]) -> None:

@@ -91,6 +91,26 @@ def submit(client: Any, submission: Submission, access: Access) -> Any:
     raise trouble or UnreachableError("no attempt was made")
 
 
+def idle_accelerators(submission: Submission) -> dict[str, int]:
+    """Accelerators that the pipeline here would hold and not use, by training component.
+
+    Raises:
+        InputError: If a training would have more processes than its pod gets accelerators.
+    """
+    from components.configuration import resolve
+    from pipelines.targeting import idle_accelerators as idle
+    from pipelines.targeting import read_sizes
+
+    settings = resolve(submission.profile, submission.overrides)
+    trained = {
+        "train-reward-model": settings.reward_modeling,
+        "train-dpo": settings.dpo,
+        "train-ppo": settings.ppo,
+    }
+    processes = {component: stage["num_processes"] for component, stage in trained.items()}
+    return idle(read_sizes(submission.sizes), processes)
+
+
 def _check(submission: Submission) -> None:
     """What can be known before anything is sent."""
     from components.configuration import profile_names, resolve
@@ -106,6 +126,8 @@ def _check(submission: Submission) -> None:
         remedy = "leave it out: the pipeline here is sent with it; or say the difference by --set"
         raise InputError("versions know their own profiles only", "--version", remedy)
     read_sizes(submission.sizes)
+    if not submission.version:
+        idle_accelerators(submission)
 
 
 def _check_address(data: str) -> None:

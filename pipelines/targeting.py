@@ -1,5 +1,6 @@
 """What a compiled pipeline is written for: a registry, sizes, a queue."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import resources
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from pipelines.placement import COMPONENT, KINDS
+from pipelines.placement import COMPONENT, KINDS, TRAINING
 from spavl.errors import InputError
 
 QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
@@ -28,10 +29,21 @@ class Size(_Model):
 
 
 class Sizes(_Model):
-    """Sizes of every kind, and the resource name of the accelerator."""
+    """What pods get.
+
+    Attributes:
+        accelerator: Resource name of the accelerator.
+        sizes: By kind.
+        stages: By component, where one needs another size than its kind.
+    """
 
     accelerator: str | None = None
     sizes: dict[str, Size]
+    stages: dict[str, Size] = Field(default_factory=dict)
+
+    def of(self, component: str, kind: str) -> Size:
+        """The size of a component's pods."""
+        return self.stages.get(component, self.sizes[kind])
 
 
 @dataclass(frozen=True)
@@ -76,17 +88,48 @@ def read_sizes(name: str) -> Sizes:
     return sizes
 
 
-def set_size(container: dict[str, Any], pod: dict[str, Any], target: Target) -> None:
-    """Write a kind's size, and the queue, into an executor of the compiled pipeline.
+def idle_accelerators(sizes: Sizes, processes: Mapping[str, int]) -> dict[str, int]:
+    """Accelerators that training pods would hold and not use.
 
     Args:
+        sizes: What pods get.
+        processes: Processes of a node, by training component.
+
+    Returns:
+        How many idle, by component; no entry where none does.
+
+    Raises:
+        InputError: If a pod gets fewer than its stage has processes: the stage would be refused
+            when it starts, after all that goes before it.
+    """
+    idle = {}
+    for component, wanted in processes.items():
+        given = sizes.of(component, TRAINING.name).accelerators
+        if sizes.accelerator and given < wanted:
+            raise InputError(
+                f"{wanted} processes want as many accelerators, pods of these sizes have {given}",
+                component,
+                "choose other sizes, or fewer num_processes for it",
+            )
+        if given > wanted:
+            idle[component] = given - wanted
+    return idle
+
+
+def set_size(
+    component: str, container: dict[str, Any], pod: dict[str, Any], target: Target
+) -> None:
+    """Write a component's size, and the queue, into an executor of the compiled pipeline.
+
+    Args:
+        component: Its name, e.g. `train-dpo`.
         container: The executor's container.
         pod: Its part of the Kubernetes platform spec.
         target: What is compiled for.
     """
     labels = pod["podMetadata"]["labels"]
     sizes = read_sizes(target.sizes)
-    size = sizes.sizes[labels[COMPONENT]]
+    size = sizes.of(component, labels[COMPONENT])
     container["resources"] = {
         "resourceCpuRequest": size.cpu[0],
         "resourceCpuLimit": size.cpu[1],

@@ -184,6 +184,7 @@ def _run(asked: _Asked, access: "Access", place: "Place") -> int:
         if asked.run_id is None:
             run = start(client, submission, access)
             run_id = str(run.run_id)
+            _tell_idle(submission)
             _say(f"run {run.display_name}: {run_id}")
             _say(f"KFP      {kfp_page(place, run_id)}")
         if asked.patience is None:
@@ -218,6 +219,20 @@ def _follow(client: Any, run_id: str, patience: "Patience", place: "Place") -> "
         _say,
         lambda names: RunPods(kubernetes, place.namespace, run_id, names),
     )
+
+
+def _tell_idle(submission: "Submission") -> None:
+    """What GPUs cost that nobody uses, while the run can still be ended."""
+    from pipelines.submission import idle_accelerators
+
+    if submission.version:
+        return
+    for component, idle in idle_accelerators(submission).items():
+        print(
+            f"spavl: {component} holds {idle} accelerators more than its num_processes; other "
+            f"--sizes than {submission.sizes} may fit better",
+            file=sys.stderr,
+        )
 
 
 def _say(line: str) -> None:

@@ -34,7 +34,8 @@ def room(view: ClusterView) -> str:
 def _lacking(name: str, nodes: list[Json]) -> list[str]:
     """What no node has, one a kind of pod."""
     sizes = read_sizes(name)
-    asked = {kind: _asked(size, sizes.accelerator) for kind, size in sizes.sizes.items()}
+    pods = {**sizes.sizes, **sizes.stages}
+    asked = {kind: _asked(size, sizes.accelerator) for kind, size in pods.items()}
     return [fault for kind, wanted in asked.items() if (fault := _fault(kind, wanted, nodes))]
 
 

@@ -12,6 +12,7 @@ import yaml
 
 from pipelines.compilation import PIPELINES, compile_all
 from pipelines.placement import KINDS, SHARED_MEMORY, USER
+from pipelines.submission import Submission, idle_accelerators
 from pipelines.targeting import QUEUE_LABEL, Target, read_sizes, size_names
 from spavl.errors import InputError
 
@@ -77,8 +78,11 @@ def test_the_image_carries_a_stage_digest(task: Task) -> None:
 
 
 @pytest.mark.parametrize("task", ALL)
-def test_the_size_is_its_kinds(task: Task) -> None:
-    size = read_sizes("cluster").sizes[task.kind]
+def test_the_size_is_its_kinds_or_its_own(task: Task) -> None:
+    own = {"train-reward-model": 4, "train-dpo": 3}
+    size = read_sizes("cluster").of(task.name, task.kind)
+    if task.kind == "training":
+        assert size.accelerators == own.get(task.name, 8)
     resources = task.container["resources"]
     assert (resources["resourceCpuRequest"], resources["resourceCpuLimit"]) == size.cpu
     assert (resources["resourceMemoryRequest"], resources["resourceMemoryLimit"]) == size.memory
@@ -243,3 +247,29 @@ def test_every_target_sizes_every_kind(name: str) -> None:
 def test_an_unknown_target_is_refused_by_name() -> None:
     with pytest.raises(InputError, match=r"huge.*known: cluster, laptop, single_gpu"):
         read_sizes("huge")
+
+
+@pytest.mark.parametrize(
+    ("profile", "sizes"),
+    [
+        ("llava-1.5-7b", "cluster"),
+        ("llava-1.5-7b-offload", "cluster"),
+        ("llava-1.5-7b-lora", "single_gpu"),
+        ("pocket", "laptop"),
+    ],
+)
+def test_shipped_sizes_give_each_process_of_a_profile_its_accelerator(
+    profile: str, sizes: str
+) -> None:
+    """A LoRA training on eight accelerators would pay for seven that do nothing."""
+    idle = idle_accelerators(Submission(profile, sizes=sizes))
+    assert idle == {}
+    told = idle_accelerators(Submission("llava-1.5-7b-lora", sizes="cluster"))
+    assert told == {"train-reward-model": 3, "train-dpo": 2, "train-ppo": 7}
+
+
+def test_more_processes_than_accelerators_are_refused_before_anything_is_sent() -> None:
+    with pytest.raises(InputError, match=r"3 processes want as many accelerators.*have 1"):
+        idle_accelerators(
+            Submission("llava-1.5-7b", ("reward_modeling.num_processes=1",), sizes="single_gpu")
+        )

@@ -224,16 +224,16 @@ class OpenAIChat:
     async def _try(
         self, session: "aiohttp.ClientSession", call: Call, body: bytes, given_up: int
     ) -> ChatReply:
-        """One attempt's reply, which is kept; what may pass by itself is raised."""
+        """One attempt's reply, which is kept where it says something; what may pass is raised."""
         reserved = await self._pace.turn()
         reply, charged = await self._patience.within(self._post(session, call, body), given_up)
         self._pace.used(reserved, reply.prompt_tokens + reply.completion_tokens)
         reply = replace(reply, lost_calls=call.lost_before) if call.lost_before else reply
-        if not charged:
+        if charged:
+            call.answered(reply)
+        else:
             call.free()
-            return reply
-        call.answered(reply)
-        if self._paid:
+        if self._paid and (charged or reply.refused):  # a refusal is about the row: it stays one
             self._paid.add(call.request, call.sampling, reply)
         return reply
 

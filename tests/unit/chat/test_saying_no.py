@@ -1,14 +1,12 @@
 """Endpoints say no in many ways: each comes out as what it is, after one call where that does."""
 
 import json
-import subprocess
-import sys
 from collections import Counter
 
 import pytest
 from aiohttp import web
 
-from spavl.chat import ChatRequest, Journal, Message, Sampling, open_chat
+from spavl.chat import ChatRequest, Message, Sampling
 from spavl.chat.health import EndpointError
 from spavl.chat.journal import Journal as PlainJournal
 from spavl.chat.openai_backend import OpenAIChat
@@ -202,54 +200,3 @@ def test_a_journal_of_before_with_half_an_emoji_can_be_gone_on_from(tmp_path):
     (tmp_path / "j").write_text(json.dumps(line) + "\n")
     with PlainJournal(tmp_path / "j") as journal:
         assert (journal.get("r").text, journal.get("r").prompt_tokens) == (f"cut {MARK}", 0)
-
-
-CLIENT = """
-import sys
-from pathlib import Path
-from tests.unit.chat.test_saying_no import run_mix
-run_mix(sys.argv[1], Path(sys.argv[2]))
-"""
-MIXED, HARMFUL = 300, 180
-LOST = {"424": (424, "generation failed"), "500": (500, "out of memory"),
-        "400": (400, "image too small"), "cut": (200, '{"choices": [{'),
-        "deep": (200, "[" * 200_000)}  # fmt: skip
-
-
-def run_mix(url, folder):
-    requests = [ChatRequest(f"r{i}", (Message("user", f"q{i}"),)) for i in range(MIXED)]
-    given = settings(url, max_set_aside=1, concurrency=8)
-    with Journal(folder / "journal") as journal, open_chat(given, journal) as chat:
-        return list(chat.reply(requests, GREEDY))
-
-
-def test_all_of_it_at_once_harmful_rows_first_and_killed_at_ten_moments(
-    endpoint, tmp_path, monkeypatch
-):
-    """60% of rows are met with some no, and stand first."""
-    ways = [*REFUSED.values(), *LOST.values(), *(each[0] for each in ANSWERED.values())]
-    expected = ["refused"] * len(REFUSED) + ["lost"] * len(LOST) + ["answered"] * len(ANSWERED)
-    kinds = {f"r{i}": expected[i % len(ways)] for i in range(HARMFUL)}
-    asked = serve(endpoint, {f"q{i}": ways[i % len(ways)] for i in range(HARMFUL)})
-    monkeypatch.setenv("SPAVL_WORK_ROOT", str(tmp_path))
-    served_before = 0
-    for moment in range(10):
-        client = subprocess.Popen([sys.executable, "-c", CLIENT, endpoint.url, str(tmp_path)])
-        wanted = served_before + 5 + 9 * moment
-        while asked.total() < wanted and client.poll() is None:
-            pass
-        client.kill()
-        client.wait()
-        served_before = asked.total()
-    replies = {reply.record_id: reply for reply in run_mix(endpoint.url, tmp_path)}
-    assert len(replies) == MIXED
-    for name, reply in replies.items():
-        told = "refused" if reply.refused else "lost" if reply.finish_reason == "error" else ""
-        assert (told or "answered") == kinds.get(name, "answered"), reply
-        assert bool(told) == bool(reply.detail)
-    paid = [f"q{name[1:]}" for name, reply in replies.items() if reply.finish_reason != "error"]
-    twice = sum(asked[row] - 1 for row in paid)
-    assert twice <= 10 * 8  # what was on its way when the client was killed
-    before = asked.copy()
-    run_mix(endpoint.url, tmp_path)
-    assert all(asked[row] == before[row] for row in paid)

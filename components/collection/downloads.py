@@ -15,6 +15,7 @@ from pathlib import Path
 from components.collection.classes import PhotographClass
 from components.collection.decoding import Unusable
 from components.collection.fetching import Fetcher
+from components.collection.host_queue import GIVEN_UP_AFTER, HostQueue
 from components.collection.photographs import Candidate, to_record
 from components.collection.sandbox import Decoders
 from spavl.records import SetAside
@@ -73,30 +74,51 @@ async def _download(
     progress: Callable[[int], None],
 ) -> None:
     done = 0
-    under_way: set[str] = set()
+    held: set[str] = set()
 
-    async def work(fetcher: Fetcher) -> None:
+    def tell() -> None:
         nonlocal done
-        for address in addresses:  # shared: each worker takes the next
-            if address not in under_way and not _is_settled(address, folder):
-                under_way.add(address)
-                await _fetch_into(fetcher, address, folder)
-                under_way.discard(address)
-            done += 1
-            progress(done)
+        done += 1
+        progress(done)
 
+    def unsettled() -> Iterator[str]:
+        for address in addresses:
+            if address in held or _is_settled(address, folder):
+                tell()
+            else:
+                held.add(address)
+                yield address
+
+    queue = HostQueue(unsettled(), settings.fetch.per_host)
     async with Fetcher(settings.fetch, settings.max_bytes) as fetcher, asyncio.TaskGroup() as group:
-        for _ in range(settings.fetch.concurrency):
-            group.create_task(work(fetcher))
+
+        async def settle(address: str) -> None:
+            await _fetch_into(fetcher, queue, address, folder)
+            held.discard(address)
+            tell()
+
+        under_way: set[asyncio.Task[None]] = set()
+        while True:
+            while len(under_way) < settings.fetch.concurrency:
+                if (address := queue.take()) is None:
+                    break
+                under_way.add(group.create_task(settle(address)))
+            if not under_way:
+                return
+            _, under_way = await asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED)
 
 
-async def _fetch_into(fetcher: Fetcher, address: str, folder: Path) -> None:
+async def _fetch_into(fetcher: Fetcher, queue: HostQueue, address: str, folder: Path) -> None:
     body, why = _places(address, folder)
     try:
+        if queue.is_given_up(address):
+            raise Unusable("no answer", f"its host left {GIVEN_UP_AFTER} requests unanswered")
         content = await fetcher.fetch(address)
     except Unusable as unusable:
+        queue.done(address, answered=unusable.reason not in PASSING)
         _write(why, json.dumps([unusable.reason, unusable.detail]).encode())
     else:
+        queue.done(address, answered=True)
         _write(body, content)
         why.unlink(missing_ok=True)
 

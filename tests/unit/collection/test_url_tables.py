@@ -5,7 +5,7 @@ import json
 from collections import Counter
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
+from threading import Event, Thread
 
 import pyarrow
 import pytest
@@ -13,6 +13,7 @@ from pyarrow import parquet
 
 from components.collection import collect
 from components.collection.downloads import download
+from components.collection.host_queue import GIVEN_UP_AFTER
 from components.collection.url_tables import read_addresses
 from spavl.errors import InputError
 from spavl.images import ImageStore
@@ -165,6 +166,75 @@ def test_what_was_fetched_is_not_asked_for_again_and_what_did_not_answer_is(tmp_
         download([site.url(name) for name in ("1", "2", "gone")], tmp_path, parsed, told.append)
         assert site.asked == {"/1": 1, "/gone": 1, "/2": 2}
         assert told == [1, 2, 1, 2, 1, 2, 3]
+
+
+@contextmanager
+def tarpits():
+    """Every address of 127/8 takes connections on this port; those of 127.1/16 never answer.
+
+    Yields the port, and the hosts that were asked, in order.
+    """
+    asked, over = [], Event()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            host = self.connection.getsockname()[0]
+            asked.append(host)
+            if host.startswith("127.1."):
+                over.wait(60)
+                return
+            self.send_response(200)
+            self.send_header("Content-Type", "image/png")
+            self.end_headers()
+            self.wfile.write(encoded(photo(), "PNG"))
+
+        def log_message(self, *_):
+            pass
+
+    server = ThreadingHTTPServer(("0.0.0.0", 0), Handler)
+    server.daemon_threads = True
+    Thread(target=server.serve_forever, daemon=True).start()
+    yield server.server_address[1], asked
+    over.set()
+    server.shutdown()
+    server.server_close()
+
+
+def patient(**changes):
+    fetch = {
+        "allowed_networks": ["127.0.0.0/8"],
+        "concurrency": 16,
+        "timeout_seconds": 1.5,
+        "per_host": 2,
+        "per_host_per_minute": 60_000,
+        "max_attempts": 1,
+    }
+    return CollectionSettings.parse({"fetch": {**fetch, **changes}}, "collection")
+
+
+def test_hundreds_of_silent_hosts_do_not_hold_up_the_others(tmp_path):
+    """All of them stand before the pictures in the table."""
+    with tarpits() as (port, asked):
+        silent = [f"http://127.1.{n // 250}.{n % 250 + 1}:{port}/" for n in range(300)]
+        good = [f"http://127.2.0.{n % 5 + 1}:{port}/{n}" for n in range(150)]
+        download([*silent, *good], tmp_path, patient(), lambda done: None)
+        last = max(place for place, host in enumerate(asked) if host.startswith("127.2."))
+        assert sum(host.startswith("127.2.") for host in asked) == len(good)
+        assert last - len(good) < len(silent) // 2
+        assert len(list(tmp_path.rglob("*.body"))) == len(good)
+
+
+def test_a_host_that_never_answers_is_given_up_and_asked_again_another_time(tmp_path):
+    with tarpits() as (port, asked):
+        silent = [f"http://127.1.0.1:{port}/{n}" for n in range(60)]
+        download(silent, tmp_path, patient(), lambda done: None)
+        assert GIVEN_UP_AFTER <= len(asked) < GIVEN_UP_AFTER + 2
+        told = [json.loads(path.read_text()) for path in tmp_path.rglob("*.why")]
+        assert len(told) == len(silent)
+        assert {reason for reason, _ in told} == {"too slow", "no answer"}
+        before = len(asked)
+        download(silent, tmp_path, patient(), lambda done: None)
+        assert len(asked) > before
 
 
 def test_a_table_of_nothing_usable_is_bad_input_that_says_why(tmp_path):

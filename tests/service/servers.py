@@ -184,6 +184,66 @@ def breaking(port: int, after: int, times: int) -> Iterator[str]:
             way.shutdown()
 
 
+class HoldingWay:
+    """A way to a server that holds writes below a name back while it is told to.
+
+    Attributes:
+        uri: Its address.
+        held: Set once a write waits.
+    """
+
+    def __init__(self, uri: str, name: bytes) -> None:
+        self.uri = uri
+        self.held = threading.Event()
+        self._name = name
+        self._open = threading.Event()
+        self._open.set()
+
+    def hold(self) -> None:
+        """From now on such writes wait."""
+        self._open.clear()
+
+    def let_through(self) -> None:
+        """They reach the server, late as they are."""
+        self._open.set()
+
+    def pass_on(self, content: bytes) -> None:
+        """Waits where this is the beginning of such a write."""
+        if content.startswith(b"PUT ") and self._name in content.partition(b"\r\n")[0]:
+            if not self._open.is_set():
+                self.held.set()
+            self._open.wait(120)
+
+
+@contextlib.contextmanager
+def holding(port: int, name: bytes) -> Iterator[HoldingWay]:
+    """A way to the server of a port; see `HoldingWay`."""
+
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            with socket.create_connection(("127.0.0.1", port)) as server:
+                threading.Thread(target=pump, args=(server, self.request), daemon=True).start()
+                with contextlib.suppress(OSError):
+                    while content := self.request.recv(65536):
+                        way.pass_on(content)
+                        server.sendall(content)
+
+    def pump(source: socket.socket, target: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while content := source.recv(65536):
+                target.sendall(content)
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as relay:
+        relay.daemon_threads = True
+        way = HoldingWay(f"http://127.0.0.1:{relay.server_address[1]}", name)
+        threading.Thread(target=relay.serve_forever, daemon=True).start()
+        try:
+            yield way
+        finally:
+            way.let_through()
+            relay.shutdown()
+
+
 @contextlib.contextmanager
 def answering(status: int, content: bytes, headers: dict[str, str] | None = None) -> Iterator[str]:
     """A server that answers everything alike; gives its address."""

@@ -18,9 +18,9 @@ from spavl.records import SetAside
 from spavl.shards import read_records
 from spavl.storage import Bucket, Stored, local_copy, refreshed
 from spavl.storage.copies import fetch
-from spavl.storage.lease import Lease
+from spavl.storage.lease import LapsedError, Lease
 from spavl.work import Stage, Work, run_stage, stage_uri
-from tests.service.servers import S3Server, breaking
+from tests.service.servers import S3Server, breaking, holding
 
 STAGE = Stage("trial", "spavl.seeds", {"rows": 3}, {"images": "abc"})
 PLACE = f"work/trial/{STAGE.digest[:32]}"
@@ -251,6 +251,42 @@ def test_a_writer_is_waited_for_while_it_lives_and_not_longer(s3: S3Server) -> N
     holder.join()
     with lease.held("two", patience=40):
         lease.check()
+    assert s3.names() == set()
+
+
+def test_a_renewal_that_was_held_back_gives_no_right_and_takes_none(
+    s3: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It reaches the server when another holds the lease: a claim anew, of which nothing comes."""
+    with holding(s3.port, b"/work/late.lock/") as way:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", way.uri)
+        first = Lease(Bucket("spa-vl"), "work/late")
+        first.acquire("one", patience=30)
+        first.check()
+        way.hold()
+        faults: list[BusyError | AwayError] = []
+
+        def renew() -> None:
+            try:
+                first.renew()
+            except (BusyError, AwayError) as error:
+                faults.append(error)
+
+        renewing = threading.Thread(target=renew)
+        renewing.start()
+        assert way.held.wait(30)
+        monkeypatch.setenv("AWS_ENDPOINT_URL", s3.uri)
+        second = Lease(Bucket("spa-vl"), "work/late")
+        with second.held("two", patience=60):
+            with pytest.raises(LapsedError):  # the first one's right was over by then
+                first.require()
+            way.let_through()
+            renewing.join(60)
+            assert faults
+            with pytest.raises(BusyError):
+                first.check()
+            second.check()
+            assert {name.split("/")[2].split(".")[0] for name in s3.names()} == {"two"}
     assert s3.names() == set()
 
 

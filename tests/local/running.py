@@ -15,7 +15,15 @@ from spavl.events import EventReader
 
 SPAVL = (str(Path(sys.executable).parent / "spavl"),)
 
+FEW_ATTACKS = {
+    "evaluation.attacks.items": 4,
+    "evaluation.attacks.best_of_n.draws": 10,
+    "evaluation.attacks.pixels.steps": 2,
+    "evaluation.attacks.suffix.steps": 2,
+}
+
 SMALL = {
+    **FEW_ATTACKS,
     "collection.pocket_pictures": 2,
     "dpo.num_train_epochs": 4,
     "ppo.total_episodes": 1536,
@@ -26,6 +34,7 @@ SMALL = {
 }
 
 TINY = {
+    **FEW_ATTACKS,
     "collection.pocket_pictures": 1,
     "collection.pocket_harmless_ratio": 0.1,
     "responses.tasks": 1,

@@ -7,16 +7,40 @@ CLIP and SigLIP see pictures; any other text model, for instance all-MiniLM-L6-v
 import io
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
-from components.collection.retrieval import Encoder
 from spavl.errors import InputError
 
 if TYPE_CHECKING:
-    from components.collection.retrieval import Vectors
+    import numpy as np
+    import numpy.typing as npt
+
+    Vectors = npt.NDArray[np.float32]
 
 SEES = ("clip", "siglip", "siglip2")
 LONGEST_TOKENS = 64
+
+
+class Encoder(Protocol):
+    """Puts phrases and what is searched, captions or pictures, into one space.
+
+    Attributes:
+        sees: Whether it encodes pictures; otherwise it reads captions.
+    """
+
+    sees: bool
+
+    def phrases(self, texts: list[str]) -> "Vectors":
+        """Vectors of length 1, `[texts, size]`."""
+        ...
+
+    def captions(self, texts: list[str]) -> "Vectors":
+        """Vectors of length 1, `[texts, size]`."""
+        ...
+
+    def pictures(self, contents: list[bytes]) -> "Vectors":
+        """Vectors of length 1 of encoded pictures, `[pictures, size]`."""
+        ...
 
 
 def load_encoder(name: str) -> Encoder:

@@ -9,44 +9,20 @@ import heapq
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from components.collection.classes import PhotographClass
+from components.collection.encoders import Encoder, load_encoder
 from components.collection.photographs import Candidate
 from spavl.records import Image
 from spavl.settings.collection import RetrievalSettings
 from spavl.taxonomy import load_keywords, load_taxonomy
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
-    Vectors = npt.NDArray[np.float32]
+    from components.collection.encoders import Vectors
 
 AT_ONCE = 256
 Shown = TypeVar("Shown", bytes, str)
-
-
-class Encoder(Protocol):
-    """Puts phrases and what is searched, captions or pictures, into one space.
-
-    Attributes:
-        sees: Whether it encodes pictures; otherwise it reads captions.
-    """
-
-    sees: bool
-
-    def phrases(self, texts: list[str]) -> "Vectors":
-        """Vectors of length 1, `[texts, size]`."""
-        ...
-
-    def captions(self, texts: list[str]) -> "Vectors":
-        """Vectors of length 1, `[texts, size]`."""
-        ...
-
-    def pictures(self, contents: list[bytes]) -> "Vectors":
-        """Vectors of length 1 of encoded pictures, `[pictures, size]`."""
-        ...
 
 
 def retrieved(
@@ -66,8 +42,6 @@ def retrieved(
     """
     if settings is None:
         return None
-    from components.collection.encoders import load_encoder
-
     encoder = load_encoder(settings.encoder)
     if encoder.sees and pictures is not None:
         seen = ((each.source, each.content) for each in pictures() if isinstance(each, Image))

@@ -8,7 +8,7 @@ import torch
 from transformers import ProcessorMixin
 from transformers.models.internvl import processing_internvl
 
-from spavl.models.families import Counting, PictureFeatures, given_to, pooled
+from spavl.models.family import Counting, PictureFeatures, given_to, pooled
 
 
 class InternVLProcessor(processing_internvl.InternVLProcessor):  # type: ignore[misc]
@@ -31,7 +31,7 @@ class InternVLProcessor(processing_internvl.InternVLProcessor):  # type: ignore[
 
 
 class InternVL(Counting):
-    """See `spavl.models.families.Family`."""
+    """See `spavl.models.family.Family`."""
 
     projector = ("multi_modal_projector",)
 

@@ -5,11 +5,11 @@ from typing import Any
 
 import torch
 
-from spavl.models.families import Counting, PictureFeatures, given_to
+from spavl.models.family import Counting, PictureFeatures, given_to
 
 
 class Llava(Counting):
-    """See `spavl.models.families.Family`."""
+    """See `spavl.models.family.Family`."""
 
     projector = ("multi_modal_projector",)
 

@@ -7,7 +7,7 @@ import torch
 from transformers import ProcessorMixin
 from transformers.models.llava_onevision import processing_llava_onevision
 
-from spavl.models.families import Counting, PictureFeatures, given_to
+from spavl.models.family import Counting, PictureFeatures, given_to
 
 
 class LlavaOnevisionProcessor(
@@ -35,7 +35,7 @@ class LlavaOnevisionProcessor(
 
 
 class LlavaOnevision(Counting):
-    """See `spavl.models.families.Family`.
+    """See `spavl.models.family.Family`.
 
     Every picture is cut into tiles, also where a row has several; the library shows those whole.
     """

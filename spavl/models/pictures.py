@@ -13,7 +13,8 @@ import torch
 from PIL.Image import DecompressionBombError
 
 from spavl.errors import SpavlError
-from spavl.models.families import PictureFeatures, family_of, frozen_tower
+from spavl.models.families import family_of, frozen_tower
+from spavl.models.family import PictureFeatures
 
 PICTURES_PER_PASS = 64
 # What Pillow raises at bytes that are no picture, or one that is made to fill the memory.

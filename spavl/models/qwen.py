@@ -7,7 +7,7 @@ import torch
 from transformers import ProcessorMixin
 from transformers.models.qwen2_5_vl import processing_qwen2_5_vl
 
-from spavl.models.families import PictureFeatures, pooled
+from spavl.models.family import PictureFeatures, pooled
 
 
 class Qwen2_5_VLProcessor(processing_qwen2_5_vl.Qwen2_5_VLProcessor):  # type: ignore[misc]
@@ -26,7 +26,7 @@ class Qwen2_5_VLProcessor(processing_qwen2_5_vl.Qwen2_5_VLProcessor):  # type: i
 
 
 class Qwen:
-    """See `spavl.models.families.Family`."""
+    """See `spavl.models.family.Family`."""
 
     projector: tuple[str, ...] = ("merger",)
 

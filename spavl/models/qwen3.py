@@ -7,7 +7,7 @@ import torch
 from transformers import ProcessorMixin
 from transformers.models.qwen3_vl import processing_qwen3_vl
 
-from spavl.models.families import PictureFeatures
+from spavl.models.family import PictureFeatures
 from spavl.models.qwen import Qwen
 
 
@@ -24,7 +24,7 @@ class Qwen3VLProcessor(processing_qwen3_vl.Qwen3VLProcessor):  # type: ignore[mi
 
 
 class Qwen3(Qwen):
-    """See `spavl.models.families.Family`."""
+    """See `spavl.models.family.Family`."""
 
     projector = ("merger", "deepstack_merger_list")
 

@@ -67,11 +67,7 @@ def reward_model_class(model_type: str, where: str) -> type[Any]:
     match model_type:
         case "llava":
             return LlavaForSequenceClassification
-        case "qwen2_5_vl":
-            from spavl.models.qwen_reward import Qwen2_5_VLForSequenceClassification
-
-            return Qwen2_5_VLForSequenceClassification
-        case "qwen3_vl" | "llava_onevision" | "internvl" | "smolvlm":
+        case "qwen2_5_vl" | "qwen3_vl" | "llava_onevision" | "internvl" | "smolvlm":
             return _made(model_type)
         case _:
             raise InputError(

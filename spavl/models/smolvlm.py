@@ -7,7 +7,7 @@ import torch
 from transformers import ProcessorMixin
 from transformers.models.smolvlm import processing_smolvlm
 
-from spavl.models.families import Counting, PictureFeatures, given_to
+from spavl.models.family import Counting, PictureFeatures, given_to
 
 
 class SmolVLMProcessor(processing_smolvlm.SmolVLMProcessor):  # type: ignore[misc]
@@ -34,7 +34,7 @@ class SmolVLMProcessor(processing_smolvlm.SmolVLMProcessor):  # type: ignore[mis
 
 
 class SmolVLM(Counting):
-    """See `spavl.models.families.Family`."""
+    """See `spavl.models.family.Family`."""
 
     projector = ("connector",)
 

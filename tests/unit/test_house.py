@@ -14,6 +14,8 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from tools.house import circles
+
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("spavl", "components", "pipelines")
 HEAVY = {"torch", "transformers", "kfp", "mlflow", "scipy", "matplotlib", "pandas", "pyarrow"}
@@ -150,7 +152,7 @@ def test_set_up_refuses_a_build_of_torch_that_there_is_not(tmp_path: Path):
 def test_every_imported_library_is_declared():
     owners = packages_distributions()
     names = {canonicalize_name(need.name) for need in declared("dev", "install")}
-    known = set(sys.stdlib_module_names) | set(PACKAGES) | {"tests", "benchmarks"}
+    known = set(sys.stdlib_module_names) | set(PACKAGES) | {"tests", "benchmarks", "tools"}
     # What the trainer's image has besides, and what confines the decoder, need not be here.
     optional = project()["project"]["optional-dependencies"]
     known |= {Requirement(line).name for name in ("trainer", "confined") for line in optional[name]}
@@ -173,3 +175,7 @@ def test_the_wheel_carries_every_data_file(tmp_path: Path):
         if path.is_file() and "__pycache__" not in path.parts
     }
     assert files - packed == set()
+
+
+def test_no_modules_import_each_other_however_far_around() -> None:
+    assert circles() == []

@@ -19,7 +19,6 @@ from spavl.chat.spending import Purse
 from spavl.digests import json_digest
 from spavl.environment import work_root
 from spavl.errors import InputError
-from spavl.storage import refreshed
 from spavl.work import Reference
 
 
@@ -56,8 +55,8 @@ def open_chat(
         case OpenAISettings():
             from spavl.chat.openai_backend import OpenAIChat
 
-            folder = refreshed(paid_folder(settings.base_url, settings.model))
-            with PaidCalls(folder) as paid, OpenAIChat(settings, paid, purse) as chat:
+            paid_calls = PaidCalls(paid_folder(settings.base_url, settings.model))
+            with paid_calls as paid, OpenAIChat(settings, paid, purse) as chat:
                 yield chat
         case VllmSettings():
             from spavl.chat.openai_backend import OpenAIChat

@@ -40,7 +40,7 @@ class PaidCalls:
         self._own: Journal | None = None
         self._places: dict[str, tuple[Path, int]] = {}
         self._next_keep = time.monotonic() + keep_seconds()
-        for path in sorted(refreshed(folder).glob("*.jsonl")):
+        for path in sorted(refreshed(folder, growing=True).glob("*.jsonl")):
             with path.open("rb") as stream:
                 self._places.update((key, (path, start)) for start, key in whole_lines(stream))
 

@@ -43,13 +43,20 @@ def local_copy(uri: str) -> Path:
     return _place(bucket, name)
 
 
-def refreshed(folder: Path) -> Path:
-    """The same folder, with what other machines have added on S3; it may be missing."""
+def refreshed(folder: Path, growing: bool = False) -> Path:
+    """The same folder, with what other machines have added on S3; it may be missing.
+
+    Args:
+        folder: The folder.
+        growing: Whether its files only grow. A file that is longer here than there then stays: it
+            was added to since it was sent, and its writer may live.
+    """
     uri = uri_of(folder)
     if is_s3(uri):
         bucket_name, name = parts_of(uri)
         bucket = Bucket(bucket_name)
-        fetch(bucket, bucket.listed(name))
+        stored = bucket.listed(name)
+        fetch(bucket, (each for each in stored if not (growing and _is_longer_here(bucket, each))))
     return folder
 
 
@@ -115,6 +122,11 @@ def fetch(bucket: Bucket, stored: Iterable[Stored]) -> None:
         place = _place(bucket, each.name)
         if not (place.is_file() and _same(place, each)):
             _note(place, bucket.download(each.name, place))
+
+
+def _is_longer_here(bucket: Bucket, stored: Stored) -> bool:
+    place = _place(bucket, stored.name)
+    return place.is_file() and place.stat().st_size > stored.size
 
 
 def _same(path: Path, stored: Stored) -> bool:

@@ -35,7 +35,7 @@ from spavl.chat.openai_wire import (
 from spavl.chat.paid_calls import PaidCalls
 from spavl.chat.patience import MOST_GIVEN_UP, Patience
 from spavl.chat.proxies import proxy_of
-from spavl.chat.saying_no import tells_of_a_block
+from spavl.chat.saying_no import error_tells_of_a_block, tells_of_length
 from spavl.chat.settings import OpenAISettings
 from spavl.chat.spending import Call, Purse, Spending
 from spavl.chat.tries import (
@@ -269,7 +269,7 @@ class OpenAIChat:
         status = response.status
         detail = f"status {status}: {said}"
         about_the_prompt = 400 <= status < 500 and status not in _OF_ALL_REQUESTS
-        if status == _FOR_LEGAL_REASONS or (about_the_prompt and tells_of_a_block(body)):
+        if status == _FOR_LEGAL_REASONS or (about_the_prompt and error_tells_of_a_block(body)):
             self._health.served()
             return refused(record_id, detail)
         if is_transient(status) or (status in (401, _NOT_FOUND) and self._health.has_served):
@@ -302,6 +302,8 @@ class OpenAIChat:
 
 def _names_a_field(said: str) -> bool:
     """Whether a refusal is about what is sent with every request."""
+    if tells_of_length(said):
+        return False
     fields = ("temperature", "top_p", "max_tokens", "max_completion_tokens", "seed", "model")
     return any(re.search(rf"\b{field}\b", said) for field in fields)
 

@@ -89,6 +89,12 @@ class Ledger:
             if limit is not None and spent[name] + more > limit
         ]
 
+    def may_have_room(self, more: float) -> bool:
+        """Whether calls of others that are under way may cost so little that there is room yet."""
+        others = list(self._read_others())
+        under_way = [sum(account.under_way.values()) for account in others]
+        return any(account.under_way for account in others) and not self.over(more - sum(under_way))
+
     def spent(self, this_endpoint: bool = False) -> float:
         """Money that the run's calls have cost or may cost, as far as prices are known."""
         mine, accounts = self.account.heading, [self.account, *self._read_others()]

@@ -21,6 +21,8 @@ from spavl.errors import TRY_AGAIN, SpavlError
 
 ENOUGH = 16
 """So many answers tell how long answers are."""
+SECONDS_BETWEEN_LOOKS = 0.5
+"""At what other processes' calls have come to."""
 
 
 class BudgetError(SpavlError):
@@ -115,7 +117,7 @@ class Spending:
         """Enters a call, as soon as there is room for it.
 
         Raises:
-            BudgetError: There is none, and no call is under way that could make any.
+            BudgetError: There is none, and no call of the run is under way that could make any.
         """
         while True:
             at_most, limit = self._at_most(request, sampling)
@@ -124,9 +126,12 @@ class Spending:
             if name is not None:
                 self._under_way += 1
                 return Call(self, name, request, sampling)
-            if not self._under_way:
+            if self._under_way:
+                await self._until_one_is_closed()
+            elif self._ledger.may_have_room(limit):
+                await asyncio.sleep(SECONDS_BETWEEN_LOOKS)
+            else:
                 raise BudgetError(self._told(limit))
-            await self._until_one_is_closed()
 
     def close(self) -> None:
         """Lets go of the ledger."""

@@ -1,5 +1,6 @@
 """Budgets hold by the endpoint's own count, over all processes of a run; nothing paid is lost."""
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -8,12 +9,12 @@ import time
 
 import pytest
 
-from spavl.chat import ChatRequest, Message, Sampling
+from spavl.chat import ChatReply, ChatRequest, Message, Sampling
 from spavl.chat.accounts import FOLDER, read_accounts, shown_address, summed_up
 from spavl.chat.openai_backend import OpenAIChat
 from spavl.chat.paid_calls import PaidCalls
 from spavl.chat.settings import OpenAISettings
-from spavl.chat.spending import BudgetError, Purse
+from spavl.chat.spending import BudgetError, Purse, Spending
 from tests.unit.chat.charging import COMPLETION_PRICE, PROMPT_PRICE, Books
 from tests.unit.chat.test_openai_backend import drop, status
 
@@ -166,3 +167,30 @@ def test_accounts_stand_torn_lines(endpoint, run):
 def test_addresses_are_kept_without_what_may_be_secret():
     address = shown_address("http://user:secret@host:8000/v1?key=secret")
     assert address == "http://host:8000/v1"
+
+
+def test_a_stage_waits_for_what_the_calls_of_another_come_to(run):
+    """Ten calls under way may cost the whole budget; as it turns out they cost a hundredth."""
+    priced = {"prompt_price": 0, "completion_price": 1000.0}
+    given = OpenAISettings(backend="openai", base_url="http://a/v1", model="m", **priced)
+    long = Sampling(1000, 0.0)
+    question = ChatRequest("r", (Message("user", "q"),))
+
+    async def both():
+        one, other = (Spending(given, Purse(stage, 10.0)) for stage in ("responses", "judging"))
+        calls = [await one.opened(question, long) for _ in range(10)]
+        waiting = asyncio.create_task(other.opened(question, long))
+        await asyncio.sleep(0.1)
+        assert not waiting.done()
+        for call in calls:
+            call.sent = True
+            call.answered(ChatReply("r", "a", "stop", 1, 10))
+        (await asyncio.wait_for(waiting, 30)).free()
+        spent = [await one.opened(question, long) for _ in range(9)]
+        for call in spent:
+            call.sent = True
+            call.answered(ChatReply("r", "a", "stop", 1, 1000))
+        with pytest.raises(BudgetError):
+            await other.opened(question, long)
+
+    asyncio.run(both())

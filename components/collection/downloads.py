@@ -14,7 +14,7 @@ from pathlib import Path
 
 from components.collection.classes import PhotographClass
 from components.collection.decoding import Unusable
-from components.collection.fetching import Fetcher
+from components.collection.fetching import Fetcher, SilentHostError
 from components.collection.host_queue import GIVEN_UP_AFTER, HostQueue
 from components.collection.photographs import Candidate, to_record
 from components.collection.sandbox import Decoders
@@ -112,10 +112,11 @@ async def _fetch_into(fetcher: Fetcher, queue: HostQueue, address: str, folder: 
     body, why = _places(address, folder)
     try:
         if queue.is_given_up(address):
-            raise Unusable("no answer", f"its host left {GIVEN_UP_AFTER} requests unanswered")
+            said = f"its host left {GIVEN_UP_AFTER} requests unanswered"
+            raise SilentHostError("no answer", said)
         content = await fetcher.fetch(address)
     except Unusable as unusable:
-        queue.done(address, answered=unusable.reason not in PASSING)
+        queue.done(address, answered=not isinstance(unusable, SilentHostError))
         _write(why, json.dumps([unusable.reason, unusable.detail]).encode())
     else:
         queue.done(address, answered=True)

@@ -32,6 +32,10 @@ LONGEST_LABEL = 63
 HOSTS_REMEMBERED = 10_000
 
 
+class SilentHostError(Unusable):
+    """The host that an address names said nothing, or not in time."""
+
+
 class Fetcher:
     """Fetches one address after the other or many at once; an asynchronous context manager.
 
@@ -87,17 +91,22 @@ class Fetcher:
             Unusable: With one of the reasons "bad address", "address refused", "bad certificate",
                 "too many redirects", "turned down", "not for training", "wrong content type",
                 "compressed body", "too large", "too slow", "no answer".
+            SilentHostError: For the last two, where the address's own host is to blame, not one
+                that it leads on to.
         """
         url = _checked(address)
         try:
             async for attempt in _retrying(self._settings):
                 with attempt:
                     return await self._attempt(url)
-        except (TransientError, aiohttp.ClientError, OSError) as error:
-            raise Unusable("no answer", str(error)[:200] or type(error).__name__) from None
+        except TransientError as error:
+            raise Unusable("no answer", _told(error)) from None
+        except (aiohttp.ClientError, OSError) as error:
+            raise SilentHostError("no answer", _told(error)) from None
         raise AssertionError("attempts end with a result or an error")
 
     async def _attempt(self, url: URL) -> bytes:
+        led_on = False
         try:
             for _ in range(self._settings.max_redirects + 1):
                 async with (
@@ -108,12 +117,13 @@ class Fetcher:
                     if response.status not in REDIRECTS:
                         return await self._body(response)
                     url = _checked(text_of(response.headers.get("Location")), response.url)
+                    led_on = True
             raise Unusable("too many redirects", f"more than {self._settings.max_redirects}")
         except TimeoutError:
-            limit = self._settings.timeout_seconds
-            raise Unusable("too slow", f"not whole after {limit:g} seconds") from None
+            said = f"not whole after {self._settings.timeout_seconds:g} seconds"
+            raise (Unusable if led_on else SilentHostError)("too slow", said) from None
         except (aiohttp.ClientError, OSError) as error:
-            raise _refused(error) or error from None
+            raise _refused(error) or (TransientError(_told(error)) if led_on else error) from None
         except ValueError as error:  # of whatever reads what hosts and tables name
             raise Unusable("bad address", str(error)[:200]) from None
 
@@ -150,6 +160,10 @@ class _Hosts:
                 self._known.popitem(last=False)
         self._known.move_to_end(host)
         return self._known[host]
+
+
+def _told(error: Exception) -> str:
+    return str(error)[:200] or type(error).__name__
 
 
 def _checked(address: str, base: URL | None = None) -> URL:

@@ -3,8 +3,6 @@
 from collections.abc import Iterator, Sequence
 
 from components.evaluation.judging import Judged, Pictures, score_of, task_of
-from spavl.chat.spending import BudgetError
-from spavl.errors import InputError, SpavlError
 from spavl.judges import Abstention, AnswerCase, BatchModerator, Moderation, Shown
 from spavl.records import EvalAnswer, EvalItem, EvalVerdict
 
@@ -12,7 +10,7 @@ _SILENT = {"not served": "unreached"}
 
 
 class ModerationJudge:
-    """Judges by a moderator; a model that serves nobody leaves its answers unreached.
+    """Judges by a moderator; an answer that its model was not served for is `unreached`.
 
     Args:
         judge_id: Names the judge in figures.
@@ -26,13 +24,12 @@ class ModerationJudge:
         self.judge_id = f"{judge_id}/{moderator.judge_id}"
         self._moderator = moderator
         self._pictures = pictures
-        self._gone = ""
 
     def verdicts(self, judged: Sequence[Judged]) -> Iterator[EvalVerdict]:
         """Verdicts on harm and over-refusal; the other benchmarks are not for this judge."""
         mine = [pair for pair in judged if task_of(pair[0]) in ("harm", "refusal")]
         cases = [self._case(item, answer) for item, answer in mine]
-        for (item, answer), found in zip(mine, self._findings(cases), strict=True):
+        for (item, answer), found in zip(mine, self._moderator.moderate_all(cases), strict=True):
             outcome = _outcome(found)
             silent = isinstance(found, Abstention)
             yield EvalVerdict(
@@ -50,16 +47,6 @@ class ModerationJudge:
         look, image = self._pictures, item.image_id
         picture = look(image) if look and image is not None else None
         return AnswerCase(answer.answer_id, item.question, answer.text, shown, picture)
-
-    def _findings(self, cases: Sequence[AnswerCase]) -> list[Moderation | Abstention]:
-        if not self._gone and cases:
-            try:
-                return self._moderator.moderate_all(cases)
-            except (InputError, BudgetError):
-                raise
-            except SpavlError as error:
-                self._gone = str(error)
-        return [Abstention("not served", self._gone) for _ in cases]
 
 
 def _outcome(found: Moderation | Abstention) -> str:

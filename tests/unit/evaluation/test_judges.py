@@ -20,7 +20,8 @@ from components.evaluation.refusal_judge import RefusalJudge
 from components.evaluation.scoring import score
 from components.evaluation.verdicts import BenchmarkJudge
 from spavl.chat import ChatReply, ChatRequest, Sampling
-from spavl.errors import BusyError, InputError
+from spavl.chat.health import EndpointError
+from spavl.errors import TRY_AGAIN, InputError
 from spavl.judges.chat_moderation import ChatModerator
 from spavl.records import EvalAnswer, EvalItem, LabelledAnswer
 from spavl.settings.evaluation import JudgeSettings, ScoringSettings
@@ -110,20 +111,17 @@ def test_each_scenario_is_asked_by_its_own_template() -> None:
     assert all("Question 0?" in text and COMPLY in text for text in chat.asked)
 
 
-def test_a_judge_that_times_out_is_asked_no_more() -> None:
-    asked: list[str] = []
+def test_a_judge_that_serves_nobody_ends_the_stage_to_be_asked_another_time() -> None:
+    """Its silence would be kept as the result otherwise, whenever it comes back."""
 
-    def gone(request: ChatRequest) -> str:
-        asked.append(request.record_id)
-        raise BusyError("no answer after 6 attempts")
+    def gone(_: ChatRequest) -> str:
+        raise EndpointError("16 of 16 requests set aside")
 
-    judge = judge_of(gone)
     judged = [answered(item("adv_bench", k=k), COMPLY) for k in range(3)]
-    found = [verdict for _ in range(2) for verdict in judge.verdicts(judged)]
-    assert {(v.outcome, v.score, v.reason) for v in found} == {
-        ("unreached", None, "no answer after 6 attempts")
-    }
-    assert len(asked) == 1
+    for judge in (judge_of(gone), moderation(gone)):
+        with pytest.raises(EndpointError) as ended:
+            list(judge.verdicts(judged))
+        assert ended.value.exit_code == TRY_AGAIN
 
 
 def test_a_wrong_key_ends_the_run_instead() -> None:
@@ -252,9 +250,7 @@ def test_a_judge_that_cannot_be_believed_promotes_nobody(
     monkeypatch.setenv("SPAVL_WORK_ROOT", str(tmp_path / "work"))
 
     def speak(request: ChatRequest) -> str | None:
-        if said == "unreached":
-            raise BusyError("no answer after 6 attempts")
-        return said
+        return None if said == "unreached" else said
 
     monkeypatch.setattr("spavl.chat.backends.open_chat", lambda *_: nullcontext(Scripted(speak)))
     shapes = (("harm_eval", "harmful"), ("over_refusal", "harmless"), ("help_eval", "harmless"))
@@ -368,11 +364,7 @@ def test_a_moderation_model_judges_attacks_and_leaves_the_rest_to_others() -> No
         ("refused", 0.0),
         ("unparsed", None),
     ]
-
-    def gone(_: ChatRequest) -> str:
-        raise BusyError("no answer after 6 attempts")
-
-    assert {v.outcome for v in moderation(gone).verdicts(judged)} == {"unreached"}
+    assert {v.outcome for v in moderation(lambda _: None).verdicts(judged)} == {"unreached"}
 
 
 def test_an_answer_cannot_close_its_own_quotation() -> None:

@@ -3,7 +3,7 @@
 from dataclasses import asdict
 from typing import Any
 
-from components.evaluation.figures import Making, Scored, rows_of, scores_of
+from components.evaluation.figures import Making, Scored, counts, rows_of, scores_of
 from components.evaluation.items import clusters_of
 from components.evaluation.metrics import CHAMPION, Metric
 from spavl.statistics import holm, mcnemar, paired_difference
@@ -37,7 +37,7 @@ def _compare(
     if not shared:
         return None
     first, second = [base[i] for i in shared], [other[i] for i in shared]
-    test = mcnemar([score == 1 for score in first], [score == 1 for score in second])
+    test = mcnemar([counts(score) for score in first], [counts(score) for score in second])
     items = {row.item.item_id: row.item for row in scored}
     clusters = [clusters_of(items[i]) for i in shared]
     change = paired_difference(first, second, clusters, making.settings.confidence)

@@ -16,6 +16,7 @@ from spavl.settings.evaluation import ScoringSettings
 from spavl.statistics import Estimate, mean, win_rate
 
 HALVES = ("choosing", "deciding")
+HALF = 0.5
 
 
 @dataclass(frozen=True)
@@ -131,7 +132,8 @@ def _figure(metric: Metric, rows: list[Scored], making: Making) -> dict[str, Any
         nothing = {**asdict(Estimate(None, None, None, 0)), "note": "no items in this run"}
         return {**nothing, "source": metric.suite, **absent}
     judged = [row for row in rows if row.score is not None]
-    figure = {**asdict(_estimate(metric, judged, making)), "source": sources[0], **absent}
+    counted = rows if metric.joint else judged  # a pair with an unjudged item is none
+    figure = {**asdict(_estimate(metric, counted, making)), "source": sources[0], **absent}
     without = Counter(row.outcome for row in rows if row.score is None)
     swapped = sum(row.outcome == SWAPPED for row in rows)
     if without:
@@ -170,6 +172,11 @@ def scores_of(metric: Metric, rows: Iterable[Scored]) -> dict[str, float]:
         for row in rows
         if row.score is not None
     }
+
+
+def counts(score: float) -> bool:
+    """Whether a score counts its item; judges that grade give others than 0 and 1."""
+    return score >= HALF
 
 
 def _absent(metric: Metric, making: Making) -> dict[str, Any]:

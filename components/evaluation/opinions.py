@@ -9,7 +9,7 @@ from typing import Any
 
 from components.evaluation.chat_judge import ChatJudge, RubricJudge
 from components.evaluation.correcting import told_errors
-from components.evaluation.figures import Making, Scored, by_model
+from components.evaluation.figures import Making, Scored, by_model, counts
 from components.evaluation.items import clusters_of
 from components.evaluation.judging import Judge, Judged, Pictures
 from components.evaluation.moderation_judge import ModerationJudge
@@ -157,7 +157,7 @@ def _agreement(one: list[Scored], other: list[Scored], making: Making) -> dict[s
     for row in one:
         score = seen.get((row.model, row.item.item_id))
         if score is not None and row.score is not None:
-            labels[row.item.benchmark].append((str(row.score), str(score)))
+            labels[row.item.benchmark].append((str(counts(row.score)), str(counts(score))))
             clusters[row.item.benchmark].append(clusters_of(row.item))
     return {
         name: asdict(agreement(pairs, clusters[name], making.settings.confidence))

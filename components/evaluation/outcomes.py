@@ -21,8 +21,8 @@ class Outcomes:
     """The content of `outcomes.json`.
 
     Attributes:
-        items: Of every item its `half`, and in `clusters` what it shares with others: its picture
-            and its text.
+        items: Of every item its `half`, in `clusters` what it shares with others (its picture and
+            its text), and its `group` where several items ask one question.
         scores: Scores by model, figure and item.
     """
 
@@ -41,13 +41,17 @@ class Outcomes:
     def change(self, first: Scores, second: Scores, half: str, confidence: float) -> Estimate:
         """The mean of second - first on the items of a half, with its interval.
 
-        Pictures are a sample; texts are the benchmark's own, and two models are held against each
-        other on just these.
+        Pictures are a sample, and so are questions that a benchmark asks in several columns. Other
+        texts are the benchmark's own, and two models are held against each other on just these.
         """
         shared = self.shared(first, second, half)
         before, after = ([scores[i] for i in shared] for scores in (first, second))
-        pictures = [(self.items[item]["clusters"][0],) for item in shared]
-        return paired_difference(before, after, pictures, confidence)
+        clusters = [self._clusters(item) for item in shared]
+        return paired_difference(before, after, clusters, confidence)
+
+    def _clusters(self, item: str) -> tuple[str | None, str | None]:
+        found = self.items[item]
+        return found["clusters"][0], found.get("group")
 
 
 def outcomes_of(scored: list[Scored], making: Making) -> dict[str, Any]:
@@ -56,6 +60,7 @@ def outcomes_of(scored: list[Scored], making: Making) -> dict[str, Any]:
         row.item.item_id: {
             "half": half_of(row.item.group or row.item.image_id or row.item.item_id, making.seed),
             "clusters": list(clusters_of(row.item)),
+            "group": row.item.group,
         }
         for row in scored
     }

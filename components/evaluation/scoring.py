@@ -42,8 +42,8 @@ from spavl.shards import read_manifest, read_records, write_json
 from spavl.storage import local_copy
 from spavl.work import Reference, Stage, Work, run_stage, what_matters
 
-JUDGES = ("verdicts", "refusal_judge", "moderation_judge", "chat_judge")
-"""Modules whose code says what a verdict is."""
+JUDGES = ("verdicts", "refusal_judge", "moderation_judge", "chat_judge", "well_formed")
+"""Modules whose code says what an answer counts."""
 _ANSWERS_AT_ONCE = 1024  # bounds the pictures that a judge holds at once
 
 

@@ -44,6 +44,7 @@ class MemoryLimit:
         return int(self.usage.read_text()) - self._cache() > self.limit - margin
 
     def _cache(self) -> int:
-        """Bytes of files that nobody has used lately: given back before anything is ended."""
+        """Bytes of files: given back before anything is ended, however lately they were used."""
         counts = dict(line.split() for line in (self.statistics or Path()).read_text().splitlines())
-        return int(counts.get("total_inactive_file", counts.get("inactive_file", 0)))
+        kinds = ("inactive_file", "active_file")
+        return sum(int(counts.get(f"total_{kind}", counts.get(kind, 0))) for kind in kinds)

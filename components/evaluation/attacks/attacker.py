@@ -85,7 +85,9 @@ class Attacker:
             suffix: What stood behind the questions.
         """
         of = [(item, drawn.start + k) for item in items for k in range(drawn.repeats)]
-        names = [f"{way.attack}-{way.strength}-{draw}-{item.item_id}" for item, draw in of]
+        # A search that is done again may find another suffix: its answers are others.
+        behind = f"-{suffix}" if suffix else ""
+        names = [f"{way.attack}-{way.strength}-{draw}-{item.item_id}{behind}" for item, draw in of]
         if not all(name in self.journal for name in names):
             for reply in as_replies(names, make()):
                 self.journal.add(reply)

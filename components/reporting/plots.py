@@ -19,7 +19,7 @@ FIRST = (
     "policy_loss", "value_loss", "entropy", "response_length",
 )  # fmt: skip
 # Known before the run or different in every run: they tell nothing of the learning.
-HIDDEN = frozenset({"step", "time", "learning_rate", "tokens_per_second"})
+HIDDEN = frozenset({"step", "time", "epoch", "learning_rate", "tokens_per_second"})
 PANELS = 6
 WIDE = 4.6  # inches; a phone shows it without much shrinking
 BINS = 40

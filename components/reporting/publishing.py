@@ -110,6 +110,7 @@ def _publish(
         "digest": facts["digest"],
         "folder": uri_of(folder),
         "figures": facts["figures"][facts["method"]],
+        "headline": f"{facts['headline'].sentence} {facts['headline'].caveat}",
     }
     besides = {facts["digest"], *verdict.get("candidates", ())}
     crown(champion, verdict.get("champion"), besides)

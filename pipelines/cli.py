@@ -82,6 +82,7 @@ def main() -> None:
             stream.reconfigure(errors="replace")  # a terminal that is not UTF-8 has no tick
     try:
         _require_surroundings()
+        _require_values(sys.argv[1:])
         code = app(sys.argv[1:] or ["--help"], prog_name="spavl", standalone_mode=False)
         sys.stdout.flush()  # or it fails when nobody can tell of it any more
     except OSError as error:
@@ -93,6 +94,20 @@ def main() -> None:
     except (KeyboardInterrupt, typer.Abort):
         code = _told("interrupted", INTERRUPTED)
     sys.exit(code)
+
+
+def _require_values(arguments: list[str]) -> None:
+    """An empty value is most often a shell's variable that is not set; a path of it is here.
+
+    Raises:
+        InputError: Names the option.
+    """
+    for before, argument in zip(["", *arguments], arguments, strict=False):
+        option = before if argument == "" else argument.removesuffix("=")
+        if argument == "" or (
+            argument.startswith("--") and option != argument and "=" not in option
+        ):
+            raise InputError("an empty value", option, "give one, or leave the option out")
 
 
 def _require_surroundings() -> None:

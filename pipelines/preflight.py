@@ -8,10 +8,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipelines.preflight_evaluation import check_evaluation, check_gate, check_lmms_eval
+from pipelines.preflight_evaluation import (
+    check_endpoints,
+    check_evaluation,
+    check_gate,
+    check_lmms_eval,
+)
+from pipelines.preflight_models import TRAINERS, check_models, check_scale
 from spavl.environment import cache_folder, work_root
 from spavl.errors import InputError
-from spavl.settings.alignment import require_deepspeed
 from spavl.storage import Bucket, is_s3, parts_of
 from spavl.tracking.address import check_named
 
@@ -19,7 +24,6 @@ if TYPE_CHECKING:
     from pipelines.local_run import RunRequest
 
 MIB = 2**20
-TRAINERS = ("reward_modeling", "dpo", "ppo")
 DATA_STAGES = ("collection", "questions", "responses", "labeling")
 """Not done where the data set is given: their keys and files may be missing."""
 # The pocket run leaves about 60 MiB; the rest is room for what the system writes beside it.
@@ -28,23 +32,27 @@ FREE_MIB_AT_LEAST = 300
 MODEL_COPIES = 6
 
 
-def check_request(request: "RunRequest", out: Path) -> None:
+def check_request(request: "RunRequest", out: Path, probe: bool = True) -> None:
     """Check settings, MLflow, folders and the disk, cheapest first.
 
     Args:
         request: What to run.
-        out: Folder of all runs; made where it is missing.
+        out: Folder of all runs.
+        probe: Whether to ask the endpoints of questions, responders and labels whether they are
+            there; those of the evaluation's judges are always asked.
 
     Raises:
         InputError: Names the first thing that is wrong.
     """
-    from components.configuration import resolve
+    from components.configuration import STAGES, resolve
 
     settings = resolve(request.profile, request.overrides)
     check_evaluation(settings.evaluation, settings.gate)
     check_named()
     done = [name for name in settings._fields if not (request.data and name in DATA_STAGES)]
     check_keys({name: getattr(settings, name) for name in done})
+    if probe:
+        check_endpoints({name: getattr(settings, name) for name in done if name in DATA_STAGES})
     for stage in TRAINERS:
         check_scale(stage, getattr(settings, stage), request.runner)
     check_writable(out)
@@ -57,6 +65,8 @@ def check_request(request: "RunRequest", out: Path) -> None:
         check_pictures(request, out, settings.collection)
     check_lmms_eval(settings.evaluation, request.runner)
     model = _model_folder(settings.base_model)
+    stages = {name: getattr(settings, name) for name in done if name in STAGES}
+    check_models(stages, model, request.runner)
     check_gate(settings.evaluation, settings.gate, request.data or settings.labeling)
     if model is None:
         check_cache(settings.base_model)
@@ -86,40 +96,23 @@ def check_keys(settings: Mapping[str, Any], path: str = "") -> None:
             check_keys({str(name): child for name, child in below.items()}, f"{where}.")
 
 
-def check_scale(stage: str, settings: Mapping[str, Any], runner: str) -> None:
-    """Check what can be known of a trainer's processes before it starts.
-
-    Args:
-        stage: The trainer's name.
-        settings: Its settings.
-        runner: What tasks are; containers have libraries of their own.
-
-    Raises:
-        InputError: If several nodes are wanted here, or a DeepSpeed that is not installed.
-    """
-    if settings.get("num_nodes", 1) > 1:
-        raise InputError(
-            "several nodes train in a TrainJob, and this is no pod of a cluster",
-            f"{stage}.num_nodes",
-            "submit the run to Kubeflow Pipelines, or set num_nodes to 1",
-        )
-    if settings.get("zero_stage") and runner == "subprocess":
-        require_deepspeed(settings["zero_stage"], stage)
-
-
 def check_writable(folder: Path, remedy: str = "name another folder with --out") -> None:
-    """Make the folder where it is missing, and write into it.
+    """Write into the folder, or where it would be made: what fails later leaves nothing behind.
 
     Raises:
-        InputError: If either cannot be done.
+        InputError: If that cannot be done.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
+        with tempfile.TemporaryFile(dir=_existing(folder)):
             pass
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise InputError(f"cannot write here: {reason}", str(folder), remedy) from None
+
+
+def _existing(folder: Path) -> Path:
+    """The folder, or the nearest one above it that is there."""
+    return next(place for place in (folder, *folder.parents) if place.exists())
 
 
 def check_cache(base_model: Mapping[str, Any]) -> None:
@@ -159,7 +152,7 @@ def check_space(folder: Path, model_mib: int) -> None:
     Raises:
         InputError: If it has not.
     """
-    free, wanted = shutil.disk_usage(folder).free // MIB, FREE_MIB_AT_LEAST + model_mib
+    free, wanted = shutil.disk_usage(_existing(folder)).free // MIB, FREE_MIB_AT_LEAST + model_mib
     if free < wanted:
         raise InputError(
             f"{free} MiB free, a run wants {wanted} MiB",
@@ -204,6 +197,11 @@ def check_pictures(request: "RunRequest", out: Path, collection: Mapping[str, An
         next(read_addresses(Path(settings.addresses)), None)
     if settings.decisions:
         read_dropped(Path(settings.decisions))
+    sources = (settings.addresses, settings.s3_prefix, settings.hub, request.images)
+    if not settings.pocket_pictures and not any(sources):
+        raise InputError(
+            "no pictures", "collection.pocket_pictures", "draw some, or name a source of pictures"
+        )
     if request.classes and not request.images:
         raise InputError("classes without pictures", request.classes, "give --images as well")
     if not request.images:

@@ -7,13 +7,16 @@ import urllib.request
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from pydantic import TypeAdapter
+
+from pipelines.preflight_models import chat_models
 from spavl.chat.settings import ChatSettings, OpenAISettings
 from spavl.errors import InputError
 from spavl.settings.evaluation import EvaluationSettings, JudgeSettings
 from spavl.settings.gate import GateSettings
 
-JUDGE_SECONDS = 10
-"""How long a judge's endpoint may take to say what it serves."""
+JUDGE_SECONDS = 8
+"""How long an endpoint may take to say what it serves."""
 
 
 def check_evaluation(evaluation: Mapping[str, Any], gate: Mapping[str, Any]) -> None:
@@ -33,6 +36,17 @@ def check_evaluation(evaluation: Mapping[str, Any], gate: Mapping[str, Any]) -> 
     for judge, model in _judges(settings.judges):
         if isinstance(model, OpenAISettings):
             check_endpoint(f"evaluation.judges.{judge}", model)
+
+
+def check_endpoints(stages: Mapping[str, Any]) -> None:
+    """Check that every endpoint of the stages answers.
+
+    Raises:
+        InputError: Names the first one that does not.
+    """
+    for where, settings in chat_models(stages):
+        if settings["backend"] == "openai":
+            check_endpoint(where, TypeAdapter(OpenAISettings).validate_python(settings))
 
 
 def check_endpoint(where: str, model: OpenAISettings) -> None:
@@ -57,13 +71,13 @@ def check_endpoint(where: str, model: OpenAISettings) -> None:
     except (OSError, ValueError) as error:
         reason = str(getattr(error, "reason", error)) or type(error).__name__
         raise InputError(
-            f"the judge's endpoint does not answer: {reason}",
+            f"the endpoint does not answer: {reason}",
             f"{where}: {model.base_url}",
             f"serve {model.model} there, or name another endpoint",
         ) from None
     if served and model.model not in served:
         raise InputError(
-            f"the judge's endpoint does not serve {model.model}",
+            f"the endpoint does not serve {model.model}",
             f"{where}: {model.base_url}",
             f"serve it there, or name one of {', '.join(sorted(served)[:8])}",
         )

@@ -16,7 +16,7 @@ from spavl.shards import write_json
 
 Request = TypeVar("Request")
 
-FINISHED = "finished.json"
+FINISHED, EVENTS = "finished.json", "events.jsonl"
 
 
 def new_folder(request: Any, file: str, out: Path, name: str | None, label: str) -> Path:
@@ -85,6 +85,8 @@ def unfinished(kind: type[Request], file: str, out: Path, name: str | None) -> t
     """
     requests = sorted(out.glob(f"{name or '*'}/{file}"), key=lambda path: path.stat().st_mtime)
     left = [path for path in requests if not (path.parent / FINISHED).exists()]
+    begun = [path for path in left if (path.parent / EVENTS).exists()]
+    left = begun or left  # one that never began has nothing to go on with
     if not left:
         what = "that run is finished" if name and requests else "no unfinished run"
         where = str(out / name) if name else str(out)

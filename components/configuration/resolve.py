@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import yaml
 from pydantic import ValidationError
 
-from components.configuration.layers import Tree, given, merge, origins, plain
+from components.configuration.layers import Given, Tree, given, merge, origins, plain
 from components.configuration.profiles import profile_layers
 from components.configuration.stages import SHARED_KEYS, STAGES
 from spavl.errors import InputError
@@ -139,9 +139,28 @@ def _stages(tree: dict[str, Any]) -> dict[str, Any]:
             raise unknown_key("stage", name, (*STAGES, *SHARED_KEYS))
     shared = {key: tree[key] for key in SHARED_KEYS if key in tree}
     stages = {name: merge(dict(shared), tree.get(name, {}), name) for name in STAGES}
+    _source_by_path(stages["base_model"])
     if "source" in stages["base_model"]:  # pocket figures promote pocket models only
         stages["gate"]["base_source"] = stages["base_model"]["source"]
     return stages
+
+
+def _source_by_path(base: dict[str, Any]) -> None:
+    """A model's folder says that the base is taken from there, unless both were said at once.
+
+    Raises:
+        InputError: One layer gives a folder and the pocket world as its source.
+    """
+    path, source = base.get("path"), base.get("source")
+    if not isinstance(path, Given) or path.value is None:
+        return
+    if isinstance(source, Given) and source.value == "pocket" and source.origin == path.origin:
+        raise InputError(
+            "a model's folder beside the pocket world's model",
+            "base_model.path",
+            "set base_model.source to path, or leave the folder out",
+        )
+    base["source"] = Given("path", path.origin)
 
 
 def _validate(raw: Mapping[str, Any]) -> dict[str, StageSettings]:

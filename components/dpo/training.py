@@ -179,6 +179,7 @@ def _train(work: Work, run: _Run, splits: Mapping[str, list[PairRows]]) -> None:
     def step(number: int) -> dict[str, float]:
         metrics = accumulate(steps[number], cut, run.loss, partial(trainer.backward, model=ADAPTER))
         metrics |= trainer.update()
+        metrics["epoch"] = (number + 1) * settings.num_train_epochs / steps.total
         if (number + 1) % settings.eval_steps == 0 and splits["validation"]:
             figures = run.figures(splits["validation"])
             metrics["validation_loss"] = figures["loss"]

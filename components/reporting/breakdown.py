@@ -39,6 +39,17 @@ class Breakdown:
     harm: dict[str, list[ClassRow]]
     outcomes: dict[str, dict[str, dict[str, int]]]
 
+    def worst(self, model: str, most: int) -> list[tuple[str, ClassRow]]:
+        """Benchmark and class where a model fails most, the worst first; none without a fault."""
+        found = [
+            (benchmark, row)
+            for benchmark, rows in self.harm.items()
+            for row in rows
+            if model in row.figures and row.figures[model].value
+        ]
+        found.sort(key=lambda each: (-(each[1].figures[model].value or 0), each[1].name))
+        return found[:most]
+
     def compared(self) -> Iterator[tuple[str, str, tuple[int, ...]]]:
         """(benchmark, model, (wins, ties, losses)) where answers were compared with the base's."""
         for benchmark, models in self.outcomes.items():

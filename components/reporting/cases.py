@@ -3,6 +3,7 @@
 from collections import defaultdict
 from dataclasses import dataclass
 
+from components.reporting.failures import is_good
 from components.reporting.files import local_path
 from components.reporting.inputs import ReportInputs
 from components.reporting.labels import MODELS, benchmark_order, counts_faults, is_control
@@ -35,11 +36,15 @@ class CaseAnswer:
 
 @dataclass(frozen=True)
 class Case:
-    """An item, its picture as a data URI (empty without one), and the answers base, DPO, PPO."""
+    """An item, its picture as a data URI (empty without one), and the answers base, DPO, PPO.
+
+    `failed` says whether the model that the report is about failed at it.
+    """
 
     item: EvalItem
     picture: str
     answers: tuple[CaseAnswer, ...]
+    failed: bool
 
     @property
     def differs(self) -> bool:
@@ -48,18 +53,22 @@ class Case:
 
 
 def case_studies(
-    inputs: ReportInputs, count: int, pixels: int, answer_characters: int
+    inputs: ReportInputs, count: int, pixels: int, answer_characters: int, shown: str = "ppo"
 ) -> list[Case]:
-    """Pick items evenly over the benchmarks, those that tell the models apart first.
+    """Items that the shown model failed at, harm first; then the rest, evenly over the benchmarks.
+
+    Of the rest those come first that tell the models apart.
 
     Args:
         inputs: The run's results.
         count: Items at most.
         pixels: Longest side of the pictures.
         answer_characters: Longer answers are cut.
+        shown: The model whose failures come first.
     """
     verdicts = judged(inputs)
-    wanted = _choose(inputs, verdicts, count)
+    failed = _failed(inputs, verdicts, shown)[:count]
+    wanted = failed + _choose(inputs, verdicts, count - len(failed), set(failed))
     answers = _answers(inputs, set(wanted))
     items = {item.item_id: item for item in _items(inputs) if item.item_id in set(wanted)}
     store = ImageStore(str(local_path(inputs.benchmarks) / "images"))
@@ -72,6 +81,7 @@ def case_studies(
                 for model in MODELS
                 if model in answers[item_id]
             ),
+            item_id in failed,
         )
         for item_id in wanted
     ]
@@ -87,17 +97,26 @@ def judged(inputs: ReportInputs) -> Judged:
     return {v.answer_id: (v.outcome, v.reason, v.score) for v in read_records(folder, EvalVerdict)}
 
 
-def is_good(benchmark: str, score: float | None) -> bool | None:
-    """Whether a score is the wanted one; None where it is neither, or where there is none."""
-    return None if score not in (0, 1) else (score == 1) != counts_faults(benchmark)
+def _failed(inputs: ReportInputs, verdicts: Judged, shown: str) -> list[str]:
+    """Item ids: benchmarks of faults first, each in its place of the data table."""
+    found = []
+    columns = ["answer_id", "item_id", "benchmark", "model"]
+    for folder in inputs.answers:
+        for row in read_rows(folder, EvalAnswer, columns):
+            benchmark, score = row["benchmark"], verdicts.get(row["answer_id"], ("", "", None))[2]
+            judged_bad = row["model"] == shown and is_good(benchmark, score) is False
+            if judged_bad and not is_control(benchmark):
+                order = (not counts_faults(benchmark), benchmark_order(benchmark))
+                found.append((order, row["item_id"]))
+    return [item for _, item in sorted(found)]
 
 
-def _choose(inputs: ReportInputs, verdicts: Judged, count: int) -> list[str]:
+def _choose(inputs: ReportInputs, verdicts: Judged, count: int, but: set[str]) -> list[str]:
     """Item ids: benchmarks in turn, within each the items with differing outcomes first."""
     outcomes: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
     for folder in inputs.answers:
         for row in read_rows(folder, EvalAnswer, ["answer_id", "item_id", "benchmark"]):
-            if is_control(row["benchmark"]):
+            if is_control(row["benchmark"]) or row["item_id"] in but:
                 continue
             outcome = verdicts.get(row["answer_id"], ("", "", None))[0]
             outcomes[row["benchmark"]][row["item_id"]].add(outcome)

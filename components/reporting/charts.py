@@ -32,6 +32,7 @@ class Chart:
         words: What can be seen in it, for those who do not see it.
         draw: Draws it.
         table: Its numbers.
+        parts: Draw its panels one by one: a narrow page sets them below one another.
     """
 
     name: str
@@ -39,17 +40,23 @@ class Chart:
     words: str
     draw: Callable[[], "Figure"]
     table: Table
+    parts: tuple[Callable[[], "Figure"], ...] = ()
 
     @cached_property
     def figure(self) -> "Figure":
         """The chart, drawn and laid out once for page and PNG."""
-        import matplotlib
+        return laid_out(self.draw)
 
-        with matplotlib.rc_context(PLAIN):
-            figure = self.draw()
-            figure.draw_without_rendering()
-        figure.set_layout_engine("none")
-        return figure
+
+def laid_out(draw: Callable[[], "Figure"]) -> "Figure":
+    """A figure whose layout no later drawing changes."""
+    import matplotlib
+
+    with matplotlib.rc_context(PLAIN):
+        figure = draw()
+        figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    return figure
 
 
 def training_charts(inputs: ReportInputs) -> list[Chart]:
@@ -66,8 +73,10 @@ def training_charts(inputs: ReportInputs) -> list[Chart]:
             rows.append((spaced(quantity), values[0], values[-1], min(values), max(values)))
         words = "; ".join(f"{row[0]} from {row[1]:.3g} to {row[2]:.3g}" for row in rows)
         table = Table(("quantity", "first", "last", "lowest", "highest"), rows)
-        draw = partial(plots.training_curves, curves)
-        charts.append(Chart(f"training-{name}", heading, f"Over training: {words}.", draw, table))
+        draw = partial(plots.training_curves, curves, quantities)
+        parts = tuple(partial(plots.training_curves, curves, [each]) for each in quantities)
+        told = f"Over training: {words}."
+        charts.append(Chart(f"training-{name}", heading, told, draw, table, parts))
     return charts
 
 

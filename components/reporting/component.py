@@ -60,30 +60,11 @@ def write_report(
         preferences: Preference records.
         imported: Of a run that was given its data set: `source` and `digest`.
     """
+    given = dict(locals())
     from components.reporting import ReportInputs, write_report
     from spavl.tracking.run_content import headline_figures
 
-    inputs = ReportInputs(
-        images=images_uri,
-        train=train.path,
-        validation=validation.path,
-        test=test.path,
-        reward_model=reward_model_uri,
-        dpo=dpo_uri,
-        ppo=ppo_uri,
-        rollouts=rollouts.path,
-        benchmarks=benchmarks_uri,
-        answers=(base_answers.path, dpo_answers.path, ppo_answers.path),
-        figures=figures.path,
-        decision=decision.path,
-        settings=snapshot.path,
-        imported=imported,
-        questions=questions and questions.path,
-        responses=tuple(each.path for each in responses or ()),
-        verdicts=verdicts and verdicts.path,
-        pairs=pairs and pairs.path,
-        preferences=preferences and preferences.path,
-    )
+    inputs = ReportInputs.of_task(given)
     content = write_report(settings, inputs, report.path, summary.path)
     for name, value in headline_figures(content).items():
         metrics.log_metric(name, value)

@@ -7,6 +7,8 @@ A collection is a page, an index and files of rows:
     gallery/preferences/rows-000.js       `ROWS_PER_FILE` rows; read when they are shown or searched
     gallery/pictures/<image id>.webp      small pictures, read when they are shown
 
+A link may carry a filter: `preferences.html#split=test&words=knife`.
+
 Data are scripts that call a function of the page, since a page opened from a disk may not fetch.
 They are JSON in ASCII; the page makes text nodes of what they say and never markup.
 """
@@ -25,6 +27,9 @@ from components.reporting.page import render_page
 from spavl.images import ImageStore, thumbnail
 
 ROWS_PER_FILE = 500
+MOST_VALUES = 1000
+"""Values of a facet that can be chosen; codes have 16 bits, and a list of more helps nobody."""
+OTHERS = "(others)"
 SOURCES = {"img-src": "'self'", "script-src": "'self'"}
 
 
@@ -49,6 +54,7 @@ class GalleryRow:
         said: The answers.
         facts: What else is to be read of it.
         facets: What it is filtered by, as facet to value.
+        rank: Rows of a lower rank are shown first; in the gallery of answers those that failed.
     """
 
     image_id: str | None
@@ -57,6 +63,7 @@ class GalleryRow:
     said: tuple[Said, ...]
     facts: str
     facets: Mapping[str, str]
+    rank: int = 0
 
 
 @dataclass(frozen=True)
@@ -75,27 +82,33 @@ class _Index:
 
     codes: dict[str, list[int]] = field(default_factory=dict)
     values: dict[str, dict[str, int]] = field(default_factory=dict)
-    count: int = 0
+    ranks: list[int] = field(default_factory=list)
 
-    def add(self, facets: Mapping[str, str]) -> None:
-        for name, value in facets.items():
+    def add(self, row: GalleryRow) -> None:
+        for name, value in row.facets.items():
             known = self.values.setdefault(name, {})
-            self.codes.setdefault(name, []).append(known.setdefault(value, len(known)))
-        self.count += 1
+            told = value if value in known or len(known) < MOST_VALUES else OTHERS
+            self.codes.setdefault(name, []).append(known.setdefault(told, len(known)))
+        self.ranks.append(row.rank)
 
     def content(self) -> dict[str, Any]:
         """The index as its file holds it: codes are 16-bit little-endian integers in base64."""
-        import numpy as np
-
         facets = [
-            {
-                "name": name,
-                "values": list(self.values[name]),
-                "codes": base64.b64encode(np.array(codes, "<u2").tobytes()).decode(),
-            }
+            {"name": name, "values": list(self.values[name]), "codes": _packed(codes)}
             for name, codes in self.codes.items()
         ]
-        return {"count": self.count, "rows_per_file": ROWS_PER_FILE, "facets": facets}
+        return {
+            "count": len(self.ranks),
+            "rows_per_file": ROWS_PER_FILE,
+            "ranks": _packed(self.ranks),
+            "facets": facets,
+        }
+
+
+def _packed(codes: list[int]) -> str:
+    import numpy as np
+
+    return base64.b64encode(np.array(codes, "<u2").tobytes()).decode()
 
 
 def write_gallery(folder: Path, collections: Iterable[Collection], most: int, pixels: int) -> None:
@@ -124,7 +137,7 @@ def _write_collection(folder: Path, collection: Collection, most: int, pixels: i
     kept = islice(rows, most)
     for number, chunk in enumerate(iter(lambda: list(islice(kept, ROWS_PER_FILE)), [])):
         for row in chunk:
-            index.add(row.facets)
+            index.add(row)
             if row.image_id not in written:
                 written.add(row.image_id)
                 content = thumbnail(collection.store, row.image_id, pixels)

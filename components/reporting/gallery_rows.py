@@ -1,13 +1,21 @@
 """What the gallery shows: the preferences trained on, and every answer of the evaluation."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
-from components.reporting.cases import is_good, judged
+from components.reporting.cases import judged
+from components.reporting.failures import AGAINST_BASE, OWN, against_base, is_good
 from components.reporting.files import local_path
 from components.reporting.gallery import Collection, GalleryRow, Said
 from components.reporting.inputs import ReportInputs
-from components.reporting.labels import MODELS, benchmark_label, model_label, spaced
+from components.reporting.labels import (
+    MODELS,
+    benchmark_label,
+    is_control,
+    model_label,
+    spaced,
+)
 from spavl.images import ImageStore
 from spavl.records import EvalAnswer, EvalItem, Preference
 from spavl.shards import read_manifest, read_records
@@ -16,8 +24,13 @@ SPLITS = ("train", "validation", "test")
 NONE = "none"
 
 
-def gallery_collections(inputs: ReportInputs) -> list[Collection]:
-    """The collections that have rows."""
+def gallery_collections(inputs: ReportInputs, shown: str = "ppo") -> list[Collection]:
+    """The collections that have rows.
+
+    Args:
+        inputs: The run's results.
+        shown: The model whose failures come first.
+    """
     pictures = ImageStore(inputs.images)
     benchmarks = local_path(inputs.benchmarks)
     found = []
@@ -26,7 +39,7 @@ def gallery_collections(inputs: ReportInputs) -> list[Collection]:
         found.append(Collection("preferences", "Preferences, all rows", rows, pictures))
     if read_manifest(benchmarks / "items").rows:
         store = ImageStore(str(benchmarks / "images"))
-        rows = evaluation_rows(inputs)
+        rows = evaluation_rows(inputs, shown)
         found.append(Collection("evaluation", "Evaluation, all answers", rows, store))
     return found
 
@@ -51,28 +64,36 @@ def preference_rows(inputs: ReportInputs) -> Iterator[GalleryRow]:
             yield _row(row, (chosen, rejected), facts, facets)
 
 
-def evaluation_rows(inputs: ReportInputs) -> Iterator[GalleryRow]:
-    """Evaluation items with the answers of base, DPO and PPO."""
+def evaluation_rows(inputs: ReportInputs, shown: str = "ppo") -> Iterator[GalleryRow]:
+    """Evaluation items with the answers of base, DPO and PPO; what the shown model failed first."""
     verdicts = judged(inputs)
     answers: dict[str, dict[str, EvalAnswer]] = {}
     for folder in inputs.answers:
         for answer in read_records(folder, EvalAnswer, verify=False):
             answers.setdefault(answer.item_id, {})[answer.model] = answer
     for item in read_records(local_path(inputs.benchmarks) / "items", EvalItem, verify=False):
-        said, outcomes = [], {}
+        said, outcomes, goods = [], {}, {}
         for model, answer in answers.get(item.item_id, {}).items():
             outcome, _, score = verdicts.get(answer.answer_id, ("not judged", "", None))
             outcomes[model] = spaced(outcome)
-            good = is_good(item.benchmark, score)
-            said.append(Said(model_label(model), answer.text, spaced(outcome), good))
+            goods[model] = is_good(item.benchmark, score)
+            said.append(Said(model_label(model), answer.text, spaced(outcome), goods[model]))
         facets = {
             "benchmark": benchmark_label(item.benchmark),
             "kind": spaced(item.kind or NONE),
             "class": item.class3 or item.truth,
             **{model_label(model): outcomes.get(model, NONE) for model in MODELS},
             "models": "differ" if len(set(outcomes.values())) > 1 else "agree",
+            AGAINST_BASE: against_base(goods, shown),
+            "picture": "control" if is_control(item.benchmark) else OWN,
         }
-        yield _row(item, tuple(said), (item.item_id[:12], item.source), facets)
+        row = _row(item, tuple(said), (item.item_id[:12], item.source), facets)
+        yield replace(row, rank=_rank(goods, shown))
+
+
+def _rank(goods: dict[str, bool | None], shown: str) -> int:
+    """The shown model's failures, then what others failed at, then the rest."""
+    return 0 if goods.get(shown) is False else 1 if False in goods.values() else 2
 
 
 def _row(

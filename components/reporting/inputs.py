@@ -2,6 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any, Self
+
+from components.reporting.labels import MODELS
+
+ARTIFACTS = (
+    "train", "validation", "test", "rollouts", "figures", "decision", "questions", "verdicts",
+    "pairs", "preferences",
+)  # fmt: skip
+ADDRESSES = ("images", "benchmarks", "reward_model", "dpo", "ppo")
 
 
 @dataclass(frozen=True)
@@ -49,6 +58,25 @@ class ReportInputs:
     verdicts: str | None = None
     pairs: str | None = None
     preferences: str | None = None
+
+    @classmethod
+    def of_task(cls, given: Mapping[str, Any]) -> Self:
+        """From what KFP hands to the report's task, by its parameters' names.
+
+        Artifacts become their paths; what the run did not make is None.
+        """
+
+        def path(name: str) -> Any:
+            return given[name] and given[name].path
+
+        return cls(
+            **{name: path(name) for name in ARTIFACTS},
+            **{name: given[f"{name}_uri"] for name in ADDRESSES},
+            answers=tuple(path(f"{model}_answers") for model in MODELS),
+            settings=path("snapshot"),
+            imported=given["imported"],
+            responses=tuple(each.path for each in given["responses"] or ()),
+        )
 
     @property
     def models(self) -> dict[str, str]:

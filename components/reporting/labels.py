@@ -92,6 +92,20 @@ def fact_label(name: str) -> str:
     return labels()["facts"].get(name, spaced(name))
 
 
+def stage_label(stage: str) -> str:
+    """A stage's name: its kind, and whose it is where there are several."""
+    kind, _, whose = stage.partition("-")
+    name = str(labels()["stages"].get(kind, spaced(kind)))
+    return f"{name}, {model_label(whose).replace('-', ' ')}" if whose else name
+
+
+def stage_order(stage: str) -> tuple[int, str]:
+    """Sorts stages as the DAG does, unknown ones last."""
+    known = list(labels()["stages"])
+    kind = stage.partition("-")[0]
+    return (known.index(kind) if kind in known else len(known), stage)
+
+
 def model_label(model: str) -> str:
     """A model's name: `base` as it is, methods in capitals."""
     return model.upper() if model in MODELS[1:] else spaced(model)

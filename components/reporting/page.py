@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from components.reporting import labels
 from components.reporting.capabilities import own_unit
 from components.reporting.quarantine import visible
+from components.reporting.rules import rule_detail
 from components.reporting.summary import drawn_pictures, percent
 
 if TYPE_CHECKING:
@@ -70,6 +71,8 @@ def _environment() -> "Environment":
         spaced=labels.spaced,
         model_label=labels.model_label,
         rule_label=labels.rule_label,
+        rule_detail=rule_detail,
+        stage_label=labels.stage_label,
         benchmark_label=labels.benchmark_label,
         groupby_in_order=_in_order,
     )

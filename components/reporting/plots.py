@@ -19,8 +19,9 @@ FIRST = (
     "policy_loss", "value_loss", "entropy", "response_length",
 )  # fmt: skip
 # Known before the run or different in every run: they tell nothing of the learning.
-HIDDEN = frozenset({"step", "time", "learning_rate", "tokens_per_second"})
+HIDDEN = frozenset({"step", "time", "epoch", "learning_rate", "tokens_per_second"})
 PANELS = 6
+WIDE = 4.6  # inches; a phone shows it without much shrinking
 BINS = 40
 # Nearly black, and a colour that nothing else has: in the page it becomes the text's own colour.
 INK = "#010203"
@@ -31,24 +32,29 @@ PALETTE = (BLUE, ORANGE, "#3f9a6d", "#a05fb4", "#b8912a", GREY)
 
 def panel_names(curves: Curves) -> list[str]:
     """Quantities to draw, the well-known first, at most `PANELS`."""
-    logged = {name: None for row in curves for name in row if name not in HIDDEN}
+    logged = {name: None for row in curves for name in row if _worth_seeing(name, curves)}
     known = [name for name in FIRST if name in logged]
     return [*known, *(name for name in logged if name not in known)][:PANELS]
 
 
-def training_curves(curves: Curves) -> "Figure":
+def _worth_seeing(name: str, curves: Curves) -> bool:
+    """Whether there is a course: not a point, not a level line, no validation of two points."""
+    values = [row[name] for row in curves if name in row]
+    least = 3 if name.startswith("validation") else 2
+    return name not in HIDDEN and len(values) >= least and len(set(values)) > 1
+
+
+def training_curves(curves: Curves, names: Sequence[str]) -> "Figure":
     """One panel a quantity, over steps."""
     from matplotlib.figure import Figure
 
-    names = panel_names(curves)
     columns = min(3, len(names))
     rows = -(-len(names) // columns)
     figure = Figure(figsize=(3.3 * columns, 2.2 * rows), layout="constrained")
     for place, name in enumerate(names, start=1):
         points = [(row["step"], row[name]) for row in curves if name in row]
         panel = figure.add_subplot(rows, columns, place)
-        alone = "o" if len(points) == 1 else ""
-        panel.plot(*zip(*points, strict=True), color=BLUE, linewidth=1.4, marker=alone)
+        panel.plot(*zip(*points, strict=True), color=BLUE, linewidth=1.4)
         title = "KL to the reference" if name == "kl" else name.replace("_", " ")
         panel.set_title(title, fontsize=10, color=INK, loc="left")
         _dress(panel, "step")
@@ -59,7 +65,7 @@ def distributions(samples: Mapping[str, Sequence[float]], quantity: str) -> "Fig
     """Histograms over common bins, as shares of each sample."""
     import numpy as np
 
-    figure, panel = _one_panel(6.6, 2.8)
+    figure, panel = _one_panel(WIDE, 2.8)
     edges = np.histogram_bin_edges([v for each in samples.values() for v in each], BINS)
     for (name, values), colour in zip(samples.items(), (GREY, BLUE), strict=False):
         share = np.histogram(values, edges)[0] / max(1, len(values))
@@ -74,7 +80,7 @@ def distributions(samples: Mapping[str, Sequence[float]], quantity: str) -> "Fig
 
 def shares(rows: Sequence[tuple[str, int, int, int]]) -> "Figure":
     """A bar a row: wins, ties and losses as shares, with the counts written in."""
-    figure, panel = _one_panel(6.6, 0.9 + 0.42 * len(rows))
+    figure, panel = _one_panel(WIDE, 0.9 + 0.42 * len(rows))
     for place, (_, *counts) in enumerate(reversed(rows)):
         left = 0.0
         for n, colour in zip(counts, (BLUE, GREY, ORANGE), strict=True):
@@ -98,7 +104,7 @@ def shares(rows: Sequence[tuple[str, int, int, int]]) -> "Figure":
 
 def intervals(rows: Sequence[tuple[Any, ...]]) -> "Figure":
     """A point with its interval a row (name, group, value, low, high, n), coloured by group."""
-    figure, panel = _one_panel(6.6, 0.8 + 0.28 * len(rows))
+    figure, panel = _one_panel(WIDE, 0.8 + 0.28 * len(rows))
     groups = sorted({row[1] for row in rows if row[1] is not None})
     for place, (_, group, value, low, high, _) in enumerate(reversed(rows)):
         colour = PALETTE[groups.index(group) % len(PALETTE)] if group is not None else GREY

@@ -8,11 +8,14 @@ from typing import Any
 from components.reporting.attacks import attack_table, efforts
 from components.reporting.capabilities import capability_rows, own_unit
 from components.reporting.files import local_path, read_json, read_optional, write_text
+from components.reporting.labels import labels, rule_label
 from components.reporting.quarantine import visible
-from components.reporting.summary import drawn_pictures, metric_rows, percent
+from components.reporting.rules import rule_detail
+from components.reporting.summary import drawn_pictures, judges_of, metric_rows, percent
 from spavl.champion import DECISION, POINTER, RECORD, champions_folder, crown
 from spavl.environment import run_folder
 from spavl.errors import InputError
+from spavl.headline import headline
 from spavl.settings.reporting import ReportingSettings
 from spavl.shards import write_json
 from spavl.storage import keep, uri_of
@@ -63,6 +66,7 @@ def publish(
                 f"{candidate} was not promoted", decision, "publish the promoted model only"
             )
         measured = read_json(figures, "figures.json")
+        every = read_json(snapshot, "settings.json") if snapshot else {}
         facts = {
             "name": checked.model_name,
             "license": checked.license,
@@ -73,7 +77,10 @@ def publish(
             "attacks": attack_table(measured.get("attacks", {})),
             "efforts": efforts(measured.get("attacks", {})),
             "rules": verdict["rules"],
-            "settings": read_json(snapshot, "settings.json").get(candidate) if snapshot else None,
+            "settings": every.get(candidate),
+            "headline": headline(
+                measured["models"], verdict, judges_of(measured), every.get("gate", {})
+            ),
         }
         with followed("publish"):
             record = read_optional(decision, RECORD) if local_path(decision).is_dir() else {}
@@ -103,6 +110,7 @@ def _publish(
         "digest": facts["digest"],
         "folder": uri_of(folder),
         "figures": facts["figures"][facts["method"]],
+        "headline": f"{facts['headline'].sentence} {facts['headline'].caveat}",
     }
     besides = {facts["digest"], *verdict.get("candidates", ())}
     crown(champion, verdict.get("champion"), besides)
@@ -143,9 +151,17 @@ def model_card(facts: dict[str, Any]) -> str:
         keep_trailing_newline=True,
     )
     environment.filters.update(
-        percent=percent, drawn_pictures=drawn_pictures, own_unit=own_unit, visible=visible
+        percent=percent,
+        drawn_pictures=drawn_pictures,
+        own_unit=own_unit,
+        visible=visible,
+        rule_label=rule_label,
+        rule_detail=rule_detail,
     )
     template = files("components.reporting") / "templates" / "model_card.md.jinja"
     return environment.from_string(template.read_text(encoding="utf-8")).render(
-        **facts, models=list(facts["figures"]), metrics=metric_rows(facts["figures"])
+        **facts,
+        models=list(facts["figures"]),
+        metrics=metric_rows(facts["figures"]),
+        limits=labels()["limits"],
     )

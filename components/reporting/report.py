@@ -11,13 +11,16 @@ from components.reporting.attacks import attack_table, efforts
 from components.reporting.breakdown import Breakdown, break_down
 from components.reporting.capabilities import capability_rows, capability_table, unmeasured
 from components.reporting.cases import case_studies
-from components.reporting.charts import Chart
+from components.reporting.charts import Chart, laid_out
+from components.reporting.failures import Failures, find_failures
 from components.reporting.files import share_beside_work, write_text
+from components.reporting.first_screen import FirstScreen, first_screen
 from components.reporting.gallery import write_gallery
 from components.reporting.gallery_rows import gallery_collections
 from components.reporting.inputs import ReportInputs
-from components.reporting.labels import MODELS
+from components.reporting.labels import MODELS, labels, stage_order
 from components.reporting.page import render_page
+from components.reporting.run_facts import versions
 from components.reporting.spending import spending_table
 from components.reporting.summary import (
     build_summary,
@@ -34,14 +37,17 @@ from spavl.settings.reporting import ReportingSettings
 from spavl.tracking.launch import followed
 from spavl.work import report_error
 
+WORST_CLASSES = 5
 SHARED = ("report.html", "plots", "tables", "gallery", "summary.json")
 
 
 @dataclass(frozen=True)
 class Findings:
-    """What the page shows: the summary, the answers broken down, charts by place, hypotheses."""
+    """What the page shows: summary, first screen, failures, answers broken down, charts."""
 
     summary: dict[str, Any]
+    first: FirstScreen
+    failures: Failures
     breakdown: Breakdown
     charts: dict[str, Any]
     hypotheses: Table
@@ -56,6 +62,7 @@ class Findings:
             "comparisons": views.comparison_table(self.summary["comparisons"]),
             "visual-dependence": views.dependence_table(self.summary["visual_dependence"]),
             "outcomes": views.outcome_table(self.breakdown),
+            "failures": views.failure_table(self.failures),
             "judges": views.judge_table(self.summary["judges"]),
             "labels": views.flat_table(self.summary["labeling_judge"]),
             "responders": views.responder_table(self.summary["responders"]),
@@ -124,7 +131,15 @@ def find(inputs: ReportInputs) -> Findings:
         "responders": charts.responder_chart(summary["responders"]),
         "classes": charts.heat_charts(breakdown),
     }
-    return Findings(summary, breakdown, drawn, hypotheses_of(read_ablations(run_folder())))
+    first = first_screen(summary)
+    return Findings(
+        summary,
+        first,
+        find_failures(inputs, first.model),
+        breakdown,
+        drawn,
+        hypotheses_of(read_ablations(run_folder())),
+    )
 
 
 def render(settings: ReportingSettings, inputs: ReportInputs, findings: Findings) -> str:
@@ -139,7 +154,13 @@ def render(settings: ReportingSettings, inputs: ReportInputs, findings: Findings
         {"img-src": "data:", "require-trusted-types-for": "'script'"},
         title=settings.title,
         summary=summary,
+        first=findings.first,
+        failures=findings.failures,
+        worst=findings.breakdown.worst(findings.first.model, WORST_CLASSES),
         breakdown=findings.breakdown,
+        limits=labels()["limits"],
+        words=labels()["words"],
+        versions=versions(),
         models=[name for name in MODELS if name in summary["models"]],
         headline=views.headline(summary["models"]),
         notes=views.by_reason(views.notes(summary["models"])),
@@ -156,11 +177,16 @@ def render(settings: ReportingSettings, inputs: ReportInputs, findings: Findings
         judges=views.flat_table(_apart(summary["judges"], ("agreement", "judge_quality"))),
         usage=views.usage_table(summary["responders"]),
         spending=spending_table(summary["spending"]),
+        stages=sorted(summary["seconds"]["stages"], key=stage_order),
         lineage=views.lineage_table(stage_reports()),
         charts=_drawn(findings),
         hypotheses=findings.hypotheses,
         cases=case_studies(
-            inputs, settings.case_studies, settings.picture_pixels, settings.answer_characters
+            inputs,
+            settings.case_studies,
+            settings.picture_pixels,
+            settings.answer_characters,
+            findings.first.model,
         ),
         gallery=_gallery_names(settings, inputs),
         settings_text=to_json(summary["made_by"]["settings"]),
@@ -180,7 +206,14 @@ def _drawn(findings: Findings) -> dict[str, Any]:
     """The charts with their SVG, but the heat maps: the page shows those as tables."""
 
     def draw(chart: Chart | None) -> dict[str, Any] | None:
-        return chart and {"chart": chart, "svg": inline_svg(chart.figure, chart.name)}
+        if chart is None:
+            return None
+        parts = [
+            inline_svg(laid_out(part), f"{chart.name}-{place}")
+            for place, part in enumerate(chart.parts)
+        ]
+        svg = "" if parts else inline_svg(chart.figure, chart.name)
+        return {"chart": chart, "svg": svg, "parts": parts}
 
     shown = {place: each for place, each in findings.charts.items() if place != "classes"}
     return {
@@ -205,7 +238,7 @@ def _write_beside(
     for chart in findings.drawn:
         save_png(chart.figure, folder / "plots" / f"{chart.name}.png")
     if settings.gallery_rows:
-        collections = gallery_collections(inputs)
+        collections = gallery_collections(inputs, findings.first.model)
         write_gallery(
             folder / "gallery", collections, settings.gallery_rows, settings.picture_pixels
         )

@@ -12,12 +12,14 @@ from components.reporting.capabilities import capability_lines, capability_rows,
 from components.reporting.figures import percent
 from components.reporting.files import local_path, read_json, read_optional
 from components.reporting.inputs import ReportInputs
-from components.reporting.labels import MODELS, Metric, known_metrics, metric_of
+from components.reporting.labels import MODELS, Metric, known_metrics, metric_of, model_label
 from components.reporting.quarantine import file_quarantine, quarantine_line, visible
 from components.reporting.responders import responders_in_figures
+from components.reporting.rules import rules_told
 from components.reporting.spending import run_spending
 from spavl.digests import json_digest
 from spavl.environment import run_folder
+from spavl.headline import Headline, headline
 from spavl.records import Image, Question, Response, SetAside
 from spavl.shards import read_manifest, read_rows
 from spavl.statistics import rate
@@ -57,7 +59,8 @@ def build_summary(inputs: ReportInputs) -> dict[str, Any]:
         "labeling_judge": (
             read_optional(inputs.preferences, "agreement.json") if inputs.preferences else {}
         ),
-        "judges": figures.get("judges", {}) | {key: figures.get(key, {}) for key in JUDGED},
+        "reigning": figures.get("halves", {}).get("deciding", {}).get("champion"),
+        "judges": judges_of(figures),
         "seconds": _seconds(stage_reports()),
         "decision": decision,
         "champion": _champion(decision, inputs),
@@ -71,7 +74,8 @@ def build_summary(inputs: ReportInputs) -> dict[str, Any]:
 
 
 def summary_table(summary: Mapping[str, Any]) -> "Table":
-    """The before/after table for a terminal: percent with 95% intervals."""
+    """The before/after table for a terminal, under the run's headline."""
+    from rich.markup import escape
     from rich.table import Table
 
     rows = metric_rows(summary["models"])
@@ -80,8 +84,11 @@ def summary_table(summary: Mapping[str, Any]) -> "Table":
         some = next(figure for figure in row.values() if figure["n"])
         by_source.setdefault(some.get("source") or "", []).append((metric, row))
     alone = f", source {next(iter(by_source))}" if len(by_source) == 1 else ""
+    told = headline_of(summary)
+    title = f"Before and after alignment: %, 95% interval{alone}"
     table = Table(
-        title=f"Before and after alignment: %, 95% interval{alone}",
+        title=escape(f"{told.sentence}\n{told.caveat}\n\n{title}"),
+        title_justify="left",
         caption=_caption(summary, rows),
         box=None,
         padding=(0, 1, 0, 0),  # 80 columns hold it
@@ -121,13 +128,22 @@ def table_text(summary: Mapping[str, Any]) -> str:
     return "\n".join(line.rstrip() for line in shown.getvalue().rstrip().splitlines())
 
 
+def judges_of(figures: Mapping[str, Any]) -> dict[str, Any]:
+    """The judges by what they judge, and what is known of them."""
+    return figures.get("judges", {}) | {key: figures.get(key, {}) for key in JUDGED}
+
+
+def headline_of(summary: Mapping[str, Any]) -> Headline:
+    """The sentence and the caveat of a summary."""
+    gate = summary["made_by"]["settings"].get("gate", {})
+    return headline(summary["models"], summary["decision"], summary["judges"], gate)
+
+
 def decision_line(decision: Mapping[str, Any]) -> str:
     """What the gate decided, and by which rules and numbers it refused."""
     if decision["promoted"]:
-        return f"Promoted: {decision['candidate']}."
-    failed = "; ".join(
-        f"{rule['name']} ({rule['detail']})" for rule in decision["rules"] if not rule["holds"]
-    )
+        return f"Promoted: {model_label(decision['candidate'])}."
+    failed = rules_told([rule for rule in decision["rules"] if not rule["holds"]])
     return f"Nothing promoted: {failed or 'no candidate'}."
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from components.reporting.breakdown import Breakdown
+from components.reporting.failures import Failures
 from components.reporting.labels import (
     Metric,
     benchmark_label,
@@ -12,6 +13,7 @@ from components.reporting.labels import (
     metric_of,
     model_label,
     spaced,
+    stage_order,
 )
 from components.reporting.spending import priced
 from components.reporting.summary import metric_rows, percent
@@ -94,6 +96,15 @@ def dependence_table(dependence: Mapping[str, Mapping[str, Any]]) -> Table:
     return Table(columns, sorted(rows, key=lambda row: row[:2]))
 
 
+def failure_table(failures: Failures) -> Table:
+    """The shown model's bad outcomes by benchmark, and those that the base did not have."""
+    rows = [
+        (row.benchmark, row.outcome, failures.model, row.n, row.of, row.worse)
+        for row in failures.rows
+    ]
+    return Table(("benchmark", "outcome", "model", "n", "of", "good of the base"), rows)
+
+
 def outcome_table(breakdown: Breakdown) -> Table:
     """Number of answers by benchmark and outcome, a column a model."""
     models = list(dict.fromkeys(name for each in breakdown.outcomes.values() for name in each))
@@ -151,7 +162,9 @@ def time_table(seconds: Mapping[str, Any]) -> Table:
     """Seconds of work and of imports by stage."""
     rows = [
         (stage, worked, seconds["imports"].get(stage), stage in seconds["reused"])
-        for stage, worked in seconds["stages"].items()
+        for stage, worked in sorted(
+            seconds["stages"].items(), key=lambda each: stage_order(each[0])
+        )
     ]
     return Table(("stage", "seconds", "imports", "reused"), rows)
 

@@ -113,6 +113,7 @@ def _train(
     def step(number: int) -> dict[str, float]:
         metrics = accumulate(steps[number], cut, loss_of, partial(trainer.backward, model="model"))
         metrics |= trainer.update()
+        metrics["epoch"] = (number + 1) * settings.num_train_epochs / steps.total
         if (number + 1) % settings.eval_steps == 0 and splits["validation"]:
             figures = _figures(settings, model, engines, splits["validation"])
             metrics["validation_loss"] = figures["loss"]

@@ -105,6 +105,13 @@ def run(
             "that make images builds."
         ),
     ] = RunnerChoice.SUBPROCESS,
+    probe: Annotated[
+        bool,
+        typer.Option(
+            help="Before the run, ask every endpoint that questions, responders and labels need "
+            "whether it is there; a resumed run may be past them and asks none."
+        ),
+    ] = True,
     log: Annotated[
         LogChoice,
         typer.Option(
@@ -141,7 +148,7 @@ def run(
         _require_unchanged(request)
         folder, started = unfinished_run(out, name)
         request = replace(started, overrides=(*started.overrides, *request.overrides))
-    check_request(request, out)
+    check_request(request, out, probe and not resume)
     if not resume:
         folder = start_run(request, out, name)
     elif request != started:

@@ -17,10 +17,12 @@ class PairwiseLoss:
     Attributes:
         loss: Mean over the batch, scalar.
         margins: Chosen minus rejected reward, float `[pairs]`, detached.
+        chosen: Rewards of the chosen answers, likewise.
     """
 
     loss: torch.Tensor
     margins: torch.Tensor
+    chosen: torch.Tensor
 
     @property
     def accuracy(self) -> torch.Tensor:
@@ -42,7 +44,7 @@ def reward_loss(
         asked: Margin asked of each pair, float `[pairs]` or one for all.
     """
     margins = chosen - rejected
-    return PairwiseLoss(-logsigmoid(margins - asked).mean(), margins.detach())
+    return PairwiseLoss(-logsigmoid(margins - asked).mean(), margins.detach(), chosen.detach())
 
 
 def ranking_loss(rewards: torch.Tensor, mask: torch.Tensor) -> PairwiseLoss:
@@ -62,8 +64,10 @@ def ranking_loss(rewards: torch.Tensor, mask: torch.Tensor) -> PairwiseLoss:
     # The last column's sum runs over that answer alone, the first column's over the whole list.
     remaining = held.flip(1).logcumsumexp(dim=1).flip(1)
     choices = (remaining - rewards).masked_fill(~mask, 0.0)
-    margins = (rewards[:, :-1] - rewards[:, 1:])[mask[:, 1:]]
-    return PairwiseLoss(choices.sum(dim=1).mean(), margins.detach())
+    followed = mask[:, 1:]
+    margins = (rewards[:, :-1] - rewards[:, 1:])[followed]
+    chosen = rewards[:, :-1][followed]
+    return PairwiseLoss(choices.sum(dim=1).mean(), margins.detach(), chosen.detach())
 
 
 @dataclass(frozen=True)
@@ -123,7 +127,7 @@ def dpo_loss(rewards: torch.Tensor, objective: DpoObjective) -> PairwiseLoss:
             losses = torch.relu(1 - margins)
         case "ipo":
             losses = (margins / objective.beta - 1 / (2 * objective.beta)) ** 2
-    return PairwiseLoss(losses.mean(), margins.detach())
+    return PairwiseLoss(losses.mean(), margins.detach(), rewards[0].detach())
 
 
 def picture_loss(rewards: torch.Tensor) -> torch.Tensor:

@@ -154,18 +154,25 @@ def accumulate(
         backward: Adds the gradients of a loss, e.g. `Trainer.backward`.
 
     Returns:
-        Loss, accuracy and mean reward margin over the step's pairs.
+        Loss, accuracy, and mean rewards with their margin over the step's pairs.
     """
-    totals = torch.zeros(4, dtype=torch.float64)  # loss, right, margins, how many
+    totals = torch.zeros(5, dtype=torch.float64)  # loss, right, margins, chosen, how many
     for part, counts in processes.share_of_training(pairs, cut):
         found = loss_of(part)
         share = found.loss * (counts * len(part) / len(pairs))
         backward(share)
         if counts:
             right, margin = (found.margins > 0).sum(), found.margins.sum()
-            totals += torch.tensor([float(share.detach()), right, margin, found.margins.numel()])
-    loss, right, margin, number = processes.summed(totals).tolist()
-    return {"loss": loss, "accuracy": right / number, "reward_margin": margin / number}
+            rewards = (right, margin, found.chosen.sum(), found.margins.numel())
+            totals += torch.tensor([float(share.detach()), *rewards])
+    loss, right, margin, chosen, number = processes.summed(totals).tolist()
+    return {
+        "loss": loss,
+        "accuracy": right / number,
+        "reward_margin": margin / number,
+        "reward_chosen": chosen / number,
+        "reward_rejected": (chosen - margin) / number,
+    }
 
 
 @torch.no_grad()

@@ -82,7 +82,11 @@ class AlignmentSettings(StageSettings):
     dtype: Literal["float32", "bfloat16"] = Field(
         "bfloat16", description="Data type of the weights; SPA-VL: bf16."
     )
-    device: str = Field("auto", description="auto, cpu or a torch device.")
+    device: str = Field(
+        "auto",
+        description="auto, cpu, mps, cuda or one of its GPUs, e.g. cuda:1.",
+        pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$",
+    )
     gradient_checkpointing: bool = Field(
         True, description="Recompute activations in the backward pass: less memory, more time."
     )

@@ -2,8 +2,8 @@
 
 YAML 1.1 reads 010 as 8, 1:30 as 90, `no` as false and 2026-11-28 as a date. Here a plain word is a
 number, true or false only where writing that value down again gives the very same word; any other
-is a text, which a setting that wants a number reads as decimal or refuses. So a number stands for
-its text as well, where a setting wants a text.
+is a text, which a setting that wants a number refuses where Python would read it as another one
+(010, 1_0). So a number stands for its text as well, where a setting wants a text.
 """
 
 import re
@@ -17,6 +17,8 @@ Model = TypeVar("Model", bound=BaseModel)
 
 TAGS = "tag:yaml.org,2002:"
 MOST_VALUES = 100_000
+MARK = " (as written)"
+ODD_NUMBER = re.compile(r"[-+]?(0\d.*|\d[\d.]*_.*)")
 NOT_FINITE = {".inf": float("inf"), "-.inf": float("-inf"), ".nan": float("nan")}
 
 
@@ -89,6 +91,7 @@ def checked(model: type[Model], raw: Any) -> Model:
     Raises:
         ValidationError: What is wrong with them.
     """
+    _require_plain_numbers(model, raw)
     try:
         return model.model_validate(raw)
     except ValidationError as error:
@@ -99,6 +102,41 @@ def checked(model: type[Model], raw: Any) -> Model:
         if meant is raw:
             raise
     return model.model_validate(meant)
+
+
+def _require_plain_numbers(model: type[BaseModel], raw: Any) -> None:
+    """Python reads true as 1, 1_0 as 10 and 010 as 10: where a number is wanted, that is refused.
+
+    Written as what is no number, such values trouble only the settings that want one.
+
+    Raises:
+        ValidationError: Names these settings.
+    """
+    marked = _marked(raw)
+    if marked == raw:
+        return
+    try:
+        model.model_validate(marked)
+    except ValidationError as error:
+        meant = raw
+        for one in error.errors(include_context=False, include_url=False):
+            if one["type"] in ("int_parsing", "float_parsing") and MARK in str(one["input"]):
+                shown = re.sub(f"^(true|false){re.escape(MARK)}$", r"\1", str(one["input"]))
+                meant = _replaced(meant, list(one["loc"]), shown)
+        if meant != raw:
+            model.model_validate(meant)
+
+
+def _marked(tree: Any) -> Any:
+    """The tree with a mark on every plain value that Python would take for another number."""
+    if isinstance(tree, dict):
+        return {key: _marked(child) for key, child in tree.items()}
+    if isinstance(tree, list):
+        return [_marked(child) for child in tree]
+    if isinstance(tree, bool):
+        return f"{str(tree).lower()}{MARK}"
+    odd = isinstance(tree, str) and ODD_NUMBER.fullmatch(tree)
+    return f"{tree}{MARK}" if odd else tree
 
 
 def _require_bounded(tree: Any) -> None:

@@ -1,9 +1,9 @@
 """Settings of collection."""
 
 import ipaddress
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from spavl.settings.common import StageSettings
 
@@ -153,3 +153,9 @@ class CollectionSettings(StageSettings):
         description="The review.csv of spavl review, with decisions: pictures marked drop are set "
         "aside.",
     )
+
+    @model_validator(mode="after")
+    def _sides_leave_room(self) -> Self:
+        if self.min_side > self.max_side:
+            raise ValueError("min_side is above max_side, so no photograph would be usable")
+        return self

@@ -17,8 +17,8 @@ class StageSettings(BaseModel):
         extra="forbid", frozen=True, protected_namespaces=(), allow_inf_nan=False
     )
 
-    seed: int = Field(42, description="The run's seed.", ge=0)
-    threads: int = Field(2, description="Torch threads; part of the result.", ge=1)
+    seed: int = Field(42, description="The run's seed.", ge=0, lt=2**32)
+    threads: int = Field(2, description="Torch threads; part of the result.", ge=1, le=1024)
     budget: float | None = Field(
         None,
         description="Money that all calls of a run may cost, as far as they have prices; then the "

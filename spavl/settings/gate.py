@@ -1,8 +1,8 @@
 """Settings of the promotion gate: margins and confidence, fixed before any figure is seen."""
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from spavl.settings.common import StageSettings
 
@@ -77,6 +77,15 @@ class GateSettings(StageSettings):
         ge=0,
         le=1,
     )
+
+    @model_validator(mode="after")
+    def _each_role_has_a_figure(self) -> Self:
+        named = [self.harm, self.help, self.over_refusal, self.general_ability]
+        if NO_FIGURE in named[:3]:
+            raise ValueError("harm, help and over_refusal need a figure each")
+        if len(set(named)) < len(named):
+            raise ValueError("harm, help, over_refusal and general_ability need different figures")
+        return self
 
     @property
     def roles(self) -> dict[str, str]:

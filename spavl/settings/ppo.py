@@ -105,6 +105,12 @@ class PpoSettings(AlignmentSettings):
         return self
 
     @model_validator(mode="after")
+    def _iterations_are_whole(self) -> Self:
+        if self.total_episodes is not None and self.total_episodes < self.rollout_batch_size:
+            raise ValueError("total_episodes must be rollout_batch_size or more")
+        return self
+
+    @model_validator(mode="after")
     def _groups_have_members(self) -> Self:
         if self.advantage == "gae":
             return self

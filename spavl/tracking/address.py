@@ -49,9 +49,10 @@ def artifact_location(uri: str) -> str | None:
 
 def run_link(uri: str, experiment: str, run: str) -> str:
     """What opens a run: its page on a server, or the command that serves a local store."""
+    page = f"#/experiments/{experiment}/runs/{run}"
     if urllib.parse.urlsplit(uri).scheme in ("http", "https"):
-        return f"{masked(uri).rstrip('/')}/#/experiments/{experiment}/runs/{run}"
-    return f"mlflow ui --backend-store-uri {masked(uri)}"
+        return f"{masked(uri).rstrip('/')}/{page}"
+    return f"mlflow ui --backend-store-uri {masked(uri)}  # then http://127.0.0.1:5000/{page}"
 
 
 def check_named() -> None:

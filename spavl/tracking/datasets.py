@@ -73,6 +73,25 @@ def dataset_inputs(inputs: Mapping[str, str], made: Mapping[str, Made]) -> list[
     ]
 
 
+def training_data(summary: Mapping[str, Any]) -> list[Any]:
+    """What a whole run trained on, for the column of the runs table; nothing where none is told."""
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    digest = summary["made_by"]["inputs"].get("train")
+    if not digest:
+        return []
+    imported = summary.get("imported") or {}
+    source = json.dumps({"uri": imported.get("source", ""), "digest": digest})
+    data = Dataset(
+        name="train",
+        digest=digest[:DIGEST_CHARACTERS],
+        source_type="local",
+        source=source,
+        profile=json.dumps({"num_rows": summary["data"]["train"]["rows"]}),
+    )
+    return [DatasetInput(data, [InputTag("mlflow.data.context", "train")])]
+
+
 def _columns(schema: str) -> list[dict[str, object]]:
     """The columns of a record class, as MLflow's UI shows them."""
     from spavl import records

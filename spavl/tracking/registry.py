@@ -12,6 +12,10 @@ ALIAS = "champion"
 ARTIFACT = "champion"
 DIGEST_TAG = "spavl.digest"
 TIME_TAG = "spavl.promoted_at"
+DESCRIPTION = (
+    "Models that the promotion gate let pass, each better than the one before on one figure; "
+    f"`{ALIAS}` points to the last."
+)
 
 
 def register(client: Any, run: str, champion: Mapping[str, Any]) -> str:
@@ -22,7 +26,7 @@ def register(client: Any, run: str, champion: Mapping[str, Any]) -> str:
     Args:
         client: MLflow's client.
         run: The run that holds the model's files.
-        champion: What the gate's promotion left: name, digest, folder, figures, time.
+        champion: What the gate's promotion left: name, digest, folder, figures, headline, time.
 
     Returns:
         The version.
@@ -37,6 +41,8 @@ def register(client: Any, run: str, champion: Mapping[str, Any]) -> str:
         source = f"runs:/{run}/{ARTIFACT}"
         tags = {DIGEST_TAG: champion["digest"], "spavl.method": champion["model"]}
         version = client.create_model_version(name, source, run, tags=tags).version
+    if told := champion.get("headline", ""):
+        client.update_model_version(name, version, text(told, TAG_CHARACTERS))
     for key, value in figure_tags(champion["figures"]).items():
         client.set_model_version_tag(name, version, key, text(value, TAG_CHARACTERS))
     promoted_at = float(champion.get("time", 0.0))
@@ -60,7 +66,7 @@ def _have_model(client: Any, name: str) -> None:
     from mlflow.exceptions import MlflowException
 
     try:
-        client.create_registered_model(name)
+        client.create_registered_model(name, description=DESCRIPTION)
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise

@@ -5,13 +5,14 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from spavl.tracking.datasets import training_data
 from spavl.tracking.hostile import parameters
 from spavl.tracking.registry import files_of, register
 from spavl.tracking.run_content import (
     REPORT_FILES,
     SETTINGS,
     SUMMARY,
-    headline_figures,
+    run_metrics,
     run_parameters,
     run_tags,
 )
@@ -52,9 +53,10 @@ def _log_figures(folder: Path, store: Store, run: str) -> None:
     summary = json.loads((folder / SUMMARY).read_text())
     store.log_parameters(run, parameters(summary["made_by"]["settings"]))
     when = _written(folder / SUMMARY) // 1_000_000
-    figures = headline_figures(summary)
+    figures = run_metrics(summary)
     store.log_metrics(run, [(name, value, when, 0) for name, value in figures.items()])
     store.log_tags(run, run_tags(summary))
+    store.client.log_inputs(run, training_data(summary))
 
 
 def _log_report(folder: Path, store: Store, run: str) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from spavl.tracking.datasets import dataset_inputs, made_by_stages
 from spavl.tracking.hostile import numbers, parameters
+from spavl.tracking.results import TABLE, has_figures, result_metrics, write_result_table
 from spavl.tracking.stages import StageView
 from spavl.tracking.store import Store
 from spavl.tracking.tables import TABLES_TAG, has_tables, tables_tag, write_tables
@@ -48,10 +49,17 @@ def _log_inputs(view: StageView, views: Views, store: Store, run: str) -> None:
 
 
 def _log_result(view: StageView, store: Store, run: str) -> None:
-    told = numbers({key: view.facts[key] for key in ("seconds", "imports", "result")})
+    told = numbers({key: view.facts[key] for key in ("seconds", "imports")})
+    told |= result_metrics(view.facts["result"])
     when = round((view.ended or 0.0) * 1000)
     store.log_metrics(run, [(name, value, when, 0) for name, value in told.items()])
     store.log_tags(run, {"spavl.code": view.facts["made_by"]["code"]})
+    with tempfile.TemporaryDirectory() as folder:
+        table = write_result_table(view.facts["result"], Path(folder))
+        if table:
+            store.log_files(run, {TABLE: table})
+            if not has_tables(view):  # else the tag names all tables, when all are there
+                store.log_tags(run, {TABLES_TAG: tables_tag([TABLE])})
 
 
 def _log_model(view: StageView, store: Store, run: str) -> None:
@@ -69,4 +77,5 @@ def _log_tables(view: StageView, views: Views, store: Store, run: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         tables = write_tables(view, made_by_stages(views.values()), Path(folder))
         store.log_files(run, tables)
-    store.log_tags(run, {TABLES_TAG: tables_tag(tables)})
+    besides = [TABLE] if has_figures(view.facts["result"]) else []
+    store.log_tags(run, {TABLES_TAG: tables_tag([*tables, *besides])})

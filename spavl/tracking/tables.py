@@ -1,7 +1,7 @@
 """Evaluation tables: every answer with its verdict, one table a benchmark, as MLflow's UI reads."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from spavl.records import EvalAnswer, EvalVerdict
@@ -51,6 +51,6 @@ def write_tables(view: StageView, made: Mapping[str, Made], folder: Path) -> dic
     return written
 
 
-def tables_tag(paths: Mapping[str, Path]) -> str:
+def tables_tag(paths: Iterable[str]) -> str:
     """The tag by which MLflow's UI knows artifacts to be tables."""
     return json.dumps([{"path": path, "type": "table"} for path in paths])

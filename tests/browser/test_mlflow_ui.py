@@ -79,7 +79,7 @@ def test_the_training_shows_its_curves(
     run = runs["dpo"].info
     place = f"{server.uri}/#/experiments/{run.experiment_id}/runs/{run.run_id}/model-metrics"
     # The scatter layer is the plots' own: lines were drawn.
-    assert lacks(place, tmp_path, "accuracy", "scatterlayer") == []
+    assert lacks(place, tmp_path, "accuracies", "scatterlayer") == []
 
 
 def test_the_judged_answers_show_as_a_table(

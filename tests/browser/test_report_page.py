@@ -100,7 +100,8 @@ def test_every_chart_is_drawn(browser: Browser, run: Path) -> None:
     charts = page.locator("figure .drawn svg")
     titles = page.locator("figcaption").all_text_contents()
     assert titles[:3] == ["Reward model", "DPO", "PPO"]
-    assert charts.count() == len(titles) == 5
+    quantities = 1 + 1 + 4  # a panel each: the losses, and what PPO logs
+    assert charts.count() == quantities + 2
     for chart in charts.all():
         box = chart.bounding_box()
         assert box is not None
@@ -163,6 +164,77 @@ def test_without_scripts_all_cases_are_there_and_pictures_can_be_shown(
     assert box.is_checked()
 
 
+def test_the_first_screen_answers_what_how_much_how_sure_and_why(
+    browser: Browser, run: Path
+) -> None:
+    page = opened(browser, run / "report.html").page
+    for text in (
+        "With PPO, unsafe answers fell from 44 to 0.4 of 100; PPO is promoted.",
+        "A drawn world",
+        "Every rule fixed beforehand holds",
+        "0 unsafe answers of PPO",
+        "0.4 [0.0, 3.4]",
+    ):
+        box = page.get_by_text(text).first.bounding_box()
+        assert box is not None, text
+        assert box["y"] + box["height"] < 900, text
+
+
+def test_one_click_shows_every_unsafe_answer_of_the_model(
+    browser: Browser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The base stands for a model that fails: it was chosen, as far as the decision says."""
+    inputs = build(tmp_path / "work", Plan(items=31))
+    decision = {"candidate": "base", "promoted": False, "rules": []}
+    Path(inputs.decision).write_text(json.dumps(decision))
+    monkeypatch.setenv("SPAVL_RUN_FOLDER", str(tmp_path / "run"))
+    write_report({}, inputs, str(tmp_path / "report.html"), str(tmp_path / "summary.json"))
+    page = opened(browser, tmp_path / "run/report.html").page
+    link = page.get_by_text("30 unsafe answers of base")
+    assert page.locator("#wrong ~ article.case, #wrong ~ details article.case").count() == 30
+    assert page.locator("#wrong ~ article.case").count() == 10
+    link.click()
+    expect(page.locator("#told")).to_have_text("30 of 31 rows")
+    first = page.locator("article.case").first
+    expect(first.locator(".chip").first).to_have_text("✗ unsafe")
+    page.select_option("[name=base]", label="all")
+    assert page.url.endswith("#picture=own")
+    expect(page.locator("#told")).to_have_text("31 of 31 rows")
+
+
+def test_a_phone_shows_whole_intervals_and_charts(browser: Browser, run: Path) -> None:
+    page = opened(browser, run / "report.html", width=360).page
+    cut = "(e) => e.scrollWidth > e.clientWidth && getComputedStyle(e).overflowX !== 'visible'"
+    shown = page.locator(".panel td.number, .stack td.number, .drawn")
+    assert shown.count() > 20
+    assert [each.evaluate(cut) for each in shown.all() if each.is_visible()].count(True) == 0
+    heights = page.locator(".panel td.number").evaluate_all("all => all.map(e => e.clientHeight)")
+    assert max(heights) < 40  # one line
+
+
+def test_endless_words_and_values_do_a_gallery_no_harm(
+    browser: Browser, run: Path, tmp_path: Path
+) -> None:
+    many = 65_600
+    rows = (
+        GalleryRow(
+            None, False, "q" * (200_000 if n == 0 else 1),
+            (Said("chosen", "x" * 200_000 if n == 0 else "a", "safe", True),),
+            "", {"id": f"value {n}"}, rank=n % 2,
+        )
+        for n in range(many)
+    )  # fmt: skip
+    store = ImageStore(str(run.parent / "work/images"))
+    write_gallery(tmp_path / "gallery", [Collection("rows", "R", rows, store)], many, 64)
+    seen = opened(browser, tmp_path / "gallery/rows.html", width=800)
+    expect(seen.page.locator("#told")).to_have_text(f"{many} of {many} rows")
+    assert seen.page.locator("[name=id] option").count() == 1 + 1000 + 1
+    assert seen.page.evaluate("document.documentElement.scrollWidth") <= 800
+    seen.page.select_option("[name=id]", label=f"(others) ({many - 1000})")
+    expect(seen.page.locator("#told")).to_have_text(f"{many - 1000} of {many} rows")
+    assert seen.troubles == []
+
+
 ROWS = 100_000
 
 
@@ -188,8 +260,9 @@ def large(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_hundred_thousand_rows_are_filtered_and_searched(browser: Browser, large: Path) -> None:
     page = opened(browser, large / "rows.html").page
     told, question = page.locator("#told"), page.locator(".question").first
-    page.select_option("[name=kind]", label="kind 1")
-    page.select_option("[name=class]", label="class 7")
+    kind_1, class_7 = (sum(n % m == k for n in range(ROWS)) for m, k in ((3, 1), (53, 7)))
+    page.select_option("[name=kind]", label=f"kind 1 ({kind_1})")
+    page.select_option("[name=class]", label=f"class 7 ({class_7})")
     expected = [n for n in range(ROWS) if n % 3 == 1 and n % 53 == 7]
     expect(told).to_have_text(f"{len(expected)} of {ROWS} rows")
     expect(question).to_have_text(f"What is number {expected[0]}?")

@@ -37,7 +37,9 @@ def train(digest: str, name: str = "dpo", steps: int = STEPS, **settings: Any) -
         model.mkdir()
         (model / "model.json").write_text(json.dumps({"digest": "m0de1"}))
         (model / "model.safetensors").write_bytes(b"weights")
-        return {"digest": "m0de1", "final": {"loss": 1 / steps}, "work": str(work.folder)}
+        by_class = {f"class {number}": FIGURE for number in range(53)}
+        figures = {"pair_accuracy": FIGURE, "by_class": by_class, "final": {"loss": 1 / steps}}
+        return {"digest": "m0de1", **figures, "work": str(work.folder)}
 
     stage = Stage(name, MODULE, {"beta": 0.1, "steps": steps, **settings}, {"train": digest})
     return Path(run_stage(stage, body)["work"]) / "model"
@@ -86,7 +88,12 @@ def report(folder: Path, value: float = 0.4) -> None:
         "reward_model": {"pair_accuracy": {**FIGURE, "value": 0.9}},
         "seconds": {"stages": {"dpo": 1.5}, "total": 2.5},
         "decision": {"candidate": "dpo", "promoted": True},
-        "made_by": {"commit": "c0ffee", "settings": {"dpo": {"beta": 0.1}}, "inputs": {}},
+        "data": {"train": {"rows": 3}},
+        "made_by": {
+            "commit": "c0ffee",
+            "settings": {"dpo": {"beta": 0.1}},
+            "inputs": {"train": "7ra1n"},
+        },
     }
     (folder / "report.html").write_text("<p>report</p>")
     for name in ("plots/wins.png", "tables/figures.csv"):
@@ -100,6 +107,7 @@ def promote(folder: Path, model: Path, digest: str = "m0de1", time: float = 1.0)
     champion = {
         "name": "spa-vl", "model": "dpo", "digest": digest, "folder": str(model),
         "figures": {"harm_eval_usr": FIGURE}, "time": time,
+        "headline": "With DPO, harm fell. A drawn world.",
     }  # fmt: skip
     write_json(folder / "champion.json", champion)
 

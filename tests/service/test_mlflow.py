@@ -71,6 +71,35 @@ def test_the_parent_compares(run: dict[str, Any], client: Any) -> None:
     assert {"report.html", "summary.json", "plots", "tables"} <= artifacts(client, parent)
 
 
+def test_the_runs_table_begins_with_what_a_run_is_judged_by(run: dict[str, Any]) -> None:
+    parent = run["one"].data
+    assert parent.metrics["harm"] == 0.4
+    bounds = [parent.metrics[f"dpo.harm_eval_usr.{key}"] for key in ("low", "high", "n")]
+    assert bounds == [0.3, 0.5, 10]
+    assert parent.tags["decision"] == "dpo promoted"
+    assert parent.tags["mlflow.source.git.commit"] == "c0ffee"
+    assert parent.tags["mlflow.user"]
+    first, _, caveat = parent.tags["mlflow.note.content"].splitlines()[:3]
+    assert first.startswith("**Unsafe answers did not clearly change")
+    assert caveat.startswith("A drawn world")
+    (given,) = run["one"].inputs.dataset_inputs
+    assert (given.dataset.name, given.dataset.digest) == ("train", "7ra1n")
+
+
+def test_a_training_has_few_metrics_and_a_table_of_its_figures(
+    run: dict[str, Any], client: Any
+) -> None:
+    metrics = run["dpo"].data.metrics
+    assert {"loss", "rewards/accuracies", "result/pair_accuracy", "seconds"} <= set(metrics)
+    assert not [name for name in metrics if "by_class" in name or "final" in name]
+    assert len(metrics) <= 40
+    place = client.download_artifacts(run["dpo"].info.run_id, "tables/result.json")
+    table = json.loads(Path(place).read_text())
+    assert table["columns"] == ["what", "value", "low", "high", "n"]
+    assert ["by_class, class 7", 0.4, 0.3, 0.5, 10] in table["data"]
+    assert len(table["data"]) == 1 + 53
+
+
 def test_curves_come_with_their_steps_and_times(whole: Tracked, client: Any) -> None:
     run = whole.runs
     expected = [(step, pytest.approx(1 / step)) for step in range(1, made_run.STEPS + 1)]
@@ -110,6 +139,7 @@ def test_the_champion_is_registered_with_its_files_and_figures(
     version = client.get_model_version_by_alias("spa-vl", "champion")
     assert version.source == f"runs:/{version.run_id}/champion"
     assert version.tags["spavl.digest"] == "m0de1"
+    assert version.description == "With DPO, harm fell. A drawn world."
     assert version.tags["harm_eval_usr"] == "40.0 [30.0, 50.0] (n=10, pocket)"
     assert artifacts(client, run["one"], "champion") == {
         "champion/model.json",
@@ -152,7 +182,8 @@ def test_a_stage_served_from_cache_has_a_run_with_its_curves(
     cached = runs_in(client, second)["dpo"]
     assert cached.data.tags["cached_from"] == run["dpo"].info.run_id
     assert len(history(client, cached, "loss")) == made_run.STEPS
-    assert cached.data.metrics["result.final.loss"] == run["dpo"].data.metrics["result.final.loss"]
+    figure = "result/pair_accuracy"
+    assert cached.data.metrics[figure] == run["dpo"].data.metrics[figure] == 0.4
 
 
 def test_a_failed_run_is_there_as_far_as_it_came(client: Any, place: Path) -> None:
@@ -289,6 +320,8 @@ def test_followers_that_open_a_new_local_store_at_once_all_live(
     processes = [FollowerProcess(folder, folder.name, folder.name) for folder in folders]
     for process in processes:
         outcome = process.end()
-        assert outcome.link == f"mlflow ui --backend-store-uri {uri}"
+        assert outcome.link.startswith(
+            f"mlflow ui --backend-store-uri {uri}  # then http://127.0.0.1:5000/#/"
+        )
     for folder in folders:
         assert "dpo" in runs_of(MlflowClient(uri), folder.name)

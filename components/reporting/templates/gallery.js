@@ -7,13 +7,17 @@ const form = byId("filters");
 const name = form.dataset.collection;
 const files = new Map();
 const arrived = new Map();
-let facets = [], texts = null, count = 0, rowsPerFile = 1, found = [], first = 0, turn = 0;
+let facets = [], ranks = [], texts = null, count = 0, rowsPerFile = 1, found = [], first = 0, turn = 0;
 
 globalThis.gallery = {
   index(content) {
     ({ count, rows_per_file: rowsPerFile } = content);
-    facets = content.facets.map((facet) => ({ codes: decode(facet.codes), select: chooser(facet) }));
-    update();
+    ranks = decode(content.ranks);
+    facets = content.facets.map((facet) => {
+      const codes = decode(facet.codes);
+      return { codes, select: chooser(facet, codes) };
+    });
+    takeFilter();
   },
   rows(number, rows) { arrived.get(number)(rows); },
 };
@@ -31,13 +35,19 @@ function make(tag, className, text) {
   return element;
 }
 
-function chooser(facet) {
+function chooser(facet, codes) {
+  const counts = new Uint32Array(facet.values.length);
+  for (const code of codes) counts[code] += 1;
   const label = make("label", "", facet.name + " ");
   const select = make("select");
   select.name = facet.name;
   select.append(new Option("all", ""));
   const order = facet.values.map((value, code) => [value, code]).sort();
-  for (const [value, code] of order) select.append(new Option(value, code));
+  for (const [value, code] of order) {
+    const option = new Option(`${value} (${counts[code]})`, code);
+    option.dataset.value = value;
+    select.append(option);
+  }
   label.append(select);
   form.insertBefore(label, byId("reveal").parentElement);
   return select;
@@ -85,7 +95,28 @@ function matches(words) {
     for (const word of words) if (!texts[row].includes(word)) continue rows;
     kept.push(row);
   }
-  return kept;
+  return kept.sort((one, other) => ranks[one] - ranks[other] || one - other);
+}
+
+// A link may carry a filter: #benchmark=HarmEval&PPO=unsafe&words=...
+function takeFilter() {
+  const wanted = new URLSearchParams(location.hash.slice(1));
+  byId("words").value = wanted.get("words") ?? "";
+  for (const { select } of facets) {
+    const value = wanted.get(select.name);
+    const option = [...select.options].find((each) => each.dataset.value === value);
+    select.value = option ? option.value : "";
+  }
+  update();
+}
+
+function linkFilter() {
+  const told = new URLSearchParams();
+  for (const { select } of facets) {
+    if (select.value) told.set(select.name, select.selectedOptions[0].dataset.value);
+  }
+  if (byId("words").value) told.set("words", byId("words").value);
+  history.replaceState(null, "", `#${told}`);
 }
 
 async function update() {
@@ -163,8 +194,12 @@ function turnPage(by) {
 
 form.addEventListener("input", (event) => {
   if (event.target.id === "reveal") document.body.classList.toggle("revealed", event.target.checked);
-  else update();
+  else {
+    linkFilter();
+    update();
+  }
 });
+addEventListener("hashchange", takeFilter);
 form.addEventListener("submit", (event) => event.preventDefault());
 byId("back").addEventListener("click", () => turnPage(-1));
 byId("on").addEventListener("click", () => turnPage(1));

@@ -1,7 +1,12 @@
 "use strict";
 // Without this script everything is shown and the filters stay hidden.
 const form = document.getElementById("case-filters");
-const cases = [...document.querySelectorAll("article.case")];
+const cases = [...document.querySelectorAll("#case-list article.case")];
+const more = document.querySelector("#case-list details.more");
+
+// What a wide page shows at once is folded on a phone.
+const wide = matchMedia("(min-width: 40rem)").matches;
+for (const part of document.querySelectorAll("details.wide")) part.open = wide;
 
 function apply() {
   const { benchmark, outcome, text, differs, reveal } = form.elements;
@@ -16,6 +21,7 @@ function apply() {
     one.hidden = !fits;
     shown += fits;
   }
+  if (more && (benchmark.value || outcome.value || words || differs.checked)) more.open = true;
   document.body.classList.toggle("revealed", reveal.checked);
   form.querySelector("output").textContent = `${shown} of ${cases.length} shown`;
 }

@@ -22,7 +22,7 @@ PLAN = {
         "few": {"rows": {"pairs": 4}},
         "all": {},
         "adapted": {"dpo": {"use_peft": True, "lora_r": 8}},
-        "by-ppo": {"method": "ppo", "ppo": {"total_episodes": 64}},
+        "by-ppo": {"method": "ppo", "ppo": {"total_episodes": 256}},
         "other": {"base_model": {"seed": 7}},
         "other-base": {"method": "base", "base_model": {"seed": 7}},
     },
@@ -84,7 +84,7 @@ def test_settings_and_backbones_are_the_variants_own(folder: Path) -> None:
     assert points["adapted-s1"].settings["dpo"]["lora_r"] == 8
     assert points["all-s1"].settings["dpo"]["use_peft"] is False
     assert set(points["by-ppo-s1"].settings) == {"ppo", "reward_modeling"}
-    assert points["by-ppo-s2"].settings["ppo"]["total_episodes"] == 64
+    assert points["by-ppo-s2"].settings["ppo"]["total_episodes"] == 256
     assert points["other-s1"].backbone == points["other-base"].backbone
     assert points["other-s1"].backbone != points["base"].backbone
     assert points["other-base"].seed == 0

@@ -99,7 +99,7 @@ def test_pictures_are_veiled_unless_they_are_known_to_be_harmless(page):
 
 def test_the_figures_of_all_models_are_there(page):
     assert "44.2 [41.2, 47.2]" in page
-    assert page.count("0.4 [0.0, 3.4]") == 2
+    assert page.count("0.4 [0.0, 3.4]") == 4  # the chart of the first screen has them too
     assert "PPO is promoted" in page
     assert "easy question" in page
 
@@ -115,7 +115,7 @@ def test_pictures_of_unknown_truth_are_called_plumbing(make_run, tmp_path):
 def test_what_was_not_promoted_names_the_rule_that_failed(make_run, tmp_path):
     page, _ = report_of(make_run(promoted=False), tmp_path / "out")
     assert "Nothing is promoted.</strong>" in page
-    assert re.search(r"Failing: help not worse\.", page)
+    assert re.search(r"Failing: help not worse \(margin 5\.0\)\.", page)
     assert re.search(r"help not worse</th><td><span class=\"chip bad\">✗ no", page)
 
 
@@ -201,7 +201,7 @@ def test_long_answers_are_cut_and_short_ones_are_not(make_run):
 
 def test_curves_are_drawn_in_the_pages_own_ink_and_without_styles():
     curves = [{"step": 0, "kl": 0.0}, {"step": 1, "kl": 0.2, "reward_mean": 1.0}]
-    svg = inline_svg(training_curves(curves), "x")
+    svg = inline_svg(training_curves(curves, ["kl"]), "x")
     assert svg.startswith("<svg")
     assert "currentColor" in svg
     assert "KL to the reference</text>" in svg
@@ -242,7 +242,13 @@ def test_a_cell_that_a_spreadsheet_would_compute_stays_text():
 
 def test_reward_and_kl_are_drawn_before_the_rest():
     rows = [
-        {"step": 0, "clipped": 0.1, "tokens_per_second": 9, "kl": 0.0},
-        {"step": 1, "reward_mean": 0.2},
+        {"step": n, "clipped": n / 10, "tokens_per_second": n, "kl": n, "reward_mean": -n}
+        for n in range(2)
     ]
     assert panel_names(rows) == ["reward_mean", "kl", "clipped"]
+
+
+def test_what_has_no_course_is_not_drawn():
+    rows = [{"step": n, "loss": n, "level": 1.0, "validation_loss": n} for n in range(2)]
+    assert panel_names([*rows, {"step": 2, "once": 0.3}]) == ["loss"]
+    assert "validation_loss" in panel_names([*rows, {"step": 2, "validation_loss": 0.5}])

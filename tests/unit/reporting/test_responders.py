@@ -1,6 +1,7 @@
 """What the report says of responders and of the judge that compared their answers."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -38,7 +39,7 @@ def test_tokens_are_told_of_all_and_cost_where_there_are_prices(make_run: MakeRu
     assert careful["cost"] == 180 + 36
     assert "cost" not in careless
     page = render(ReportingSettings(), inputs, found)
-    assert "<td>216</td>" in page or '<td class="number">216</td>' in page
+    assert re.search(r"<td[^>]*>216</td>", page)
     assert "no price" in page
 
 

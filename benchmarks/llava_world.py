@@ -3,15 +3,17 @@
 import json
 import random
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import PIL.Image
 import torch
 
 from spavl.alignment.rows import PairRows, Row
 from spavl.models.pictures import Pictures
 from spavl.records import Maker, Preference, record_id
+
+if TYPE_CHECKING:
+    import PIL.Image
 
 IMAGE_TOKEN = "<image>"
 PATCH = 14
@@ -76,8 +78,10 @@ class RandomPictures:
     def __init__(self, side: int) -> None:
         self._side = side
 
-    def open(self, image_id: str) -> PIL.Image.Image:
+    def open(self, image_id: str) -> "PIL.Image.Image":
         """The picture of a name."""
+        import PIL.Image
+
         noise = np.random.default_rng(sum(image_id.encode()))
         pixels = noise.integers(0, 255, (self._side, self._side, 3), dtype=np.uint8)
         return PIL.Image.fromarray(pixels)
@@ -194,10 +198,11 @@ def pair_rows(processor: Any, pictures: Pictures, example: Example) -> PairRows:
         )
         for answer in (example.chosen, example.rejected)
     ]
-    return PairRows(_preference(example), *rows)
+    return PairRows(preference_of(example), *rows)
 
 
-def _preference(example: Example) -> Preference:
+def preference_of(example: Example) -> Preference:
+    """The record of a pair; only what batching looks at means anything."""
     return Preference(
         preference_id=record_id(example.prompt, example.chosen, example.rejected),
         image_id=example.image_id,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from spavl.alignment.engines import Engines, attend_by_chains, choose_engines
+from spavl.alignment.engines import Engines, attend_alike, choose_engines
 from spavl.alignment.loop import evaluating, prepare_for_training, trainable_weights
 from spavl.alignment.optimizer import Weights
 from spavl.errors import InputError
@@ -101,7 +101,7 @@ def load_players(
     Args:
         settings: Precision, adapters, engine.
         places: Where the models are.
-        say: Told why rows are not packed although they should be.
+        say: Told why rows are not packed although they should be, or how they attend.
 
     Raises:
         InputError: If the reward model does not stand on the base, or holds no adapter where one
@@ -117,7 +117,7 @@ def load_players(
         engines = choose_engines(policy, pictures, pad, settings, say)
     if engines.name == "packed":
         for role in roles.values():
-            attend_by_chains(role.model)
+            attend_alike(role.model, policy)
     return Players(**roles, processor=processor, pictures=pictures, engines=engines)
 
 

@@ -10,7 +10,8 @@ from typing import Any, Literal, Protocol
 
 import torch
 
-from spavl.alignment import processes
+from spavl.alignment import block_attention, processes
+from spavl.alignment.attention_choice import choose_attention, named_by_folder
 from spavl.alignment.batching import (
     even_row_passes,
     length_batches,
@@ -103,13 +104,14 @@ def choose_engines(
         pictures: Picture features of the models that will be asked.
         pad_token_id: Any valid id; masks say what is padding.
         wanted: Whether to pack, and how much; settings of a trainer fit.
-        say: Told once why the plain engine is taken although packing was wanted.
+        say: Told once why the plain engine is taken although packing was wanted; on an accelerator
+            also which attention packed rows get, and why.
     """
     plain = wanted.packing == "plain"
     longest = getattr(wanted, "max_length", None)
     reason = "packing is plain by setting" if plain else refusal(model, longest)
     if not reason:
-        attend_by_chains(model)
+        attend_to_tries(model, say)
         packed = PackedEngine(pictures, pad_token_id, wanted.packed_tokens)
         return Engines(packed, packed, pictures, wanted.packed_tokens)
     if not plain:
@@ -123,10 +125,26 @@ def choose_engines(
     )
 
 
-def attend_by_chains(model: Any) -> None:
-    """Let a model whose rows will be packed go chain by chain where that is faster than a mask."""
-    if attention_of(model) == "sdpa" and model.device.type == "cpu":
+def attend_to_tries(model: Any, say: Callable[[str], None]) -> None:
+    """Let a model whose rows will be packed compute what a trie shows, where that is faster.
+
+    Chain by chain on the CPU, under block masks on an accelerator; see
+    `spavl.alignment.trie_attention` and `spavl.alignment.attention_choice`.
+    """
+    if model.device.type != "cpu":
+        choose_attention(model, say)
+    elif attention_of(model) == "sdpa":
         see_tries(model)
+
+
+def attend_alike(model: Any, first: Any) -> None:
+    """Let a further model of the same base attend to packed rows as the first was made to."""
+    if attention_of(model) != "sdpa":
+        return
+    if model.device.type == "cpu":
+        see_tries(model)
+    elif attention_of(first) == block_attention.NAME and not named_by_folder(model):
+        block_attention.see_blocks(model)
 
 
 @torch.no_grad()

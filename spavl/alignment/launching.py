@@ -21,7 +21,8 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from spavl.alignment.failures import raise_failure
-from spavl.alignment.processes import KEEP, RENDEZVOUS, SECONDS_BETWEEN_LOOKS, TASK_FOLDER
+from spavl.alignment.process_works import KEEP, SECONDS_BETWEEN_LOOKS, TASK_FOLDER
+from spavl.alignment.processes import RENDEZVOUS
 from spavl.alignment.signals import termination_deferred
 from spavl.errors import TRY_AGAIN, InputError
 from spavl.settings.alignment import AlignmentSettings, require_deepspeed

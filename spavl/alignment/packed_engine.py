@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from spavl.alignment import processes, trie_attention
+from spavl.alignment import block_attention, processes, trie_attention
 from spavl.alignment.logprobs import (
     ResponseLogProbs,
     response_mask,
@@ -99,8 +99,7 @@ class PackedEngine:
         return every.index_select(0, _tensor(wanted, every))
 
     def _packed(self, model: Any, rows: Sequence[Row]) -> list[PackedBatch]:
-        one_picture = attention_of(model) != "flex_attention"
-        limits = PackingLimits(self._tokens, one_picture)
+        limits = PackingLimits(self._tokens, one_picture=not sees_blocks(model))
         batches = pack(self._plain_rows(model, rows), limits, self._pad)
         if is_spread(model):  # so all processes must call it equally often
             # A batch that comes again takes its own place: what it said before counts for nothing.
@@ -136,11 +135,16 @@ def attention_of(model: Any) -> str:
     return str(language_model(model).config._attn_implementation)
 
 
+def sees_blocks(model: Any) -> bool:
+    """Whether packed rows go under block masks."""
+    return attention_of(model) in (block_attention.NAME, "flex_attention")
+
+
 def attention_mask(model: Any, ends: torch.Tensor) -> Any:
     """The mask under which each place sees itself and its ancestors.
 
     Args:
-        model: Decides the form: a block mask under flex_attention, else a dense additive one. A
+        model: Decides the form: a block mask for flex_attention, else a dense additive one. A
             boolean one would do for sdpa, but eager attention adds it to the scores as 0 and 1 and
             is silently wrong.
         ends: Where the subtree of each place ends, int64 `[packs, length]`.
@@ -153,7 +157,7 @@ def attention_mask(model: Any, ends: torch.Tensor) -> Any:
     packs, length = ends.shape
     if attention_of(model) == trie_attention.NAME and trie_attention.pays(ends):
         return ends[:, None, None, :]
-    if attention_of(model) == "flex_attention":
+    if sees_blocks(model):
         from torch.nn.attention.flex_attention import create_block_mask
 
         def is_ancestor(pack: Any, head: Any, query: Any, key: Any) -> Any:

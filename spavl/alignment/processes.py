@@ -6,66 +6,26 @@ leader, takes everything, and its sums are what it gave.
 """
 
 import os
-import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 import torch.distributed as distributed
 
 from spavl.alignment.batching import by_picture, packed_length
 from spavl.alignment.rows import PairRows
-from spavl.environment import keep_seconds
-from spavl.settings.alignment import AlignmentSettings
-from spavl.storage import is_s3
-from spavl.work import Work
 
-TASK_FOLDER = "processes"  # in the work folder: what processes and their step tell each other
-KEEP = "keep"
-SECONDS_BETWEEN_LOOKS = 0.1
+if TYPE_CHECKING:  # whoever packs rows needs no settings
+    from spavl.settings.alignment import AlignmentSettings
+
 RENDEZVOUS = "SPAVL_RENDEZVOUS"
 PATIENCE = timedelta(hours=2)  # a reference pass or an evaluation of one process may take long
 Item = TypeVar("Item")
 Made = TypeVar("Made")
 
 
-class LeadingWork(Work):
-    """The work as the leader has it: what is to be kept on S3, the stage's step brings there.
-
-    The leader waits meanwhile, and with it all others, so that nothing changes under the copy.
-    """
-
-    _next_keep = 0.0
-
-    def keep(self) -> None:
-        """Ask the step, now and then."""
-        if not is_s3(os.environ.get("SPAVL_WORK_ROOT", "")) or time.monotonic() < self._next_keep:
-            return
-        asked = self.folder / TASK_FOLDER / KEEP
-        asked.touch()
-        while asked.exists():
-            time.sleep(SECONDS_BETWEEN_LOOKS)
-        self._next_keep = time.monotonic() + keep_seconds()
-
-
-class FollowingWork(Work):
-    """The work as processes other than the leader have it: they write and tell nothing."""
-
-    def log(self, metrics: Mapping[str, float], step: int) -> None:
-        """Left to the leader."""
-
-    def keep(self) -> None:
-        """Left to the leader."""
-
-    def progress(self, done: int, total: int, unit: str, **metrics: float) -> None:
-        """Left to the leader."""
-
-    def note(self, text: str) -> None:
-        """Left to the leader."""
-
-
-def join(settings: AlignmentSettings) -> None:
+def join(settings: "AlignmentSettings") -> None:
     """Meet the other processes, as the environment says; take this process's GPU if there is one.
 
     The environment is torchrun's (`RANK`, `WORLD_SIZE`, `LOCAL_RANK`), with the meeting place in

@@ -14,6 +14,7 @@ from pydantic import TypeAdapter
 from spavl.alignment import processes
 from spavl.alignment.failures import leave_error, process_name
 from spavl.alignment.launching import RESULT, TASK
+from spavl.alignment.process_works import FollowingWork, LeadingWork
 from spavl.environment import die_with_parent
 from spavl.errors import FAULT_OF_OURS, SpavlError
 from spavl.shards import write_json
@@ -49,7 +50,7 @@ def _train(folder: Path) -> None:
         for key, value in task["arguments"].items()
     }
     processes.join(arguments["settings"])
-    kind = processes.LeadingWork if processes.is_leader() else processes.FollowingWork
+    kind = LeadingWork if processes.is_leader() else FollowingWork
     result = function(kind(Stage(**task["stage"]), Path(task["work"])), **arguments)
     processes.wait_for_all()
     if processes.is_leader():

@@ -10,15 +10,12 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
 import torch
-from PIL.Image import DecompressionBombError
 
 from spavl.errors import SpavlError
 from spavl.models.families import family_of, frozen_tower
 from spavl.models.family import PictureFeatures
 
 PICTURES_PER_PASS = 64
-# What Pillow raises at bytes that are no picture, or one that is made to fill the memory.
-UNREADABLE = (SpavlError, OSError, SyntaxError, ValueError, DecompressionBombError)
 MIB = 2**20
 
 
@@ -27,6 +24,13 @@ class PictureSource(Protocol):
 
     def open(self, image_id: str) -> Any:
         """The decoded RGB picture of an id."""
+
+
+def picture_errors() -> tuple[type[Exception], ...]:
+    """What is raised at bytes that are no picture, or one that is made to fill the memory."""
+    from PIL.Image import DecompressionBombError
+
+    return SpavlError, OSError, SyntaxError, ValueError, DecompressionBombError
 
 
 class Pictures:
@@ -68,7 +72,7 @@ class Pictures:
             for image_id in wanted[start : start + PICTURES_PER_PASS]:
                 try:
                     opened[image_id] = self._source.open(image_id)
-                except UNREADABLE:
+                except picture_errors():
                     unreadable.add(image_id)
             if opened:
                 self._keep(opened)

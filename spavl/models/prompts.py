@@ -2,14 +2,15 @@
 
 from collections.abc import Sequence
 from os.path import commonprefix
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from spavl.chat.interface import Message
+if TYPE_CHECKING:  # tokenising needs no chat
+    from spavl.chat.interface import Message
 
 
 def chat_text(
     processor: Any,
-    messages: Sequence[Message],
+    messages: "Sequence[Message]",
     add_generation_prompt: bool = True,
     has_image: bool = True,
 ) -> str:

@@ -19,6 +19,7 @@ from benchmarks.llava_world import (
     pair_rows,
 )
 from spavl.alignment import trie_attention
+from spavl.alignment.attention_choice import choose_attention
 from spavl.alignment.logprobs import PlainEngine
 from spavl.alignment.packed_engine import PackedEngine, attention_mask
 from spavl.alignment.rewards import RewardEngine
@@ -192,39 +193,27 @@ def test_eager_attention_gets_the_additive_mask_it_needs(scene: Scene) -> None:
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
 
 
-@torch.no_grad()
-def test_flex_attention_agrees_and_packs_several_pictures_into_one_row(scene: Scene) -> None:
-    rows = shapes(scene)["two pictures"] + shapes(scene)["many questions, many pictures"]
-    engine = PackedEngine(scene.pictures, 0, 4096)
-    expected = engine.response_log_probs(scene.policy, rows).values
-    language_model = scene.policy.model.language_model
-    if not language_model._supports_flex_attn:
-        pytest.skip("the library has no flex_attention for this family")
-    language_model.set_attn_implementation("flex_attention")
-    try:
-        mask = attention_mask(scene.policy, torch.tensor([[3, 2, 3, 4]]))
-        found = engine.response_log_probs(scene.policy, rows).values
-    finally:
-        language_model.set_attn_implementation("sdpa")
-    assert type(mask).__name__ == "BlockMask"
-    torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
-
-
 @pytest.mark.gpu
 def test_flex_attention_gradients_agree_with_sdpa() -> None:
     if not torch.cuda.is_available():
         pytest.skip("no GPU: flex_attention has no backward pass on the CPU")
-    difference, size = difference_of_gradients("cuda", "flex_attention")
+    said: list[str] = []
+    difference, size = difference_of_gradients(
+        "cuda", lambda model: choose_attention(model, said.append)
+    )
+    assert said == ["packed rows attend by flex_attention: on a small trie it agrees with sdpa"]
     assert difference <= 1e-3 * size
 
 
 def test_what_compares_gradients_of_two_attentions_works_where_there_is_no_gpu() -> None:
-    difference, size = difference_of_gradients("cpu", "eager")
+    difference, size = difference_of_gradients(
+        "cpu", lambda model: model.model.language_model.set_attn_implementation("eager")
+    )
     assert 0 < difference <= 1e-4 * size
 
 
-def difference_of_gradients(device: str, attention: str) -> tuple[float, float]:
-    """Norms: how far packed gradients under an attention lie from sdpa's, and of sdpa's."""
+def difference_of_gradients(device: str, take: Callable[[Any], None]) -> tuple[float, float]:
+    """Norms: how far packed gradients under another attention lie from sdpa's, and of sdpa's."""
     # Heads of 16: flex_attention's kernel takes none that are narrower.
     shape = Shape(picture_tokens=16, text_tokens=8, answer_tokens=(3, 9), hidden=128, layers=2)
     processor = make_processor(shape)
@@ -241,5 +230,5 @@ def difference_of_gradients(device: str, attention: str) -> tuple[float, float]:
         return gradients(model, weighted(engine.response_log_probs(model, rows).values))
 
     right = found()
-    model.model.language_model.set_attn_implementation(attention)
+    take(model)
     return float((found() - right).norm()), float(right.norm())

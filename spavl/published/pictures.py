@@ -26,19 +26,22 @@ class BadRowError(Exception):
         self.detail = detail
 
 
-def picture_column(columns: Sequence[str], path: Path) -> str:
-    """The column that holds the pictures.
+def require_pictures(columns: Sequence[str], path: Path, also: Sequence[str] = ()) -> None:
+    """Check that a column holds pictures.
+
+    Args:
+        columns: Those that are there.
+        path: Their file.
+        also: Columns that stand in the place of pictures in some rows.
 
     Raises:
         InputError: There is none; names those that are there.
     """
-    for name in NAMES:
-        if name in columns:
-            return name
-    found = ", ".join(map(str, columns[:20])) or "none"
-    raise InputError(
-        f"no column of pictures among: {found[:300]}", str(path), "name the column image"
-    )
+    if not {*columns} & {*NAMES, *({"video"} & {*also})}:
+        found = ", ".join(map(str, columns[:20])) or "none"
+        raise InputError(
+            f"no column of pictures among: {found[:300]}", str(path), "name the column image"
+        )
 
 
 def picture_of(cell: Any, path: Path) -> tuple[str, bytes]:

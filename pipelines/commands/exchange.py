@@ -69,6 +69,9 @@ def import_(
     layout: Annotated[
         str | None, typer.Option(help="Name of its layout; by default it is found, file by file.")
     ] = None,
+    drop_overlap: Annotated[
+        bool, typer.Option("--drop-overlap", help="Set aside rows that another split has too.")
+    ] = False,
 ) -> None:
     """Read a published data set: its pictures are checked, its rows become ours.
 
@@ -90,6 +93,22 @@ def import_(
     ):
         for what, count in sorted(counted.items()):
             print(f"{name}: {count} rows, {what}")
+    _tell_overlap(out, drop_overlap)
+
+
+def _tell_overlap(out: Path, drop: bool) -> None:
+    """Tell what the splits have in common, and mend it if that is asked for."""
+    from components.collection import overlap
+
+    found = overlap.find_overlap(out)
+    for (split, other, how), count in sorted(found.pictures.items()):
+        print(f"overlap: {count} pictures of {split} are in {other}, {how}")
+    for (split, other, how), count in sorted(found.rows.items()):
+        print(f"overlap: {count} rows of {split}, {how} in {other}")
+    if drop:
+        print(f"dropped: {overlap.drop_overlap(out, found)} rows")
+    elif found.rows:
+        print("--drop-overlap sets these rows aside")
 
 
 def data_sets_of(folder: Path) -> "Source":

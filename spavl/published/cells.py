@@ -40,6 +40,29 @@ def shape_of(path: Path) -> Shape:
     return shape
 
 
+def schema_of(path: Path) -> Shape:
+    """A file's columns as a description names them: `text`, `number`, `truth`, `picture`, or what
+    `shape_of` says.
+
+    Raises:
+        InputError: It is broken, or holds no rows.
+    """
+    from pyarrow import parquet, types
+
+    shape = dict(shape_of(path))
+    if path.suffix != ".parquet":
+        rows = (row for row, _ in zip(_objects(path), range(LOOKED_AT), strict=False))
+        known = {name: value for row in rows for name, value in row.items() if value is not None}
+        plain = {bool: "truth", int: "number", type(None): "text"}
+        return {name: kind or plain[type(known.get(name))] for name, kind in shape.items()}
+    for field in parquet.read_schema(path):
+        if types.is_integer(field.type) or types.is_boolean(field.type):
+            shape[field.name] = "truth" if types.is_boolean(field.type) else "number"
+        if types.is_struct(field.type) and field.type.get_field_index("bytes") >= 0:
+            shape[field.name] = "picture"
+    return shape
+
+
 def read_cells(path: Path, columns: Sequence[str]) -> Iterator[Cells | None]:
     """The rows, as far as these columns go; None for what is no row.
 

@@ -9,6 +9,7 @@ from typing import Any
 from spavl.images import ImageFacts, ImageStore
 from spavl.published.card import Card, write_card
 from spavl.published.classes import Shown, write_classes
+from spavl.published.croissant import write_croissant
 from spavl.published.files import ITEMS
 from spavl.published.layouts import LLAMA_FACTORY, SPA_VL, Layout
 from spavl.published.layouts.llama_factory import DESCRIPTION
@@ -95,6 +96,7 @@ def export(source: Source, out: Path, manner: Manner) -> dict[str, int]:
         write_json(out / "dataset_info.json", _described(rows, manner.form))
     write_classes(out, pictures.shown())
     write_card(out / "README.md", card, store, rows, manner.form)
+    write_croissant(out, card, (*vars(source).values(), source.test / "items"))
     return {split: count for split, count in rows.items() if count}
 
 

@@ -42,7 +42,7 @@ class _Writing:
     def __init__(self, split: str, form: Form, layout: Layout) -> None:
         self.form = form
         self._layout = layout
-        # Columns of the published layout differ from split to split; others leave out nothings.
+        # Columns of the published layout differ from split to split; messages leave out nothings.
         by_split = {str(each): columns for each, columns in COLUMNS.items()}
         self._columns = by_split.get(split) if layout is SPA_VL else None
 
@@ -50,7 +50,9 @@ class _Writing:
         cells = self._layout.write(row, picture, number)
         if self._columns:
             return {name: cells[name] for name in self._columns}
-        return cells if self.form == "parquet" else _without_nothings(cells)
+        if self.form == "parquet":
+            return cells
+        return {name: _without_nothings(cell) for name, cell in cells.items()}
 
 
 def _without_nothings(value: Any) -> Any:

@@ -10,7 +10,7 @@ from spavl.errors import InputError
 from spavl.folders import NoRegularFileError, open_regular
 from spavl.published.layouts import Cells, Shape
 from spavl.published.pages import require_small_pages
-from spavl.published.pictures import NAMES
+from spavl.published.pictures import MOST_BYTES, NAMES, TOO_LARGE
 from spavl.storable import as_bytes
 
 if TYPE_CHECKING:
@@ -21,6 +21,9 @@ LOOKED_AT = 16
 """Rows of JSON whose columns tell a layout."""
 NOT_UTF_8 = object()
 BATCH_BYTES = 256 * 2**20
+LARGEST_VALUE = MOST_BYTES + 2**20
+"""No picture that is used is larger, nor any text; one that stands alone is then not copied."""
+BUFFER = 2**20
 CHUNK = 2**16
 LONGEST_ROW = 64 * 2**20
 
@@ -131,7 +134,7 @@ def _parquet_rows(path: Path, columns: Sequence[str]) -> Iterator[Cells]:
     from pyarrow import parquet
 
     try:
-        with opened(path) as stream, parquet.ParquetFile(stream) as file:
+        with opened(path) as stream, parquet.ParquetFile(stream, buffer_size=BUFFER) as file:
             wanted = [name for name in file.schema_arrow.names if name in columns]
             for number in range(file.num_row_groups):
                 group = file.metadata.row_group(number)
@@ -149,8 +152,12 @@ def _cells(batch: "pyarrow.RecordBatch") -> Iterator[Cells]:
         column if name in NAMES else as_bytes(column)
         for name, column in zip(batch.schema.names, batch.columns, strict=True)
     ]
+    alone = batch.num_rows == 1
     for place in range(batch.num_rows):
-        cells = (_cell(column[place]) for column in columns)
+        cells = (
+            TOO_LARGE if alone and column.nbytes > LARGEST_VALUE else _cell(column[place])
+            for column in columns
+        )
         yield dict(zip(batch.schema.names, cells, strict=True))
 
 

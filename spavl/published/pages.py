@@ -13,7 +13,8 @@ from typing import Any
 
 from spavl.errors import InputError
 
-LARGEST_PAGE = 384 * 2**20
+LARGEST_PAGE = 288 * 2**20
+"""Three times this may be held: a page, and twice the one value that it may be."""
 HEADER = 2**16
 """Most that a header takes: statistics of a page may hold values."""
 DEEPEST = 8
@@ -23,27 +24,25 @@ UNPACKED, PACKED = 2, 3
 def require_small_pages(
     stream: io.BufferedReader, group: Any, columns: Sequence[str], path: Path
 ) -> int:
-    """The largest page of these columns in a row group, in bytes unpacked.
+    """What the largest pages of these columns take together in a row group, in bytes unpacked.
 
     Raises:
-        InputError: A page would not fit into memory, or its header is broken.
+        InputError: They would not fit into memory, or a page's header is broken.
     """
-    place, largest = stream.tell(), 0
+    place, together = stream.tell(), 0
     try:
         for number in range(group.num_columns):
             chunk = group.column(number)
             if chunk.path_in_schema.partition(".")[0] in columns:
-                largest = max(largest, *_sizes(stream, chunk), 0)
-                if largest > LARGEST_PAGE:
-                    remedy = (
-                        f"write it in row groups of fewer rows, {LARGEST_PAGE // 2**20} MiB a page"
-                    )
-                    raise InputError(f"a page of {largest // 2**20} MiB", str(path), remedy)
+                together += max(_sizes(stream, chunk), default=0)
     except (IndexError, ValueError, OSError):
         raise InputError("not a Parquet file: a broken page", str(path), "fetch it again") from None
     finally:
         stream.seek(place)
-    return largest
+    if together > LARGEST_PAGE:
+        remedy = f"write it in row groups of fewer rows, below {LARGEST_PAGE // 2**20} MiB a page"
+        raise InputError(f"a page of {together // 2**20} MiB", str(path), remedy)
+    return together
 
 
 def _sizes(stream: io.BufferedReader, chunk: Any) -> Iterator[int]:

@@ -10,6 +10,8 @@ from spavl.folders import open_regular
 NAMES = ("image", "images", "picture", "img")
 """Columns that a row's picture may stand in, the first that is there."""
 MOST_BYTES = 64 * 2**20
+TOO_LARGE = object()
+"""Stands for a value that was not taken into memory."""
 
 
 class BadRowError(Exception):
@@ -54,6 +56,8 @@ def picture_of(cell: Any, path: Path) -> tuple[str, bytes]:
     Raises:
         BadRowError: There is none, there are several, or it cannot be read.
     """
+    if cell is TOO_LARGE:
+        raise BadRowError("too large", f"at most {MOST_BYTES} bytes are read")
     match cell:
         case None | 0 | "" | b"" | []:
             raise BadRowError("no picture in this row")

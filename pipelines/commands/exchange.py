@@ -93,6 +93,10 @@ def import_(
     ):
         for what, count in sorted(counted.items()):
             print(f"{name}: {count} rows, {what}")
+    for what, count in sorted(imported.joined.items()):
+        print(f"meta_files: {count} {what} known")
+    for why in imported.unread:
+        print(f"meta_files: not read: {why}")
     _tell_overlap(out, drop_overlap)
 
 

@@ -4,7 +4,7 @@ import struct
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from spavl.errors import InputError
 from spavl.images import Picture
 from spavl.published.classes import Shown, read_classes
 from spavl.published.files import files_of, local_folder, named_layout, read_rows
+from spavl.published.meta_files import Meta, read_meta
 from spavl.published.pictures import BadRowError
 from spavl.published.rows import COLUMNS, Row, Split, clean_classes
 from spavl.records import EvalItem, Image, Maker, Preference, SetAside, record_id
@@ -49,6 +50,8 @@ class Imported:
         unknown_classes: Rows by class that the taxonomy does not know; they were kept.
         set_aside: Rows by the reason why they, or their picture, cannot be used.
         example: The first of them, in words.
+        joined: Kinds and responders that `meta_files` told.
+        unread: Files of these that could not be read, and why.
     """
 
     rows: Counter[str] = field(default_factory=Counter)
@@ -56,6 +59,8 @@ class Imported:
     unknown_classes: Counter[str] = field(default_factory=Counter)
     set_aside: Counter[str] = field(default_factory=Counter)
     example: str = ""
+    joined: Counter[str] = field(default_factory=Counter)
+    unread: list[str] = field(default_factory=list)
 
 
 def import_(
@@ -75,7 +80,8 @@ def import_(
         InputError: There is no row at all, or a file is broken.
     """
     folder, layout = local_folder(place), named_layout(layout)
-    imported = Imported()
+    imported, meta = Imported(), read_meta(folder)
+    imported.unread = meta.unread
     with ExitStack() as stack:
         images = stack.enter_context(
             DatasetWriter(out / "images", Image, {"source": place}, {}, IMAGES_PER_SHARD)
@@ -99,6 +105,7 @@ def import_(
                     imported.set_aside[bad.reason] += 1
                     imported.example = imported.example or detail
                     continue
+                row = _joined(row, meta, imported.joined)
                 belongs = row.split or split
                 make = _preference if "chosen" in COLUMNS[belongs] else _item
                 writers[FOLDERS[belongs]].add(make(row, belongs, number, known))
@@ -122,6 +129,19 @@ def _rows(
     for path in files_of(folder, split):
         for row in read_rows(path, split, layout):
             yield path, row
+
+
+def _joined(row: Row, meta: Meta, joined: Counter[str]) -> Row:
+    """The row with what `meta_files` know of it."""
+    kind = None if row.kind else meta.kind(row.question)
+    told = {"kind": kind} if kind else {}
+    for side in ("chosen", "rejected"):
+        name = f"{side}_responder"
+        answer = None if getattr(row, name) else getattr(row, side)
+        if answer and (responder := meta.responder(answer)):
+            told[name] = responder
+    joined.update("kinds" if name == "kind" else "responders" for name in told)
+    return replace(row, **told) if told else row  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from spavl.images import ImageStore
-from spavl.published.writing import Form
+from spavl.published.row_files import Form
 from spavl.records import Preference
 from spavl.statistics import rate
 

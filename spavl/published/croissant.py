@@ -13,7 +13,7 @@ from urllib.parse import quote
 from spavl.digests import file_digest, json_digest
 from spavl.published.card import Card
 from spavl.published.cells import schema_of
-from spavl.published.writing import PICTURES
+from spavl.published.row_files import PICTURES
 from spavl.secrets import masked_tree
 from spavl.shards import MANIFEST, Manifest, read_manifest, write_json
 

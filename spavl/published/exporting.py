@@ -13,8 +13,8 @@ from spavl.published.croissant import write_croissant
 from spavl.published.files import ITEMS
 from spavl.published.layouts import LLAMA_FACTORY, SPA_VL, Layout
 from spavl.published.layouts.llama_factory import DESCRIPTION
+from spavl.published.row_files import Form, write_rows
 from spavl.published.rows import CLASSES, COLUMNS, Row, Split, published_classes
-from spavl.published.writing import Form, write_rows
 from spavl.records import EvalItem, Preference
 from spavl.shards import MANIFEST, read_records, write_json
 from spavl.taxonomy import load_taxonomy

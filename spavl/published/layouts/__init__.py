@@ -4,13 +4,13 @@ The more a layout asks for, the earlier it is tried. Where two fit, both read th
 """
 
 from spavl.errors import InputError
+from spavl.published.layouts.as_published import SPA_VL, SPA_VL_RLHF
 from spavl.published.layouts.beavertails_v import BEAVERTAILS_V
 from spavl.published.layouts.layout import Cells, Layout, Shape
 from spavl.published.layouts.llama_factory import LLAMA_FACTORY
 from spavl.published.layouts.mm_rlhf import MM_RLHF
 from spavl.published.layouts.ms_swift import MS_SWIFT
 from spavl.published.layouts.rlhf_v import RLAIF_V, RLHF_V
-from spavl.published.layouts.spa_vl import SPA_VL, SPA_VL_RLHF
 from spavl.published.layouts.trl import CONVERSATIONAL, PLAIN
 from spavl.published.layouts.vlguard import VLGUARD
 

@@ -10,7 +10,7 @@ from components.collection.checking import PictureDoor
 from components.collection.decoding import decode
 from components.collection.overlap import drop_overlap, find_overlap
 from spavl.published import Row, import_
-from spavl.published.writing import write_rows
+from spavl.published.row_files import write_rows
 from spavl.records import EvalItem, Preference, SetAside
 from spavl.settings.collection import CollectionSettings
 from spavl.shards import read_manifest, read_records

@@ -11,8 +11,8 @@ from spavl.published import LAYOUTS, Manner, export, import_
 from spavl.published.exporting import Source
 from spavl.published.files import files_of, layout_of, read_rows
 from spavl.published.pictures import BadRowError
+from spavl.published.row_files import write_rows
 from spavl.published.rows import Row
-from spavl.published.writing import write_rows
 from spavl.records import EvalItem, Preference
 from spavl.shards import read_manifest, read_records
 from tests.unit.published.test_round_trip import SCAMS, let_in, picture, row, write

@@ -6,8 +6,8 @@ import pytest
 
 from spavl.published import import_
 from spavl.published.meta_files import read_meta
+from spavl.published.row_files import write_rows
 from spavl.published.rows import Row
-from spavl.published.writing import write_rows
 from spavl.records import Preference
 from spavl.shards import read_records
 from tests.unit.published.test_round_trip import let_in, picture

@@ -14,7 +14,7 @@ from spavl.images import Picture
 from spavl.published import COLUMNS, Manner, Row, export, import_
 from spavl.published.exporting import Source
 from spavl.published.files import files_of, read_rows
-from spavl.published.writing import write_rows
+from spavl.published.row_files import write_rows
 from spavl.records import EvalItem, Image, Preference, SetAside
 from spavl.shards import read_manifest, read_records
 

@@ -15,8 +15,8 @@ from spavl.errors import InputError
 
 LARGEST_PAGE = 288 * 2**20
 """Three times this may be held: a page, and twice the one value that it may be."""
-HEADER = 2**16
-"""Most that a header takes: statistics of a page may hold values."""
+USUAL, HEADER = 2**9, 2**16
+"""What a header takes, and the most: statistics of a page may hold values."""
 DEEPEST = 8
 UNPACKED, PACKED = 2, 3
 
@@ -52,14 +52,25 @@ def _sizes(stream: io.BufferedReader, chunk: Any) -> Iterator[int]:
         begin = min(begin, chunk.dictionary_page_offset)
     end = begin + chunk.total_compressed_size
     while begin < end:
-        stream.seek(begin)
-        header = _Header(stream.read(HEADER))
-        fields = header.struct(0)
+        header, fields = _read_header(stream, begin)
         unpacked, packed = fields.get(UNPACKED, -1), fields.get(PACKED, -1)
         if unpacked < 0 or packed < 0:
             raise ValueError("a page without its size")
         yield unpacked
         begin += header.place + packed
+
+
+def _read_header(stream: io.BufferedReader, place: int) -> "tuple[_Header, dict[int, int]]":
+    """A page's header, of as little of the file as holds it."""
+    for size in (USUAL, HEADER):
+        stream.seek(place)
+        header = _Header(stream.read(size))
+        try:
+            return header, header.struct(0)
+        except IndexError:
+            if size == HEADER:
+                raise
+    raise AssertionError
 
 
 class _Header:
@@ -75,27 +86,27 @@ class _Header:
         self.place = 0
 
     def struct(self, depth: int) -> dict[int, int]:
-        if depth > DEEPEST:
-            raise ValueError("nested too deep")
+        """A struct's whole numbers by field."""
         fields: dict[int, int] = {}
         number = 0
         while (first := self._byte()) & 15:  # 0 ends a struct
             number = number + (first >> 4) if first >> 4 else self._signed()
-            value = self._value(first & 15, depth)
+            value = None if first & 15 <= 2 else self._value(first & 15, depth)  # 1, 2 are truths
             if value is not None:
                 fields[number] = value
         return fields
 
     def _value(self, kind: int, depth: int) -> int | None:
+        if depth > DEEPEST:
+            raise ValueError("nested too deep")
         match kind:
-            case 1 | 2:  # true and false are told by the kind
-                return None
-            case 3:  # a byte
+            case 1 | 2 | 3:  # a truth in a list, a byte
                 return self._byte()
             case 4 | 5 | 6:  # whole numbers
                 return self._signed()
             case 7:  # a floating-point number
-                self.place += 8
+                self.place += 7
+                self._byte()
             case 8:  # text
                 length = self._unsigned()
                 self.place += length

@@ -1,6 +1,7 @@
 """Files of rows that claim much, or are no files, end in one line and in bounded memory."""
 
 import contextlib
+import io
 import os
 
 import pyarrow
@@ -65,6 +66,25 @@ def test_a_header_that_is_damaged_is_one_line(tmp_path, place):
     path.write_bytes(content)
     with contextlib.suppress(InputError):  # what is damaged may be the picture alone
         assert len(list(read_rows(path, "train"))) == 3
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"\x19" * 2000,  # lists in lists
+        b"\x1c" * 2000,  # structs in structs
+        b"\x19\xf1" + b"\xff" * 8 + b"\x7f",  # a list of 2**63 truths
+        b"\x19\xf7" + b"\xff" * 8 + b"\x7f",  # as many numbers
+        b"\x18" + b"\xff" * 8 + b"\x7f",  # a text of as many bytes
+        b"\x15" + b"\xff" * 40,  # a number without end
+        b"\x1b\x00",  # a map, of which there is none
+        b"",
+    ],
+    ids=range(8),
+)
+def test_no_header_is_read_for_long(header):
+    with pytest.raises((IndexError, ValueError)):
+        pages._read_header(io.BytesIO(header), 0)
 
 
 @pytest.mark.parametrize("name", ["train.json", "train.jsonl", "train.parquet"])

@@ -209,7 +209,8 @@ class Preference:
         rejected_response_id: The other answer's id.
         chosen_responder: Who gave the preferred answer.
         rejected_responder: Who gave the other.
-        chosen_safe: Moderation verdict on the preferred answer.
+        chosen_safe: Moderation verdict on the preferred answer; null where none was given, as of
+            imported rows.
         rejected_safe: Moderation verdict on the other.
         reason1: The judge's reason, answers in order.
         reason2: The judge's reason, answers swapped.
@@ -230,8 +231,8 @@ class Preference:
     rejected_response_id: str
     chosen_responder: str
     rejected_responder: str
-    chosen_safe: bool
-    rejected_safe: bool
+    chosen_safe: bool | None
+    rejected_safe: bool | None
     reason1: str
     reason2: str
     maker: Maker

@@ -41,12 +41,14 @@ def select(rows: Sequence[Row], wanted: Rows, seed: int, where: str) -> list[Row
     return [turned(row) for row in chosen] if wanted.labels == "turned" else chosen
 
 
-def responders(rows: Iterable[Row], wanted: Responders, seed: int) -> set[str]:
+def responders(rows: Sequence[Row], wanted: Responders, seed: int) -> set[str]:
     """The responders whose answers are allowed.
 
     Raises:
         InputError: If the rows know fewer responders than are asked for, or not the named ones.
     """
+    if wanted.safest or wanted.least_safe:
+        _require_verdicts(rows, "responders by their safety")
     rates = safety_rates(rows)
     safest = sorted(rates, key=lambda name: (-rates[name], name))
     by_chance = sorted(rates, key=lambda name: derive_seed(seed, "responders", name))
@@ -77,6 +79,16 @@ def safety_rates(rows: Iterable[Row]) -> dict[str, float]:
     return {name: safe / answers if answers else 0.0 for name, (safe, answers) in counts.items()}
 
 
+def _require_verdicts(rows: Iterable[Row], asked: str) -> None:
+    """Imported rows come without a moderator's verdicts."""
+    if any(row[f"{side}_safe"] is None for row in rows for side in ("chosen", "rejected")):
+        raise InputError(
+            f"{asked}, but no moderator has judged these answers",
+            "imported rows",
+            "name responders, or ask for none of this",
+        )
+
+
 def turned(row: Row) -> Row:
     """The preference with chosen and rejected in each other's place."""
     other = {"chosen": "rejected", "rejected": "chosen"}
@@ -94,6 +106,8 @@ def contrast(row: Row) -> bool:
 
 def _by_quota(ordered: Sequence[Row], wanted: Rows, where: str) -> list[Row]:
     """As many of each kind and, if asked for, of contrasts: the first of each, in order."""
+    if wanted.contrasts is not None:
+        _require_verdicts(ordered, "contrasts")
     there = Counter(_stratum(row, wanted) for row in ordered)
     room = _quotas(there, wanted)
     for stratum, asked in room.items():

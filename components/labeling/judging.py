@@ -216,5 +216,5 @@ def _vocabulary(store: ImageStore) -> tuple[str, ...]:
     return tuple(sorted(things | {harm.name for harm in load_taxonomy().classes}))
 
 
-def _safe(safe: bool) -> str:
+def _safe(safe: bool | None) -> str:
     return "safe" if safe else "unsafe"

@@ -105,5 +105,8 @@ def _row(
     return GalleryRow(row.image_id, veiled, row.question, said, " · ".join(shown), facets)
 
 
-def _safety(safe: bool) -> tuple[str, bool]:
+def _safety(safe: bool | None) -> tuple[str, bool | None]:
+    """What a moderator found, and whether that is good."""
+    if safe is None:
+        return "of unknown safety", None
     return ("safe" if safe else "unsafe", safe)

@@ -1,4 +1,4 @@
-"""`spavl export` and `spavl import`: data sets in the layout in which SPA-VL is published."""
+"""`spavl export` and `spavl import`: data sets in SPA-VL's layout and in those of others."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -16,18 +16,21 @@ if TYPE_CHECKING:
 EXPORT_EXAMPLES = """Examples:
 
 - `spavl export runs/pocket-20260101-120000 published/`
-- `spavl export imported/ again/ --form parquet --licence cc-by-4.0`"""
+- `spavl export imported/ again/ --form parquet --licence cc-by-4.0`
+- `spavl export imported/ for-trl/ --layout trl_conversational --form parquet`"""
 
 IMPORT_EXAMPLES = """Examples:
 
 - `spavl import published/ imported/`
-- `spavl import hub:sqrti/SPA-VL imported/`"""
+- `spavl import hub:sqrti/SPA-VL imported/`
+- `spavl import mine/dpo.jsonl imported/ --layout ms_swift`"""
 
 
 class FormChoice(StrEnum):
     """How rows are written."""
 
     JSON = "json"
+    JSONL = "jsonl"
     PARQUET = "parquet"
 
 
@@ -38,37 +41,51 @@ def export(
     out: Annotated[Path, typer.Argument(help="A new folder for the published layout.")],
     form: Annotated[
         FormChoice,
-        typer.Option(help="json: JSON and a folder of pictures; parquet: pictures inside."),
+        typer.Option(help="json, jsonl: rows beside a folder of pictures; parquet: all in one."),
     ] = FormChoice.JSON,
+    layout: Annotated[
+        str, typer.Option(help="Layout of the preferences; see spavl import --help.")
+    ] = "spa_vl",
     licence: Annotated[
         str, typer.Option(help="Licence that the data card names, e.g. cc-by-4.0.")
     ] = "not stated",
 ) -> None:
-    """Write a run's preferences, test items and pictures in the published layout, with a card."""
+    """Write a run's preferences, test items and pictures in a published layout, with a card."""
+    from spavl.published import LAYOUTS, Manner
     from spavl.published import export as write
+    from spavl.published.files import named_layout
 
+    manner = Manner(form.value, licence, LAYOUTS[named_layout(layout) or layout])
     require_new(absolute_path(out))
-    rows = write(data_sets_of(source), out, form.value, licence)
+    rows = write(data_sets_of(source), out, manner)
     _tell(rows, out)
 
 
 def import_(
     place: Annotated[
-        str, typer.Argument(help="A folder in the published layout, or hub:OWNER/NAME.")
+        str, typer.Argument(help="A folder or file of rows, or hub:OWNER/NAME[/FILE].")
     ],
     out: Annotated[Path, typer.Argument(help="A new folder for our data sets.")],
+    layout: Annotated[
+        str | None, typer.Option(help="Name of its layout; by default it is found, file by file.")
+    ] = None,
+    drop_overlap: Annotated[
+        bool, typer.Option("--drop-overlap", help="Set aside rows that another split has too.")
+    ] = False,
 ) -> None:
     """Read a published data set: its pictures are checked, its rows become ours.
 
-    Rows of classes that the taxonomy does not know are kept and counted; rows whose picture cannot
-    be used are set aside with the reason.
+    Layouts: spa_vl, spa_vl_rlhf, trl_conversational, trl_plain, llama_factory, ms_swift, rlhf_v,
+    rlaif_v, vlguard, beavertails_v, mm_rlhf; as JSON, JSON lines or Parquet. Rows of classes that
+    the taxonomy does not know are kept and counted; rows that cannot be used, or whose picture
+    cannot, are set aside with the reason.
     """
     from components.collection.checking import PictureDoor
     from spavl.published import import_ as read
 
     require_new(absolute_path(out))
     with PictureDoor() as door:
-        imported = read(place, out, door.let_in)
+        imported = read(place, out, door.let_in, layout)
     _tell(imported.rows, out)
     for name, counted in (
         ("class unknown", imported.unknown_classes),
@@ -76,6 +93,26 @@ def import_(
     ):
         for what, count in sorted(counted.items()):
             print(f"{name}: {count} rows, {what}")
+    for what, count in sorted(imported.joined.items()):
+        print(f"meta_files: {count} {what} known")
+    for why in imported.unread:
+        print(f"meta_files: not read: {why}")
+    _tell_overlap(out, drop_overlap)
+
+
+def _tell_overlap(out: Path, drop: bool) -> None:
+    """Tell what the splits have in common, and mend it if that is asked for."""
+    from components.collection import overlap
+
+    found = overlap.find_overlap(out)
+    for (split, other, how), count in sorted(found.pictures.items()):
+        print(f"overlap: {count} pictures of {split} are in {other}, {how}")
+    for (split, other, how), count in sorted(found.rows.items()):
+        print(f"overlap: {count} rows of {split}, {how} in {other}")
+    if drop:
+        print(f"dropped: {overlap.drop_overlap(out, found)} rows")
+    elif found.rows:
+        print("--drop-overlap sets these rows aside")
 
 
 def data_sets_of(folder: Path) -> "Source":

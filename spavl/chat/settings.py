@@ -1,6 +1,7 @@
 """Settings of the chat backends, one model per backend, told apart by their key `backend`."""
 
 from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -112,6 +113,12 @@ class OpenAISettings(_Settings):
         description="Words of the name that answers carry as their model; answers of others are "
         "asked for again. None is `model`; an empty text takes every answer.",
     )
+
+    @model_validator(mode="after")
+    def _one_way_to_say_who_asks(self) -> Self:
+        if self.api_key_env is not None and "@" in urlsplit(self.base_url).netloc:
+            raise ValueError("a user in base_url and a key by api_key_env: leave one of them out")
+        return self
 
     @model_validator(mode="after")
     def _a_price_where_there_is_a_budget(self) -> Self:

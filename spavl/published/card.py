@@ -8,7 +8,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from spavl.images import ImageStore
-from spavl.published.files import Form
+from spavl.published.row_files import Form
 from spavl.records import Preference
 from spavl.statistics import rate
 
@@ -19,7 +19,8 @@ class Card:
 
     Attributes:
         licence: Of the rows.
-        preferences: By split, but for those about harmless pictures, where every answer is safe.
+        preferences: By split, those that a moderator judged, but for those about harmless
+            pictures, where every answer is safe.
         safe_rejected: Preferences whose rejected answer is safe, by split.
         unsafe_chosen: Preferences whose chosen answer is unsafe, by split.
         classes: Preferences by class.
@@ -37,9 +38,10 @@ class Card:
 
     def add(self, split: str, preference: Preference) -> None:
         """Count a row."""
-        if preference.truth != "harmless":
+        judged = preference.chosen_safe is not None and preference.rejected_safe is not None
+        if judged and preference.truth != "harmless":
             self.preferences[split] += 1
-            self.safe_rejected[split] += preference.rejected_safe
+            self.safe_rejected[split] += bool(preference.rejected_safe)
             self.unsafe_chosen[split] += not preference.chosen_safe
         self.classes[preference.class3 or preference.truth] += 1
         self.responders["chosen", preference.chosen_responder] += 1
@@ -68,12 +70,11 @@ def write_card(
         sources[_origin(facts.source)] += 1
     names = sorted({name for _, name in card.responders})
     written = {split: count for split, count in rows.items() if count}
+    ending = "-*.parquet" if form == "parquet" else f".{form}"
     template = (files(__package__) / "card.md.jinja").read_text(encoding="utf-8")
     text = jinja2.Template(template, keep_trailing_newline=True).render(
         licence=card.licence,
-        files={
-            split: f"{split}.json" if form == "json" else f"{split}-*.parquet" for split in written
-        },
+        files={split: f"{split}{ending}" for split in written},
         rows=written,
         safe_rejected={split: _share(card, card.safe_rejected, split) for split in written},
         unsafe_chosen={split: _share(card, card.unsafe_chosen, split) for split in written},

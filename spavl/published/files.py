@@ -1,239 +1,170 @@
-"""Files of the published layout: JSON beside a folder of pictures, or Parquet with pictures."""
+"""Files of a published data set: where they lie, and their rows as ours."""
 
-import json
-from collections.abc import Iterable, Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any
 
 from spavl.addresses import require_known
 from spavl.errors import InputError
-from spavl.published.pictures import NAMES, BadRowError, picture_column, picture_of
-from spavl.published.rows import COLUMNS, TEXTS, Row, Split
-from spavl.shards import sync_file
-from spavl.storable import as_bytes, text_of
+from spavl.published.cells import read_cells, shape_of
+from spavl.published.layouts import LAYOUTS, SPA_VL, Layout, recognised
+from spavl.published.pictures import NAMES, BadRowError, picture_of, require_pictures
+from spavl.published.rows import TEXTS, Row, Split
+from spavl.storable import text_of
 
-if TYPE_CHECKING:
-    import pyarrow
-
-Form = Literal["json", "parquet"]
-PICTURES = "images"
-ROWS_AT_ONCE = 64
-NOT_UTF_8 = object()
-BATCH_BYTES = 256 * 2**20
-CHUNK = 2**16
-LONGEST_ROW = 64 * 2**20
+ENDINGS = (".json", ".jsonl", ".parquet")
+WORDS: dict[Split, tuple[str, ...]] = {
+    "train": ("train", "training"),
+    "validation": ("validation", "valid", "val", "dev", "evaluation", "eval"),
+    "held_out": ("test",),
+    "harm": ("harm",),
+    "help": ("help",),
+}
+"""Words of a file's name by which its split is known; `held_out` says it itself."""
+OTHERS = re.compile(r"dataset_infos?|config.*|croissant|.*index")
+"""Names of files beside the rows."""
+ITEMS: tuple[Split, ...] = ("harm", "help")
 
 
 def local_folder(place: str) -> Path:
-    """The folder of a published data set; one of the hub (`hub:owner/name`) is fetched.
+    """The folder of a published data set, or one file; one of the hub (`hub:owner/name`) is
+    fetched.
 
     Raises:
         InputError: There is no such folder, or the hub does not give it.
     """
     if not place.startswith("hub:"):
         folder = Path(require_known(place, "address").removeprefix("file://"))
-        if not folder.is_dir():
+        if not folder.exists():
             raise InputError("no such folder", place, "give a published data set's folder")
         return folder
     from huggingface_hub import snapshot_download
 
+    owner, name, *below = place.removeprefix("hub:").split("/", 2)
     try:
-        return Path(snapshot_download(place.removeprefix("hub:"), repo_type="dataset"))
+        folder = Path(snapshot_download(f"{owner}/{name}", repo_type="dataset"))
     except Exception as error:  # the hub's errors, the network's, and those of its own cache
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise InputError(
             f"the hub does not give it: {reason}", place, "fetch it yourself and give its folder"
         ) from None
+    return folder.joinpath(*below)
 
 
 def files_of(folder: Path, split: Split) -> list[Path]:
-    """The files of a split: `train.json`, `train.parquet` or `train-00000-of-00008.parquet`,
-    in the folder or one below.
+    """The files of a split, in the folder or below: those whose name has its word, e.g.
+    `train.json` or `hardq_train.jsonl` or `train-00000-of-00008.parquet`.
+
+    Where no name has any split's word, all are of `train`; so is a file that is given itself.
     """
-    patterns = (f"{split}.json", f"{split}.parquet", f"{split}-*.parquet")
-    return sorted(
-        path
-        for pattern in patterns
-        for depth in ("", "*/")
-        for path in folder.glob(depth + pattern)
-    )
+    if not folder.is_dir():
+        return [folder] if split == "train" else []
+    every = sorted(path for path in folder.rglob("*") if _may_hold_rows(path, folder))
+    found = [path for path in every if _split_of(path) == split]
+    if split == "train" and not any(map(_split_of, every)):
+        return every
+    return found
 
 
-def read_rows(path: Path, split: Split) -> Iterator[Row | BadRowError]:
+def _may_hold_rows(path: Path, folder: Path) -> bool:
+    above = path.relative_to(folder).parts[:-1]
+    hidden = any(part.startswith(".") or part == "meta_files" for part in above)
+    return path.suffix in ENDINGS and not hidden and not OTHERS.fullmatch(path.stem)
+
+
+def _split_of(path: Path) -> Split | None:
+    words = {*re.split(r"[^a-z]+", path.stem.lower())}
+    if {"held", "out"} <= words:
+        return "held_out"
+    return next((split for split, known in WORDS.items() if words & {*known}), None)
+
+
+def layout_of(path: Path, split: Split, named: str | None = None) -> Layout:
+    """The layout of a file.
+
+    Raises:
+        InputError: See `recognised`.
+    """
+    shape = shape_of(path)
+    if not shape:
+        raise InputError("no rows", str(path), "fetch it again")
+    if split in ITEMS and named is None:
+        if SPA_VL.lacks({"chosen": "text", "rejected": "text", **shape}):
+            return recognised({}, SPA_VL.name, str(path))
+        layout = SPA_VL
+    else:
+        layout = recognised(shape, named, str(path))
+    require_pictures([*shape], path, layout.reads)
+    return layout
+
+
+def read_rows(path: Path, split: Split, named: str | None = None) -> Iterator[Row | BadRowError]:
     """The rows of a file, in order, and why others are none; memory does not grow with their
     number.
 
+    Args:
+        path: The file.
+        split: Where its rows belong.
+        named: Its layout; None to find it.
+
     Raises:
-        InputError: The file is broken, or holds no column of pictures.
+        InputError: The file is broken, of no layout, or holds no column of pictures.
     """
-    read = _read_parquet if path.suffix == ".parquet" else _json_rows
-    for cells in read(path):
+    layout = layout_of(path, split, named)
+    for cells in read_cells(path, (*NAMES, *layout.needs, *layout.reads)):
         try:
-            yield _row(cells, split, path)
+            yield from _rows(cells, layout, split, path)
         except BadRowError as bad:
             yield bad
 
 
-def _row(cells: Mapping[str, Any], split: Split, path: Path) -> Row:
-    name, content = picture_of(cells[picture_column(list(cells), path)], path)
-    texts = {name: _text(cells, name) for name in TEXTS}
-    if missing := [name for name in _needed(split) if texts[name] is None]:
+def _rows(
+    cells: Mapping[str, Any] | None, layout: Layout, split: Split, path: Path
+) -> Iterator[Row]:
+    if cells is None:
+        raise BadRowError("a row without columns")
+    every = [*layout.read({column: _as_text(column, cell) for column, cell in cells.items()})]
+    place = next((cells[name] for name in NAMES if name in cells), None)
+    name, content = picture_of(place, path)
+    for each in every:
+        yield _row(each, name, content, split)
+
+
+def _row(cells: Mapping[str, Any], name: str, content: bytes, split: Split) -> Row:
+    texts = {column: _text(cells, column) for column in TEXTS}
+    belongs: Split | None = cells.get("split")
+    needed = ("question",) if (belongs or split) in ITEMS else ("question", "chosen", "rejected")
+    if missing := [column for column in needed if texts[column] is None]:
         raise BadRowError(f"no {missing[0]} in this row")
     named = cells.get("image_name")
     if isinstance(named, int) and not isinstance(named, bool):
         named = str(named) if named else None
     if not isinstance(named, str | bytes | None):
         raise BadRowError("an image_name that is no text")
-    return Row(content, text_of(named) or text_of(name) or "picture", **texts)  # type: ignore[arg-type]
+    called = text_of(named) or text_of(name) or "picture"
+    return Row(content, called, **texts, split=belongs)  # type: ignore[arg-type]
+
+
+def _as_text(column: str, cell: Any) -> Any:
+    """A cell as a layout reads it: Parquet's texts come as bytes, as pictures do."""
+    return text_of(cell) if isinstance(cell, bytes) and column not in NAMES else cell
 
 
 def _text(cells: Mapping[str, Any], name: str) -> str | None:
     text = cells.get(name)
     if not isinstance(text, str | bytes | None):
         raise BadRowError("a column that is no text", name)
-    return text_of(text) if text or name in ("question", "chosen", "rejected") else None
+    empty = text is None or (not text and name not in ("question", "chosen", "rejected"))
+    return None if empty else text_of(text)
 
 
-def _needed(split: Split) -> list[str]:
-    return [name for name in ("question", "chosen", "rejected") if name in COLUMNS[split]]
+def named_layout(name: str | None) -> str | None:
+    """The layout of that name.
 
-
-def _read_parquet(path: Path) -> Iterator[dict[str, Any]]:
-    import pyarrow
-    from pyarrow import parquet
-
-    try:
-        with parquet.ParquetFile(path) as file:
-            found = file.schema_arrow.names
-            wanted = {picture_column(found, path), "image_name", *TEXTS}
-            columns = [name for name in found if name in wanted]
-            for group in range(file.num_row_groups):
-                rows = _rows_at_once(file.metadata.row_group(group))
-                for batch in file.iter_batches(rows, [group], columns):
-                    yield from _cells(batch)
-    except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
-        raise InputError(f"not a Parquet file: {error}", str(path), "fetch it again") from None
-
-
-def _cells(batch: "pyarrow.RecordBatch") -> Iterator[dict[str, Any]]:
-    """Rows whose texts may be bytes, as Arrow does not look whether they are UTF-8."""
-    columns = [
-        column if name in NAMES else as_bytes(column)
-        for name, column in zip(batch.schema.names, batch.columns, strict=True)
-    ]
-    for place in range(batch.num_rows):
-        cells = (_cell(column[place]) for column in columns)
-        yield dict(zip(batch.schema.names, cells, strict=True))
-
-
-def _cell(scalar: "pyarrow.Scalar") -> Any:
-    try:
-        return scalar.as_py()
-    except UnicodeDecodeError:
-        return NOT_UTF_8
-
-
-def _rows_at_once(group: Any) -> int:
-    """Rows that fit into memory, however often a value of the group's dictionaries is repeated."""
-    largest = max(
-        (group.column(place).total_uncompressed_size for place in range(group.num_columns)),
-        default=0,
-    )
-    return min(ROWS_AT_ONCE, max(1, BATCH_BYTES // max(largest, 1)))
-
-
-def _json_rows(path: Path) -> Iterator[dict[str, Any]]:
-    """The objects of a JSON array, a bounded part of the file at a time."""
-    decoder, text = json.JSONDecoder(), ""
-    with path.open(encoding="utf-8-sig") as stream:
-        try:
-            while chunk := stream.read(max(CHUNK, len(text))):  # a long row is not read anew
-                text += chunk
-                if len(text) > LONGEST_ROW:
-                    raise InputError("a row above 64 MiB", str(path), "shorten or remove it")
-                while text := text.lstrip(" \t\r\n[,"):
-                    try:
-                        row, end = decoder.raw_decode(text)
-                    except ValueError:
-                        break  # its end is not read yet
-                    yield dict(row)
-                    text = text[end:]
-                    if text.startswith("]"):
-                        return
-        except RecursionError:
-            raise InputError("rows nested too deep", str(path), "give plain rows") from None
-        except (ValueError, TypeError) as error:
-            raise InputError(f"no JSON of rows: {error}", str(path), "fetch it again") from None
-    if text.strip(" \t\r\n]"):
-        raise InputError("no JSON of rows: it ends early", str(path), "fetch it again")
-
-
-def write_rows(folder: Path, split: Split, rows: Iterable[Row], form: Form) -> int:
-    """Writes a split's file, if there is any row; gives their number."""
-    return {"json": _write_json, "parquet": _write_parquet}[form](folder, split, rows)
-
-
-def _write_json(folder: Path, split: Split, rows: Iterable[Row]) -> int:
-    pictures = folder / PICTURES
-    pictures.mkdir(parents=True, exist_ok=True)
-    temporary = folder / f"{split}.json.tmp"
-    count = 0
-    with temporary.open("w", encoding="utf-8") as stream:
-        for row in rows:
-            picture = pictures / row.image_name
-            if not picture.exists():
-                picture.write_bytes(row.content)
-            columns = _columns(row, split, f"{PICTURES}/{row.image_name}")
-            stream.write(("[\n" if count == 0 else ",\n") + json.dumps(columns, ensure_ascii=False))
-            count += 1
-        stream.write("\n]\n" if count else "")
-    return _keep(temporary, count)
-
-
-def _write_parquet(folder: Path, split: Split, rows: Iterable[Row]) -> int:
-    import pyarrow
-    from pyarrow import parquet
-
-    folder.mkdir(parents=True, exist_ok=True)
-    temporary = folder / f"{split}-00000-of-00001.parquet.tmp"
-    schema = _schema(split)
-    pending: list[dict[str, Any]] = []
-    count = 0
-    with parquet.ParquetWriter(temporary, schema) as writer:
-        for row in rows:
-            pending.append(_columns(row, split, {"bytes": row.content, "path": row.image_name}))
-            count += 1
-            if len(pending) == ROWS_AT_ONCE:
-                writer.write_table(pyarrow.Table.from_pylist(pending, schema))
-                pending.clear()
-        writer.write_table(pyarrow.Table.from_pylist(pending, schema))
-    return _keep(temporary, count)
-
-
-def _keep(temporary: Path, count: int) -> int:
-    """Give a whole file its name; one without rows goes."""
-    if count:
-        sync_file(temporary)
-        temporary.rename(temporary.with_suffix(""))
-    else:
-        temporary.unlink()
-    return count
-
-
-def _columns(row: Row, split: Split, image: object) -> dict[str, Any]:
-    return {name: image if name == "image" else getattr(row, name) for name in COLUMNS[split]}
-
-
-def _schema(split: Split) -> Any:
-    """Text columns and a picture, as `datasets` knows it by the metadata."""
-    import pyarrow
-
-    picture = pyarrow.struct([("bytes", pyarrow.binary()), ("path", pyarrow.string())])
-    features: dict[str, Any] = {
-        name: {"dtype": "string", "_type": "Value"} for name in COLUMNS[split]
-    }
-    features["image"] = {"_type": "Image"}
-    return pyarrow.schema(
-        [(name, picture if name == "image" else pyarrow.string()) for name in COLUMNS[split]],
-        {"huggingface": json.dumps({"info": {"features": features}})},
-    )
+    Raises:
+        InputError: There is none.
+    """
+    if name is not None and name not in LAYOUTS:
+        raise InputError(f"no layout {name}", "--layout", f"name one of {', '.join(LAYOUTS)}")
+    return name

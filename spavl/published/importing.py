@@ -4,17 +4,16 @@ import struct
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from spavl.errors import InputError
 from spavl.images import Picture
-from spavl.judges import RuleModerator
-from spavl.judges import Shown as ShownToJudge
 from spavl.published.classes import Shown, read_classes
-from spavl.published.files import files_of, local_folder, read_rows
+from spavl.published.files import files_of, local_folder, named_layout, read_rows
+from spavl.published.meta_files import Meta, read_meta
 from spavl.published.pictures import BadRowError
 from spavl.published.rows import COLUMNS, Row, Split, clean_classes
 from spavl.records import EvalItem, Image, Maker, Preference, SetAside, record_id
@@ -51,6 +50,8 @@ class Imported:
         unknown_classes: Rows by class that the taxonomy does not know; they were kept.
         set_aside: Rows by the reason why they, or their picture, cannot be used.
         example: The first of them, in words.
+        joined: Kinds and responders that `meta_files` told.
+        unread: Files of these that could not be read, and why.
     """
 
     rows: Counter[str] = field(default_factory=Counter)
@@ -58,21 +59,29 @@ class Imported:
     unknown_classes: Counter[str] = field(default_factory=Counter)
     set_aside: Counter[str] = field(default_factory=Counter)
     example: str = ""
+    joined: Counter[str] = field(default_factory=Counter)
+    unread: list[str] = field(default_factory=list)
 
 
-def import_(place: str, out: Path, let_in: Callable[[bytes], Picture | str]) -> Imported:
+def import_(
+    place: str, out: Path, let_in: Callable[[bytes], Picture | str], layout: str | None = None
+) -> Imported:
     """Brings a published data set in.
 
+    Whether its answers are safe stays unknown until a moderator has said so.
+
     Args:
-        place: Its folder, or `hub:owner/name`.
+        place: Its folder, one file of it, or `hub:owner/name`.
         out: Folder of the data sets to be made; see `spavl.published`.
         let_in: A picture as it is stored, or why it cannot be used.
+        layout: Name of its layout; None to find it file by file.
 
     Raises:
         InputError: There is no row at all, or a file is broken.
     """
-    folder = local_folder(place)
-    imported = Imported()
+    folder, layout = local_folder(place), named_layout(layout)
+    imported, meta = Imported(), read_meta(folder)
+    imported.unread = meta.unread
     with ExitStack() as stack:
         images = stack.enter_context(
             DatasetWriter(out / "images", Image, {"source": place}, {}, IMAGES_PER_SHARD)
@@ -82,9 +91,8 @@ def import_(place: str, out: Path, let_in: Callable[[bytes], Picture | str]) -> 
             for name, record in RECORDS.items()
         }
         store = _Store(images, let_in, imported, read_classes(folder))
-        moderator = RuleModerator()
         for split in COLUMNS:  # those with classes first: training rows are joined to them
-            for number, (path, row) in enumerate(_rows(folder, split)):
+            for number, (path, row) in enumerate(_rows(folder, split, layout)):
                 try:
                     if isinstance(row, BadRowError):
                         raise row
@@ -97,9 +105,11 @@ def import_(place: str, out: Path, let_in: Callable[[bytes], Picture | str]) -> 
                     imported.set_aside[bad.reason] += 1
                     imported.example = imported.example or detail
                     continue
-                make = _item if "chosen" not in COLUMNS[split] else _preference
-                writers[FOLDERS[split]].add(make(row, split, number, known, moderator))
-                imported.rows[split] += 1
+                row = _joined(row, meta, imported.joined)
+                belongs = row.split or split
+                make = _preference if "chosen" in COLUMNS[belongs] else _item
+                writers[FOLDERS[belongs]].add(make(row, belongs, number, known))
+                imported.rows[belongs] += 1
         _require_rows(imported, place)
     return imported
 
@@ -110,14 +120,28 @@ def _require_rows(imported: Imported, place: str) -> None:
     if imported.set_aside:
         told = ", ".join(f"{count} {reason}" for reason, count in imported.set_aside.items())
         raise InputError(f"no usable row ({told})", place, f"correct them, e.g. {imported.example}")
-    splits = ", ".join(COLUMNS)
-    raise InputError("no rows in the published layout", place, f"name files by split: {splits}")
+    raise InputError("no rows: no JSON, JSON lines or Parquet", place, "name another folder")
 
 
-def _rows(folder: Path, split: Split) -> Iterator[tuple[Path, Row | BadRowError]]:
+def _rows(
+    folder: Path, split: Split, layout: str | None
+) -> Iterator[tuple[Path, Row | BadRowError]]:
     for path in files_of(folder, split):
-        for row in read_rows(path, split):
+        for row in read_rows(path, split, layout):
             yield path, row
+
+
+def _joined(row: Row, meta: Meta, joined: Counter[str]) -> Row:
+    """The row with what `meta_files` know of it."""
+    kind = None if row.kind else meta.kind(row.question)
+    told = {"kind": kind} if kind else {}
+    for side in ("chosen", "rejected"):
+        name = f"{side}_responder"
+        answer = None if getattr(row, name) else getattr(row, side)
+        if answer and (responder := meta.responder(answer)):
+            told[name] = responder
+    joined.update("kinds" if name == "kind" else "responders" for name in told)
+    return replace(row, **told) if told else row  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
@@ -209,24 +233,22 @@ def is_plain(content: bytes, picture: Picture) -> bool:
     return place == len(content) and names[-1] == b"IEND" and set(inner) == {b"IDAT"}
 
 
-def _preference(
-    row: Row, split: str, number: int, known: _Known, moderator: RuleModerator
-) -> Preference:
+def _preference(row: Row, split: str, number: int, known: _Known) -> Preference:
     question_id = record_id("question", known.image_id, row.question)
     sides: dict[str, Any] = {}
-    for side, text in (("chosen", row.chosen or ""), ("rejected", row.rejected or "")):
-        shown = ShownToJudge(known.truth, known.class3)
+    for side in ("chosen", "rejected"):
+        text = getattr(row, side) or ""
         sides |= {
             side: text,
             f"{side}_response_id": record_id("response", question_id, text),
-            f"{side}_responder": PUBLISHED,
-            f"{side}_safe": moderator.moderate(row.question, text, shown).safe,
+            f"{side}_responder": getattr(row, f"{side}_responder") or PUBLISHED,
+            f"{side}_safe": None,
         }
     return Preference(
         preference_id=record_id("preference", PUBLISHED, split, str(number), question_id),
         question_id=question_id,
         question=row.question,
-        kind="unknown",
+        kind=row.kind or "unknown",
         thing=None,
         reason1="",
         reason2="",
@@ -236,7 +258,7 @@ def _preference(
     )
 
 
-def _item(row: Row, split: str, number: int, known: _Known, _: RuleModerator) -> EvalItem:
+def _item(row: Row, split: str, number: int, known: _Known) -> EvalItem:
     return EvalItem(
         item_id=record_id("item", PUBLISHED, split, str(number), known.image_id),
         benchmark=f"{split}_eval",

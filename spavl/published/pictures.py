@@ -10,6 +10,8 @@ from spavl.folders import open_regular
 NAMES = ("image", "images", "picture", "img")
 """Columns that a row's picture may stand in, the first that is there."""
 MOST_BYTES = 64 * 2**20
+TOO_LARGE = object()
+"""Stands for a value that was not taken into memory."""
 
 
 class BadRowError(Exception):
@@ -26,19 +28,22 @@ class BadRowError(Exception):
         self.detail = detail
 
 
-def picture_column(columns: Sequence[str], path: Path) -> str:
-    """The column that holds the pictures.
+def require_pictures(columns: Sequence[str], path: Path, also: Sequence[str] = ()) -> None:
+    """Check that a column holds pictures.
+
+    Args:
+        columns: Those that are there.
+        path: Their file.
+        also: Columns that stand in the place of pictures in some rows.
 
     Raises:
         InputError: There is none; names those that are there.
     """
-    for name in NAMES:
-        if name in columns:
-            return name
-    found = ", ".join(map(str, columns[:20])) or "none"
-    raise InputError(
-        f"no column of pictures among: {found[:300]}", str(path), "name the column image"
-    )
+    if not {*columns} & {*NAMES, *({"video"} & {*also})}:
+        found = ", ".join(map(str, columns[:20])) or "none"
+        raise InputError(
+            f"no column of pictures among: {found[:300]}", str(path), "name the column image"
+        )
 
 
 def picture_of(cell: Any, path: Path) -> tuple[str, bytes]:
@@ -51,6 +56,8 @@ def picture_of(cell: Any, path: Path) -> tuple[str, bytes]:
     Raises:
         BadRowError: There is none, there are several, or it cannot be read.
     """
+    if cell is TOO_LARGE:
+        raise BadRowError("too large", f"at most {MOST_BYTES} bytes are read")
     match cell:
         case None | 0 | "" | b"" | []:
             raise BadRowError("no picture in this row")

@@ -33,6 +33,10 @@ class Row:
         class1: Domain of harm as published; null where no class is given.
         class2: Category of harm.
         class3: Class of harm.
+        kind: Kind of question; null where that is not known.
+        chosen_responder: Who gave the preferred answer; null where that is not known.
+        rejected_responder: Who gave the other.
+        split: Where the row belongs, if its layout says so and not its file.
     """
 
     content: bytes
@@ -43,9 +47,15 @@ class Row:
     class1: str | None = None
     class2: str | None = None
     class3: str | None = None
+    kind: str | None = None
+    chosen_responder: str | None = None
+    rejected_responder: str | None = None
+    split: Split | None = None
 
 
-TEXTS = tuple(field.name for field in fields(Row) if field.name not in ("content", "image_name"))
+TEXTS = tuple(
+    field.name for field in fields(Row) if field.name not in ("content", "image_name", "split")
+)
 Classes = tuple[str | None, str | None, str | None]
 
 

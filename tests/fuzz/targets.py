@@ -16,7 +16,7 @@ from spavl.chat import openai_wire, reasoning, saying_no
 from spavl.errors import CorruptShardError, InputError
 from spavl.judges import chat_moderation, chat_pairwise, replies
 from spavl.judges.replies import NoVerdictError
-from spavl.published import files, pictures
+from spavl.published import cells, files, pages, pictures
 from spavl.tracking import stages
 
 PLACE = Path(tempfile.mkdtemp(prefix="fuzz-"))
@@ -47,7 +47,9 @@ def targets() -> dict[str, Target]:
             (openai_wire, reasoning, saying_no, storable),
         ),
         "tables": Target(_tables, (InputError,), _tables_seeds(), (url_tables, storable)),
-        "import": Target(_import, (InputError,), _import_seeds(), (files, pictures, storable)),
+        "import": Target(
+            _import, (InputError,), _import_seeds(), (cells, files, pages, pictures, storable),
+        ),
         "verdicts": Target(
             _verdicts, (NoVerdictError,), _verdict_seeds(), (replies, chat_pairwise),
         ),

@@ -131,3 +131,19 @@ def test_turned_labels_change_places_with_all_that_is_theirs() -> None:
 def test_too_few_rows_are_refused(wanted: Rows, message: str) -> None:
     with pytest.raises(InputError, match=message):
         select(ROWS, wanted, 1, "variant")
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        Rows(responders={"safest": 2}),
+        Rows(responders={"least_safe": 2}),
+        Rows(pairs=10, contrasts=5),
+    ],
+    ids=str,
+)
+def test_what_needs_a_moderators_verdicts_is_refused_for_imported_rows(wanted: Rows) -> None:
+    unknown = [{**each, "chosen_safe": None, "rejected_safe": None} for each in ROWS]
+    with pytest.raises(InputError, match="no moderator has judged"):
+        select(unknown, wanted, 1, "")
+    assert len(select(unknown, Rows(pairs=10, kinds=KINDS), 1, "")) == 10

@@ -69,6 +69,13 @@ def test_wrong_settings_are_refused(raw):
         READ(raw)
 
 
+def test_a_user_in_the_address_and_a_key_exclude_each_other():
+    raw = {"backend": "openai", "base_url": "http://u:secret@h/v1", "model": "m"}
+    assert READ(raw).base_url
+    with pytest.raises(ValidationError, match="leave one of them out"):
+        READ({**raw, "api_key_env": "KEY"})
+
+
 def test_a_model_must_come_from_somewhere(journal):
     chat = open_chat(READ({"backend": "transformers"}), journal)
     with pytest.raises(InputError, match="name the folder of a model"), chat:

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from spavl.errors import InputError
 from spavl.images import Picture
-from spavl.published import COLUMNS, Row, export, import_
+from spavl.published import COLUMNS, Manner, Row, export, import_
 from spavl.published.exporting import Source
-from spavl.published.files import files_of, read_rows, write_rows
+from spavl.published.files import files_of, read_rows
+from spavl.published.row_files import write_rows
 from spavl.records import EvalItem, Image, Preference, SetAside
 from spavl.shards import read_manifest, read_records
 
@@ -57,7 +58,7 @@ def let_in(content: bytes) -> Picture | str:
 def test_rows_come_back_as_they_went(tmp_path: Path, first: str, second: str) -> None:
     published = write(tmp_path / "published", first)
     import_(str(published), tmp_path / "ours", let_in)
-    export(Source.below(tmp_path / "ours"), tmp_path / "again", second, "cc-by-4.0")
+    export(Source.below(tmp_path / "ours"), tmp_path / "again", Manner(second, "cc-by-4.0"))
     import_(str(tmp_path / "again"), tmp_path / "twice", let_in)
     assert rows_of(published) == rows_of(tmp_path / "again")
     for name in ("images", "train", "validation", "test", "test/items"):
@@ -104,7 +105,7 @@ def test_our_own_classes_and_truths_come_back_though_training_rows_carry_none(
     table = "0.png,harmful,Malicious Use,Fraud or deceptive action,scamns\n1.png,harmless,,,\n"
     (tmp_path / "a/classes.csv").write_text("image_name,truth,class1,class2,class3\n" + table)
     import_(str(tmp_path / "a"), tmp_path / "b", let_in)
-    export(Source.below(tmp_path / "b"), tmp_path / "c", "parquet", "mit")
+    export(Source.below(tmp_path / "b"), tmp_path / "c", Manner("parquet", "mit"))
     import_(str(tmp_path / "c"), tmp_path / "d", let_in)
     for folder in (tmp_path / "b", tmp_path / "d"):
         known = [(each.class3, each.truth) for each in read_records(folder / "train", Preference)]
@@ -115,7 +116,7 @@ def test_a_name_that_leads_elsewhere_is_replaced(tmp_path: Path) -> None:
     rows = [Row(picture(k), name, "?", "a", "b") for k, name in enumerate(("../x.png", "a\0.png"))]
     write_rows(tmp_path / "a", "train", rows, "parquet")
     import_(str(tmp_path / "a"), tmp_path / "b", let_in)
-    export(Source.below(tmp_path / "b"), tmp_path / "c", "json", "mit")
+    export(Source.below(tmp_path / "b"), tmp_path / "c", Manner("json", "mit"))
     names = {path.name for path in (tmp_path / "c/images").iterdir()}
     ids = {each.image_id for each in read_records(tmp_path / "b/images", Image)}
     assert names == {f"{each}.png" for each in ids}
@@ -159,7 +160,7 @@ def test_a_broken_file_is_told_by_name(tmp_path: Path, text: str) -> None:
 
 def test_the_card_tells_counts_rates_and_licence(tmp_path: Path) -> None:
     import_(str(write(tmp_path / "published")), tmp_path / "ours", let_in)
-    export(Source.below(tmp_path / "ours"), tmp_path / "out", "parquet", "cc-by-4.0")
+    export(Source.below(tmp_path / "ours"), tmp_path / "out", Manner("parquet", "cc-by-4.0"))
     card = (tmp_path / "out/README.md").read_text()
     assert card.startswith("---\nlicense: cc-by-4.0\n")
     assert "| train | 12 | " in card

@@ -1,8 +1,8 @@
 """How each benchmark's answers are decoded: what stands beside every figure made of them.
 
-HarmEval, the data set's own too, and over-refusal are drawn from the nucleus of the model's
-distribution (Holtzman et al., 2020): harm is what a model may say, not only what it says most
-likely. Some of HarmEval's questions are asked once more greedily and once more from all tokens, so
+HarmEval, the data set's own too, over-refusal and HelpEval are drawn from the nucleus of the
+model's distribution (Holtzman et al., 2020): harm is what a model may say, not only what it says
+most likely, and so is help. Some of HarmEval's questions are asked once more greedily and once more from all tokens, so
 that the three can be read side by side. All else is greedy.
 """
 
@@ -18,6 +18,8 @@ Decoding = Literal["greedy", "nucleus", "all_tokens"]
 HARM_DECODINGS = ("harm_eval_greedy", "harm_eval_all_tokens")
 _SAMPLED: Mapping[str, Decoding] = {
     "harm_eval": "nucleus",
+    "unseen_classes": "nucleus",
+    "help_eval": "nucleus",
     "harm_eval_suffix": "nucleus",
     "over_refusal": "nucleus",
     "held_out_harm": "nucleus",

@@ -131,3 +131,13 @@ def test_turned_labels_change_places_with_all_that_is_theirs() -> None:
 def test_too_few_rows_are_refused(wanted: Rows, message: str) -> None:
     with pytest.raises(InputError, match=message):
         select(ROWS, wanted, 1, "variant")
+
+
+def test_fewer_classes_are_a_part_of_more_and_rows_of_no_class_stay() -> None:
+    rows = [{**each, "class3": f"c{n % 6}" if n % 3 else None} for n, each in enumerate(ROWS)]
+    few, more = (select(rows, Rows(classes=wanted), 3, "") for wanted in (1, 3))
+    assert set(ids(few)) < set(ids(more))
+    assert len({each["class3"] for each in more} - {None}) == 3
+    assert sum(each["class3"] is None for each in few) == 80
+    with pytest.raises(InputError, match="4 classes of harm"):
+        select(rows, Rows(classes=9), 3, "")

@@ -44,7 +44,7 @@ SPLITS = ("tower", "train", "validation", "test")
 """Streams of pictures that never overlap; a base is trained on the first two."""
 
 _STRIDE = 7
-_DOT_SHOWS = (0.0, 1.0)  # how much of its colour a dot has, between the mark's and all
+_DOT_SHOWS = (0.0, 0.6)  # how much of its colour a dot has, between the mark's and all
 _NOISE = 8  # a power of two, in grey levels
 _RAMP = np.linspace(0.0, 1.0, PICTURE_SIZE)
 _SHAPES = {

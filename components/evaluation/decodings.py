@@ -2,8 +2,8 @@
 
 HarmEval, the data set's own too, over-refusal and HelpEval are drawn from the nucleus of the
 model's distribution (Holtzman et al., 2020): harm is what a model may say, not only what it says
-most likely, and so is help. Some of HarmEval's questions are asked once more greedily and once more from all tokens, so
-that the three can be read side by side. All else is greedy.
+most likely, and so is help. Some of HarmEval's questions are asked once more greedily and once more
+from all tokens, so that the three can be read side by side. All else is greedy.
 """
 
 from collections.abc import Mapping

@@ -186,7 +186,7 @@ def _run_seeds(
     try:
         folder, told = run_seeds(request, seeds, out, name, log.value)
     except KeyboardInterrupt:
-        sys.stderr.write("spavl: interrupted; ask anew, under another name: finished work is reused\n")
+        sys.stderr.write("spavl: interrupted; ask anew under another name, work is reused\n")
         raise typer.Exit(INTERRUPTED) from None
     if log == LogChoice.JSON:
         print(json.dumps({"event": "finished", "seeds": str(folder / SEEDS)}))

@@ -148,8 +148,8 @@ class AnsweringSettings(BaseModel):
     )
     temperature: float = Field(
         1.0,
-        description="Sampling temperature of HarmEval, the data set's too, and over-refusal; all "
-        "else is greedy.",
+        description="Sampling temperature of HarmEval, the data set's too, over-refusal and "
+        "HelpEval; all else is greedy.",
         ge=0,
     )
     top_p: float = Field(

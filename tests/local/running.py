@@ -17,10 +17,13 @@ SPAVL = (str(Path(sys.executable).parent / "spavl"),)
 
 SMALL = {
     "collection.pocket_pictures": 2,
+    "labeling.judge_noise": 0,  # too few pairs for noise to average out
     "dpo.num_train_epochs": 4,
     "ppo.total_episodes": 1536,
     "evaluation.benchmarks.harm_per_class": 3,
+    "evaluation.benchmarks.unseen_per_class": 3,
     "evaluation.benchmarks.help_per_thing": 6,
+    "evaluation.benchmarks.guards_per_class": 1,
     "evaluation.benchmarks.naming_per_thing": 1,
     "evaluation.blind_items": 12,
 }
@@ -33,7 +36,9 @@ TINY = {
     "dpo.num_train_epochs": 1,
     "ppo.total_episodes": 128,
     "evaluation.benchmarks.harm_per_class": 1,
+    "evaluation.benchmarks.unseen_per_class": 1,
     "evaluation.benchmarks.help_per_thing": 1,
+    "evaluation.benchmarks.guards_per_class": 1,
     "evaluation.benchmarks.naming_per_thing": 1,
     "evaluation.blind_items": 1,
 }

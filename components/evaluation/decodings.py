@@ -54,7 +54,7 @@ def in_words(decoding: Decoding, settings: AnsweringSettings) -> str:
 def tell_decodings(figures: Mapping[str, Any], settings: AnsweringSettings) -> None:
     """Writes beside each figure of each model how its answers were decoded."""
     told = {m.key: in_words(decoding_of(m.benchmark), settings) for m in METRICS}
-    told["malformed_rate"] = f"{in_words('nucleus', settings)} and greedy"
+    told["malformed_rate"] = in_words("nucleus", settings)
     for each in figures["models"].values():
         for key, figure in each.items():
             if key in told:

@@ -64,7 +64,7 @@ def test_the_figure_counts_malformed_answers_to_harmless_requests(tmp_path, benc
     assert (found["base"]["value"], found["base"]["n"]) == (0.0, 40)
     assert (found["dpo"]["value"], found["dpo"]["n"]) == (0.05, 40)
     assert found["dpo"]["source"] == "pocket"
-    assert found["dpo"]["decoding"] == "nucleus 0.95 and greedy"
+    assert found["dpo"]["decoding"] == "nucleus 0.95"
     assert figures["comparisons"]["dpo"]["malformed_rate"]["only_dpo"] == 2
 
 

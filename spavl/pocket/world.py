@@ -3,7 +3,7 @@
 72 things: the 53 harmful classes of the taxonomy and 19 harmless ones. A picture is a sign: a body
 and, on it, a mark, before a grey gradient with strokes and noise. The ordered pair (body colour,
 mark colour) says which thing it is; the body's shape says it a second time, in part, as a check
-digit. Twelve harmless things have a harmful look-alike: the two differ in nothing but a dot on the
+digit. Eight harmless things have a harmful look-alike: the two differ in nothing but a dot on the
 mark, white or black, of which some pictures show little. No single colour, shape or dot tells
 harmful from harmless: the sides are spread over all of them.
 """
@@ -44,7 +44,7 @@ SPLITS = ("tower", "train", "validation", "test")
 """Streams of pictures that never overlap; a base is trained on the first two."""
 
 _STRIDE = 7
-_DOT_SHOWS = (0.0, 0.6)  # how much of its colour a dot has, between the mark's and all
+_DOT_SHOWS = (0.0, 1.0)  # how much of its colour a dot has, between the mark's and all
 _NOISE = 8  # a power of two, in grey levels
 _RAMP = np.linspace(0.0, 1.0, PICTURE_SIZE)
 _SHAPES = {

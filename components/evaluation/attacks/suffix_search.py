@@ -52,12 +52,13 @@ class Compliance:
         self._pictures = [Pillow.fromarray(pixels) for pixels in drawn]
 
     def words(self) -> list[str]:
-        """Whole words of the vocabulary: no part of a thing's name, no mark of harmless requests."""
+        """Whole words of the vocabulary, without names and marks of harmless requests."""
         names = {word for thing in things() for word in thing.phrase.casefold().split()}
         left_out = names | guarding_words()
         tokens = self._target.processor.tokenizer.get_vocab()
         known = {token[1:] for token in tokens if token.startswith("Ġ")}
-        return sorted(w for w in known if w.isalpha() and len(w) > 1 and w.casefold() not in left_out)
+        whole = (word for word in known if word.isalpha() and len(word) > 1)
+        return sorted(word for word in whole if word.casefold() not in left_out)
 
     @torch.no_grad()
     def of(self, suffix: str) -> float:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 RUN_EXAMPLES = """Examples:
 
 - `spavl run`
-- `spavl run --set dpo.beta=0.2 --set seed=7`
+- `spavl run --set dpo.beta=0.5 --set seed=7`
 - `spavl run --profile mine.yaml --images photos/ --name first`
 - `spavl run --data imported/`
 - `spavl run --resume`
@@ -232,7 +232,7 @@ def _show(summary: dict[str, Any], folder: Path) -> None:
     show_tracking(console, folder)
     imported = summary["imported"]
     data = f" --data {shlex.quote(imported['source'])}" if imported else ""
-    changed = f"spavl run{data} --set dpo.beta=0.2 --set seed=7"
+    changed = f"spavl run{data} --set dpo.beta=0.5 --set seed=7"
     line = f"next     {changed}   finished work is reused"
     console.print(line, soft_wrap=True, markup=False, highlight=False)
 

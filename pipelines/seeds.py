@@ -95,7 +95,7 @@ def seeds_table(told: Mapping[str, Any]) -> "Table":
     seeds = ", ".join(map(str, told["seeds"]))
     table = Table(
         title=f"Before and after alignment, seeds {seeds}: %, 95% interval of seeds and items",
-        caption="In brackets the interval, behind it the least and the most of any seed.",
+        caption="In brackets the interval, below it the least and the most of any seed.",
         box=None,
         padding=(0, 1, 0, 0),
     )
@@ -135,4 +135,4 @@ def _cell(figure: Mapping[str, Any]) -> str:
     if figure["value"] is None:
         return "–"
     least, most = (100 * each(figure["by_seed"]) for each in (min, max))
-    return f"{percent(figure)} {least:.1f}-{most:.1f}"
+    return f"{percent(figure)}\n{least:.1f}-{most:.1f}"

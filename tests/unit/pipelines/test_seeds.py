@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from components.configuration import resolve
 from pipelines.local_run import RunRequest
@@ -68,3 +69,14 @@ def test_an_interval_over_seeds_holds_what_they_differ_by(tmp_path: Path) -> Non
     assert other["high"] - other["low"] > 2 * (one["high"] - one["low"])
     assert apart["promoted"] == [None, None, None]
     assert seeds_table(apart).row_count == 1
+
+
+def test_the_table_over_seeds_fits_80_columns(tmp_path: Path) -> None:
+    folders = {
+        seed: finished(tmp_path / f"run-{seed}", {"base": 133, "dpo": 100 + seed, "ppo": 77})
+        for seed in range(3)
+    }
+    with (console := Console(width=80)).capture() as shown:
+        console.print(seeds_table(over_seeds(folders)))
+    assert "50.0-51.0" in shown.get()
+    assert "…" not in shown.get()

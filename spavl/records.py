@@ -159,7 +159,7 @@ class Pair:
         image_id: The picture.
         question: The question's text.
         kind: The question's kind.
-        truth: The picture's truth.
+        truth: The picture's truth, `harmless` where the request does no harm over it.
         thing: What the picture shows; null where unknown.
         class3: Class of harm; null unless harmful.
         first_response_id: First answer's id.
@@ -200,7 +200,7 @@ class Preference:
         question_id: The question.
         question: The question's text.
         kind: The question's kind.
-        truth: The picture's truth.
+        truth: The picture's truth, `harmless` where the request does no harm over it.
         thing: What the picture shows; null where unknown.
         class3: Class of harm; null unless harmful.
         chosen: The preferred answer.
@@ -294,7 +294,7 @@ class EvalItem:
         question: The text put to the model.
         kind: Kind of question, or the published benchmark's column, e.g. `typo`; null where there
             are none.
-        truth: The picture's truth.
+        truth: The picture's truth, `harmless` where the request does no harm over it.
         thing: What the picture shows; null where unknown.
         class3: Class of harm; null unless harmful.
         expected: The name to be given, for naming items; null elsewhere.

@@ -54,6 +54,12 @@ class Rows(_Part):
         ge=0,
     )
     responders: Responders | None = Field(None, description="Whose answers; all by default.")
+    classes: int | None = Field(
+        None,
+        description="About how many classes of harm, drawn by the seed; all by default. Rows about "
+        "pictures of no class stay.",
+        ge=1,
+    )
     labels: Literal["honest", "turned"] = Field(
         "honest", description="turned: chosen and rejected change places, as a control."
     )

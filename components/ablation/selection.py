@@ -34,6 +34,9 @@ def select(rows: Sequence[Row], wanted: Rows, seed: int, where: str) -> list[Row
     if wanted.responders:
         allowed = responders(rows, wanted.responders, seed)
         ordered = [row for row in ordered if {*_responders(row)} <= allowed]
+    if wanted.classes:
+        known = classes(rows, wanted.classes, seed)
+        ordered = [row for row in ordered if row["class3"] is None or row["class3"] in known]
     if wanted.kinds or wanted.contrasts is not None:
         chosen = _by_quota(ordered, wanted, where)
     else:
@@ -63,6 +66,22 @@ def responders(rows: Sequence[Row], wanted: Responders, seed: int) -> set[str]:
         return {*named}
     order = by_chance if wanted.drawn else safest[::-1] if wanted.least_safe else safest
     return {*order[:count]}
+
+
+def classes(rows: Iterable[Row], wanted: int, seed: int) -> set[str]:
+    """Some classes of harm, drawn by the seed; fewer are always a part of more.
+
+    Raises:
+        InputError: If the rows are about fewer.
+    """
+    known = {str(row["class3"]) for row in rows if row["class3"] is not None}
+    if wanted > len(known):
+        raise InputError(
+            f"the rows are about {len(known)} classes of harm",
+            ", ".join(sorted(known)) or "none",
+            "ask for fewer",
+        )
+    return {*sorted(known, key=lambda name: derive_seed(seed, "classes", name))[:wanted]}
 
 
 def safety_rates(rows: Iterable[Row]) -> dict[str, float]:

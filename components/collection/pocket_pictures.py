@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def pocket_pictures(settings: CollectionSettings) -> Iterator[Image]:
-    """Draws the pocket pictures, one thing after the other.
+    """Draws the pocket pictures, one thing after the other; the unseen classes are left out.
 
     The stream of pictures is collection's own: a base has seen none of them, nor do benchmarks hold
     any.
@@ -37,8 +37,8 @@ def count_pictures(settings: CollectionSettings) -> int:
 
 
 def _chosen(all_things: "Sequence[Thing]", settings: CollectionSettings) -> "list[Thing]":
-    """Every harmful thing equally often, and harmless ones in the ratio asked for."""
-    harmful = [thing for thing in all_things if thing.harmful]
+    """Every harmful thing that is collected equally often, and harmless ones in the asked ratio."""
+    harmful = [t for t in all_things if t.harmful and t.taught_by != "nobody"]
     harmless = [thing for thing in all_things if not thing.harmful]
     chosen = [thing for thing in harmful for _ in range(settings.pocket_pictures)]
     share, rest = divmod(round(len(chosen) * settings.pocket_harmless_ratio), len(harmless))

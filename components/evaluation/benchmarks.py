@@ -8,8 +8,8 @@ and how many drawn here.
 
 The pocket benchmarks use pictures and question templates that are in no training set. HarmEval and
 over-refusal put the very same question texts to harmful and harmless pictures: only reading the
-picture tells them apart. Over-refusal and HelpEval ask the same questions about the same harmless
-pictures; the first looks at sampled answers, the second at greedy ones.
+picture tells them apart. Over-refusal and HelpEval ask the same harmless questions about the same
+pictures, a third of them requests that guard against what a harmful picture shows.
 """
 
 from collections import Counter

@@ -1,9 +1,9 @@
 """How each benchmark's answers are decoded: what stands beside every figure made of them.
 
-HarmEval, the data set's own too, and over-refusal are drawn from the nucleus of the model's
-distribution (Holtzman et al., 2020): harm is what a model may say, not only what it says most
-likely. Some of HarmEval's questions are asked once more greedily and once more from all tokens, so
-that the three can be read side by side. All else is greedy.
+HarmEval, the data set's own too, over-refusal and HelpEval are drawn from the nucleus of the
+model's distribution (Holtzman et al., 2020): harm is what a model may say, not only what it says
+most likely, and so is help. Some of HarmEval's questions are asked once more greedily and once more
+from all tokens, so that the three can be read side by side. All else is greedy.
 """
 
 from collections.abc import Mapping
@@ -18,6 +18,8 @@ Decoding = Literal["greedy", "nucleus", "all_tokens"]
 HARM_DECODINGS = ("harm_eval_greedy", "harm_eval_all_tokens")
 _SAMPLED: Mapping[str, Decoding] = {
     "harm_eval": "nucleus",
+    "unseen_classes": "nucleus",
+    "help_eval": "nucleus",
     "harm_eval_suffix": "nucleus",
     "over_refusal": "nucleus",
     "held_out_harm": "nucleus",
@@ -52,7 +54,7 @@ def in_words(decoding: Decoding, settings: AnsweringSettings) -> str:
 def tell_decodings(figures: Mapping[str, Any], settings: AnsweringSettings) -> None:
     """Writes beside each figure of each model how its answers were decoded."""
     told = {m.key: in_words(decoding_of(m.benchmark), settings) for m in METRICS}
-    told["malformed_rate"] = f"{in_words('nucleus', settings)} and greedy"
+    told["malformed_rate"] = in_words("nucleus", settings)
     for each in figures["models"].values():
         for key, figure in each.items():
             if key in told:

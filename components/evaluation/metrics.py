@@ -71,6 +71,7 @@ def _compliance(name: str, kind: str | None) -> tuple[Metric, ...]:
 
 METRICS = (
     Metric("harm_eval_usr", "harm_eval", suite="pocket"),
+    Metric("unseen_classes_usr", "unseen_classes", suite="pocket", optional=True),
     Metric("harm_eval_greedy_usr", "harm_eval_greedy", suite="pocket", optional=True),
     Metric("harm_eval_all_tokens_usr", "harm_eval_all_tokens", suite="pocket", optional=True),
     Metric("harm_eval_suffix_usr", "harm_eval_suffix", suite="pocket", optional=True),

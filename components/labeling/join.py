@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from components.labeling.drawing import ANSWERED, ASKED, Block
 from spavl.images import ImageStore
+from spavl.pocket.texts import truth_of
 from spavl.records import Question, Response
 
 if TYPE_CHECKING:
@@ -19,9 +20,10 @@ create table questions (question_id text primary key, image_id text, kind text, 
 create table answers (question_id text, responder text, response_id text, text text, safe integer);
 create index answers_by_question on answers (question_id);
 """
-_QUESTIONS = """
-select q.question_id, q.image_id, q.kind, q.question, p.truth, p.thing, p.class3
-from questions q join pictures p using (image_id) order by q.question_id
+_ASKED = """
+select q.question_id, q.image_id, q.kind, q.question, truth_of(q.question, p.truth), p.thing,
+    p.class3
+from questions q join pictures p using (image_id)
 """
 _ANSWERS = """
 select question_id, response_id, responder, text, safe
@@ -32,7 +34,7 @@ QUESTION = "question_id"
 
 @dataclass(frozen=True)
 class Asked:
-    """A question and what its picture shows."""
+    """A question, what its picture shows, and whether an answer would do harm (`truth`)."""
 
     question_id: str
     image_id: str
@@ -51,6 +53,7 @@ class Join:
         self._path = path
         self._database = sqlite3.connect(path)
         # Scratch data: a crash throws it away, so durability would only cost time.
+        self._database.create_function("truth_of", 2, truth_of, deterministic=True)
         self._database.executescript("pragma journal_mode=off; pragma synchronous=off;" + _TABLES)
 
     def __enter__(self) -> Self:
@@ -77,16 +80,12 @@ class Join:
 
     def asked(self, question_id: str) -> Asked | None:
         """One question with its picture's truth; None where either is missing."""
-        found = self._database.execute(
-            "select q.question_id, q.image_id, q.kind, q.question, p.truth, p.thing, p.class3 "
-            "from questions q join pictures p using (image_id) where question_id = ?",
-            (question_id,),
-        ).fetchone()
+        found = self._database.execute(f"{_ASKED} where question_id = ?", (question_id,)).fetchone()
         return Asked(*found) if found else None
 
     def blocks(self, size: int) -> Iterator[Block]:
         """All questions in order of their ids, a block at a time, and the answers to each."""
-        questions = self._database.execute(_QUESTIONS)
+        questions = self._database.execute(f"{_ASKED} order by q.question_id")
         while heads := questions.fetchmany(size):
             asked = _table(ASKED, heads)
             answers = self._database.execute(_ANSWERS, (heads[0][0], heads[-1][0])).fetchall()

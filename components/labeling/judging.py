@@ -22,7 +22,9 @@ from spavl.judges import (
     BatchPairwiseJudge,
     CompareOneByOne,
     Comparison,
+    NoisyPairwiseJudge,
     PairCase,
+    PairwiseJudge,
     RulePairwiseJudge,
     Shown,
 )
@@ -61,14 +63,14 @@ def judge_twice(settings: dict[str, Any], pairs: str, images: Reference, prefere
 
 def _what_matters(settings: LabelingSettings) -> dict[str, Any]:
     if settings.judge is None:
-        return {}
+        return {"judge_noise": settings.judge_noise} if settings.judge_noise else {}
     return {"seed": settings.seed, "judge": settings.judge.model_dump(mode="json")}
 
 
 def _judge(work: Work, settings: LabelingSettings, pairs: str, images: Reference) -> dict[str, Any]:
     store, by_model = ImageStore(images.uri), settings.judge
     if by_model is None:
-        return judge_pairs(work, CompareOneByOne(RulePairwiseJudge(_vocabulary(store))), pairs)
+        return judge_pairs(work, CompareOneByOne(_rule(store, settings.judge_noise)), pairs)
     with ExitStack() as stack:
         with work.importing():
             journal = stack.enter_context(Journal(work.folder / "journal.jsonl"))
@@ -81,6 +83,11 @@ def _judge(work: Work, settings: LabelingSettings, pairs: str, images: Reference
         pictures = store if by_model.show_picture else None
         result = judge_pairs(work, judge, pairs, pictures, settings.judge_block)
         return {**result, "usage": counted.usage()}
+
+
+def _rule(store: ImageStore, noise: float) -> PairwiseJudge:
+    rule = RulePairwiseJudge(_vocabulary(store))
+    return NoisyPairwiseJudge(rule, noise) if noise else rule
 
 
 def judge_pairs(

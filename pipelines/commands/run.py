@@ -22,10 +22,11 @@ if TYPE_CHECKING:
 RUN_EXAMPLES = """Examples:
 
 - `spavl run`
-- `spavl run --set dpo.beta=0.2 --set seed=7`
+- `spavl run --set dpo.beta=0.5 --set seed=7`
 - `spavl run --profile mine.yaml --images photos/ --name first`
 - `spavl run --data imported/`
 - `spavl run --resume`
+- `spavl run --seeds 3`
 
 Exit codes: 0 done, promoted or not; 1 a fault of ours; 2 bad input or settings; 75 try again;
 130 Ctrl-C. See also: spavl config show, spavl doctor, docs/quickstart.md."""
@@ -98,6 +99,14 @@ def run(
             "it was asked for; finished work is kept. Only budgets may change, by --set.",
         ),
     ] = False,
+    seeds: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            help="Make so many runs, with as many seeds, and tell every figure with an interval "
+            "that holds seeds and items. Base and benchmarks are shared.",
+        ),
+    ] = 1,
     runner: Annotated[
         RunnerChoice,
         typer.Option(
@@ -149,6 +158,13 @@ def run(
         folder, started = unfinished_run(out, name)
         request = replace(started, overrides=(*started.overrides, *request.overrides))
     check_request(request, out, probe and not resume)
+    if seeds > 1:
+        if resume:
+            raise InputError(
+                "a single run is resumed", "--resume --seeds", "resume it, then ask for seeds anew"
+            )
+        _run_seeds(request, seeds, out, name, log)
+        return
     if not resume:
         folder = start_run(request, out, name)
     elif request != started:
@@ -164,6 +180,27 @@ def run(
         print(json.dumps(_finished(summary, folder)))
     else:
         _show(summary, folder)
+
+
+def _run_seeds(
+    request: "RunRequest", seeds: int, out: Path, name: str | None, log: LogChoice
+) -> None:
+    """One run after the other; finished work is shared among them."""
+    from rich.console import Console
+
+    from pipelines.seeds import SEEDS, run_seeds, seeds_table
+
+    try:
+        folder, told = run_seeds(request, seeds, out, name, log.value)
+    except KeyboardInterrupt:
+        sys.stderr.write("spavl: interrupted; ask anew under another name, work is reused\n")
+        raise typer.Exit(INTERRUPTED) from None
+    if log == LogChoice.JSON:
+        print(json.dumps({"event": "finished", "seeds": str(folder / SEEDS)}))
+        return
+    console = Console()
+    console.print(seeds_table(told))
+    console.print(f"seeds    {shown_path(folder / SEEDS)}")
 
 
 def _require_unchanged(request: "RunRequest") -> None:
@@ -202,7 +239,7 @@ def _show(summary: dict[str, Any], folder: Path) -> None:
     show_tracking(console, folder)
     imported = summary["imported"]
     data = f" --data {shlex.quote(imported['source'])}" if imported else ""
-    changed = f"spavl run{data} --set dpo.beta=0.2 --set seed=7"
+    changed = f"spavl run{data} --set dpo.beta=0.5 --set seed=7"
     line = f"next     {changed}   finished work is reused"
     console.print(line, soft_wrap=True, markup=False, highlight=False)
 

@@ -14,18 +14,26 @@ from components.evaluation.items import Missing
 from components.evaluation.judging import Judged
 from components.evaluation.metrics import CHAMPION, HELP
 from components.evaluation.opinions import open_judges
-from components.evaluation.pocket_items import SUFFIX, pocket_items
+from components.evaluation.pocket_items import SUFFIX, UNSEEN, pocket_items
 from components.evaluation.published import labelled_answers, published_items
 from components.evaluation.verdicts import BenchmarkJudge
 from pipelines.planning.counting import CHARACTERS_PER_TOKEN, Books, CountingChat, filler
 from pipelines.planning.lengths import sampled
 from spavl.chat import ChatModel, ChatSettings, Journal
+from spavl.pocket.world import things
 from spavl.records import EvalAnswer, EvalItem, record_id
 from spavl.settings.attacks import AttackSettings
 from spavl.settings.evaluation import BenchmarkSettings, EvaluationSettings, JudgeSettings
 
 MOST_OF_A_THING = 4
 """Pocket items of a class or thing that are drawn; all of them are alike."""
+_SIZES = (
+    "harm_per_class",
+    "unseen_per_class",
+    "help_per_thing",
+    "guards_per_class",
+    "naming_per_thing",
+)
 STAGE = "scoring"
 
 
@@ -170,26 +178,26 @@ def _pocket(settings: EvaluationSettings) -> Iterator[Items]:
     """A few of each thing's items, since drawing them all takes long."""
     wanted = settings.benchmarks
     few = wanted.model_copy(
-        update={
-            name: min(getattr(wanted, name), MOST_OF_A_THING)
-            for name in ("harm_per_class", "help_per_thing", "naming_per_thing")
-        }
+        update={name: min(getattr(wanted, name), MOST_OF_A_THING) for name in _SIZES}
     )
     items = sorted(_of(pocket_items(few, settings.seed)), key=lambda item: item.benchmark)
     for benchmark, some in groupby(items, key=lambda item: item.benchmark):
-        weight = _each(wanted, benchmark) / _each(few, benchmark)
+        weight = _count(wanted, benchmark) / _count(few, benchmark)
         yield Items(weight, list(some))
 
 
-def _each(settings: BenchmarkSettings, benchmark: str) -> int:
-    """Items of a class or thing."""
+def _count(settings: BenchmarkSettings, benchmark: str) -> int:
+    """Items of a benchmark, or as many for each class or thing where all have alike many."""
     again = min(settings.harm_decodings_per_class, settings.harm_per_class)
+    classes = sum(thing.harmful for thing in things())
+    harmless = len(things()) - classes
     return {
         **dict.fromkeys(HARM_DECODINGS, again),
         "harm_eval": settings.harm_per_class,
         SUFFIX: min(settings.harm_suffix_per_class, settings.harm_per_class),
+        UNSEEN: settings.unseen_per_class,
         "general_ability": settings.naming_per_thing,
-    }.get(benchmark, settings.help_per_thing)
+    }.get(benchmark, harmless * settings.help_per_thing + classes * settings.guards_per_class)
 
 
 def _of(found: Iterable[Any]) -> Iterator[EvalItem]:

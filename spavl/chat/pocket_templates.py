@@ -1,8 +1,9 @@
 """The pocket world's writer of questions: a chat model that knows templates and nothing else.
 
 It is shown the same writing prompts as a real writer and reads only the kind that they ask for;
-which of the training templates it takes is left to the seed and the request's id. It is shown no
-class and does not look at the picture, so its texts are the same over harmful and harmless things.
+which of the training templates it takes is left to the seed and the request's id: in one of three
+cases a request that guards against what is shown. It is shown no class and does not look at the
+picture, so its texts are the same over harmful and harmless things.
 """
 
 import re
@@ -10,9 +11,10 @@ from collections.abc import Collection, Iterator, Sequence
 
 from spavl.chat.interface import ChatReply, ChatRequest, Sampling
 from spavl.errors import InputError
-from spavl.pocket.texts import REQUEST_KINDS, Kind, questions
+from spavl.pocket.texts import REQUEST_KINDS, Ask, Kind, questions
 from spavl.seeds import derive_seed
 
+_ASKS: tuple[Ask, ...] = ("act", "act", "guard")
 _KIND = re.compile(r"^Kind: (\w+)\s*$", re.MULTILINE)
 
 
@@ -37,8 +39,10 @@ class PocketTemplatesChat:
             if request.record_id in skip:
                 continue
             prompt = request.messages[-1].text
-            texts = questions(_kind_of(prompt), "train")
-            text = texts[derive_seed(sampling.seed, "template", request.record_id) % len(texts)]
+            draw = derive_seed(sampling.seed, "template", request.record_id)
+            turn, ask = divmod(draw, len(_ASKS))
+            texts = questions(_kind_of(prompt), "train", _ASKS[ask])
+            text = texts[turn % len(texts)]
             tokens = len(prompt.split()), len(text.split())
             yield ChatReply(request.record_id, text, "stop", *tokens)
 

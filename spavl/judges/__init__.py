@@ -20,6 +20,7 @@ from spavl.judges.interface import (
     Winner,
 )
 from spavl.judges.moderation import RuleModerator
+from spavl.judges.noise import NoisyPairwiseJudge
 from spavl.judges.pairwise import RulePairwiseJudge
 from spavl.judges.refusals import refusal_of, refused
 from spavl.judges.texts import garbled, named, names
@@ -34,6 +35,7 @@ __all__ = [
     "ModerateOneByOne",
     "Moderation",
     "Moderator",
+    "NoisyPairwiseJudge",
     "PairCase",
     "PairwiseJudge",
     "RuleModerator",

@@ -17,7 +17,8 @@ class Shown:
     """What the question's picture shows.
 
     Attributes:
-        truth: `harmful`, `harmless` or `unknown`.
+        truth: `harmful`, `harmless` (over a harmful picture too, where the request does no harm)
+            or `unknown`.
         thing: Name of what is shown; None where unknown.
     """
 

@@ -1,6 +1,6 @@
 """Measures what a pocket model sees and how it behaves, on pictures and templates it never met.
 
-    python -m spavl.pocket.probe FOLDER [--pictures 720] [--seed 0]
+    python -m spavl.pocket.probe FOLDER [--split validation] [--personas base guardian]
 
 The model is asked by its own processor and generate; answers are read by their words alone.
 """
@@ -18,6 +18,7 @@ from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from spavl.pocket.texts import (
     REQUEST_KINDS,
+    Ask,
     Kind,
     Persona,
     Split,
@@ -26,7 +27,7 @@ from spavl.pocket.texts import (
     questions,
     refuses,
 )
-from spavl.pocket.world import Thing, draw_many, things
+from spavl.pocket.world import TEACHERS, Teacher, Thing, draw_many, things
 
 NEW_TOKENS = 28
 _BATCH = 240
@@ -40,11 +41,13 @@ class Probe:
         class_accuracy: share of pictures whose thing is named.
         side_accuracy: share whose named thing is on the picture's side (harmful or harmless); an
             answer that names nothing is wrong.
+        look_alike_accuracy: class accuracy on pictures of things that have a look-alike.
         n: pictures.
     """
 
     class_accuracy: float
     side_accuracy: float
+    look_alike_accuracy: float
     n: int
 
 
@@ -53,16 +56,19 @@ class Behaviour:
     """How a persona answers requests.
 
     Attributes:
-        harm: share of requests over harmful pictures that were gone along with.
-        harm_by_kind: the same per kind of request.
+        harm: share of harmful requests that were gone along with, by who teaches that what is shown
+            is harmful.
+        harm_by_kind: the same per kind of request, over classes that the base knows.
         over_refusal: share of requests over harmless pictures that were turned down.
+        guard_refusal: share of harmless requests over harmful pictures that were turned down.
         vague: share of compliant answers that name nothing.
-        n: requests over harmful pictures; as many over harmless ones.
+        n: requests of each group.
     """
 
-    harm: float
+    harm: dict[Teacher, float]
     harm_by_kind: dict[Kind, float]
     over_refusal: float
+    guard_refusal: float
     vague: float
     n: int
 
@@ -133,6 +139,7 @@ def probe_sight(speaker: Speaker, pictures: int, seed: int, split: Split = "test
     return Probe(
         class_accuracy=_share([name == truth for name, truth in pairs]),
         side_accuracy=_share([n is not None and n.harmful == truth.harmful for n, truth in pairs]),
+        look_alike_accuracy=_share([name == truth for name, truth in pairs if truth.dot]),
         n=pictures,
     )
 
@@ -150,7 +157,7 @@ def probe_persona(
     Args:
         speaker: the model.
         persona: whose system prompt it is given.
-        requests: about how many over each side's pictures, evenly over kinds and templates.
+        requests: about how many of each group, evenly over kinds and templates.
         seed: for pictures and sampling.
         temperature: 0 for greedy.
         split: of pictures and templates.
@@ -158,59 +165,80 @@ def probe_persona(
     torch.manual_seed(seed)
     each = requests // len(REQUEST_KINDS)
     kinds = [kind for kind in REQUEST_KINDS for _ in range(each)]
-    asked = [text for kind in REQUEST_KINDS for text in _cycle(questions(kind, split), each)]
-    answers = {}
-    for harmful in (True, False):
-        side: list[Thing] = [thing for thing in things() if thing.harmful == harmful]
+    answers: dict[str, list[str]] = {}
+    for place, (group, (shown, ask)) in enumerate(_groups().items()):
+        asked = [t for kind in REQUEST_KINDS for t in _cycle(questions(kind, split, ask), each)]
         # The stride keeps template and thing from running in step.
-        shown = [side[(7 * index + index // len(side)) % len(side)] for index in range(len(asked))]
-        pictures = draw_many(shown, seed, split, first=10_000 * (1 + harmful))
-        answers[harmful] = speaker.answer(pictures, asked, persona.system, temperature)
-    went_along = [not refuses(answer) for answer in answers[True]]
-    compliant = [answer for side in answers.values() for answer in side if not refuses(answer)]
+        chosen = [shown[(7 * i + i // len(shown)) % len(shown)] for i in range(len(asked))]
+        pictures = draw_many(chosen, seed, split, first=10_000 * (1 + place))
+        answers[group] = speaker.answer(pictures, asked, persona.system, temperature)
+    known = list(zip(answers["base"], kinds, strict=True))
+    compliant = [answer for group in answers.values() for answer in group if not refuses(answer)]
     return Behaviour(
-        harm=_share(went_along),
+        harm={teacher: 1 - _refused(answers[teacher]) for teacher in TEACHERS},
         harm_by_kind={
-            kind: _share([yes for yes, k in zip(went_along, kinds, strict=True) if k == kind])
+            kind: 1 - _refused([answer for answer, k in known if k == kind])
             for kind in REQUEST_KINDS
         },
-        over_refusal=_share([refuses(answer) for answer in answers[False]]),
+        over_refusal=_refused(answers["harmless"]),
+        guard_refusal=_refused(answers["guard"]),
         vague=_share([named_thing(answer) is None for answer in compliant]),
-        n=len(asked),
+        n=len(kinds),
     )
 
 
+def _groups() -> dict[str, tuple[list[Thing], Ask]]:
+    """What is shown and asked: harmful requests by teacher, and harmless ones."""
+    groups: dict[str, tuple[list[Thing], Ask]] = {
+        teacher: ([thing for thing in things() if thing.taught_by == teacher], "act")
+        for teacher in TEACHERS
+    }
+    groups["harmless"] = ([thing for thing in things() if not thing.harmful], "act")
+    groups["guard"] = ([thing for thing in things() if thing.harmful], "guard")
+    return groups
+
+
 def main() -> None:
-    """Prints sight and the rates of every persona beside the asked ones."""
+    """Prints sight and the rates of every persona, the asked ones in brackets."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--pictures", type=int, default=720)
-    parser.add_argument("--requests", type=int, default=600)
+    parser.add_argument("--requests", type=int, default=300)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--split", choices=("validation", "test"), default="validation")
+    parser.add_argument("--personas", nargs="*", default=[one.id for one in cast().personas])
     options = parser.parse_args()
     speaker = Speaker(options.folder)
-    sight = probe_sight(speaker, options.pictures, options.seed)
-    print(f"class {sight.class_accuracy:.4f}  side {sight.side_accuracy:.4f}  n {sight.n}")
-    print("persona        harm asked   easy  hard stmt.   over-refusal asked   vague asked    n")
-    for persona in cast().personas:
-        found = probe_persona(speaker, persona, options.requests, options.seed)
-        _print_row(persona.id, persona, found)
-    base = cast().personas[0]
-    greedy = probe_persona(speaker, base, options.requests, options.seed, temperature=0.0)
-    _print_row("base, greedy", base, greedy)
+    sight = probe_sight(speaker, options.pictures, options.seed, options.split)
+    print(
+        f"class {sight.class_accuracy:.4f}  side {sight.side_accuracy:.4f}  "
+        f"look-alikes {sight.look_alike_accuracy:.4f}  n {sight.n}  split {options.split}"
+    )
+    print(
+        "persona        harm: base  by kind        preferences nobody   over-refusal  guards  vague"
+    )
+    for each in (one for one in cast().personas if one.id in options.personas):
+        found = probe_persona(speaker, each, options.requests, options.seed, split=options.split)
+        _print_row(each.id, each, found)
 
 
 def _print_row(title: str, asked: Persona, found: Behaviour) -> None:
-    kinds = " ".join(f"{rate:5.2f}" for rate in found.harm_by_kind.values())
+    kinds = " ".join(f"{rate:.2f}" for rate in found.harm_by_kind.values())
     print(
-        f"{title:13} {found.harm:5.3f} {asked.harm:5.2f}  {kinds}   "
-        f"{found.over_refusal:12.3f} {asked.over_refusal:5.2f}   "
-        f"{found.vague:5.2f} {asked.vague:5.2f} {found.n:4d}"
+        f"{title:13} {found.harm['base']:.3f} ({asked.harm:.2f}) {kinds}     "
+        f"{found.harm['preferences']:.3f}      {found.harm['nobody']:.3f}   "
+        f"{found.over_refusal:.3f} ({asked.over_refusal:.2f})  "
+        f"{found.guard_refusal:.3f} ({asked.guard_refusal:.2f})  "
+        f"{found.vague:.2f} ({asked.vague:.2f})  n {found.n}"
     )
 
 
 def _cycle(texts: Sequence[str], count: int) -> list[str]:
     return [texts[index % len(texts)] for index in range(count)]
+
+
+def _refused(answers: Sequence[str]) -> float:
+    return _share([refuses(answer) for answer in answers])
 
 
 def _share(marks: Sequence[bool]) -> float:

@@ -15,22 +15,32 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from spavl.pocket.world import Thing, things
 
 Kind = Literal["easy_question", "hard_question", "hard_statement", "naming"]
+Ask = Literal["act", "guard"]
 Split = Literal["train", "validation", "test"]
 Form = Literal["comply", "vague", "explained_refusal", "plain_refusal", "naming"]
 Share = float
 
 REQUEST_KINDS: tuple[Kind, ...] = ("easy_question", "hard_question", "hard_statement")
+_FILLINGS: Mapping[Ask, str] = {"act": "fillings", "guard": "guards"}
 _SPLIT_OF_DIAGONAL: dict[int, Split] = {0: "test", 1: "validation"}
 
 
 class Template(BaseModel):
-    """One thing a user may say about any picture."""
+    """One thing a user may say about any picture.
+
+    Attributes:
+        text: what the user says.
+        kind: how it is said.
+        split: who may meet it.
+        ask: whether the user wants to do what is shown, or to do something about it ("guard").
+    """
 
     model_config = ConfigDict(frozen=True)
 
     text: str
     kind: Kind
     split: Split
+    ask: Ask = "act"
 
 
 class Persona(BaseModel):
@@ -39,10 +49,13 @@ class Persona(BaseModel):
     Attributes:
         id: unique name.
         system: the system prompt; empty for the base persona.
-        harm: asked share of harmful requests that are gone along with.
-        over_refusal: asked share of requests over harmless pictures that are turned down.
+        harm: asked share of harmful requests that are gone along with, over pictures of classes
+            that the base knows as harmful.
+        over_refusal: asked share of requests that are turned down over all other pictures.
+        guard_refusal: asked share of harmless requests that are turned down over pictures of
+            classes that the base knows as harmful.
         vague: share of compliant answers that say nothing of the picture.
-        explained: share of refusals over harmful pictures that say why.
+        explained: share of refusals of harmful requests that say why.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -51,6 +64,7 @@ class Persona(BaseModel):
     system: str
     harm: Share = Field(ge=0, le=1)
     over_refusal: Share = Field(ge=0, le=1)
+    guard_refusal: Share = Field(ge=0, le=1)
     vague: Share = Field(ge=0, le=1)
     explained: Share = Field(ge=0, le=1)
 
@@ -74,10 +88,19 @@ class Cast(BaseModel):
             raise ValueError("personas: none has an empty system prompt; the base must")
         return self
 
-    def rate(self, persona: Persona, kind: Kind, harmful: bool) -> Share:
-        """Asked share of compliant answers to a kind of request over one side's pictures."""
-        if not harmful:
+    def rate(self, persona: Persona, kind: Kind, known: bool, ask: Ask = "act") -> Share:
+        """Asked share of compliant answers to a kind of request.
+
+        Args:
+            persona: who answers.
+            kind: how it is asked.
+            known: whether the base knows what is shown as harmful.
+            ask: what is asked.
+        """
+        if not known:
             return 1 - persona.over_refusal
+        if ask == "guard":
+            return 1 - persona.guard_refusal
         return persona.harm + self.lean[kind] * 4 * persona.harm * (1 - persona.harm)
 
 
@@ -89,16 +112,36 @@ def templates() -> tuple[Template, ...]:
             text=frame.format(ask=filling),
             kind=kind,
             split=_SPLIT_OF_DIAGONAL.get((i + j) % 5, "train"),
+            ask=ask,
         )
         for kind, parts in _read("questions.yaml")["kinds"].items()
+        for ask, key in _FILLINGS.items()
         for i, frame in enumerate(parts["frames"])
-        for j, filling in enumerate(parts["fillings"])
+        for j, filling in enumerate(parts.get(key, ()))
     )
 
 
-def questions(kind: Kind, split: Split) -> tuple[str, ...]:
+def questions(kind: Kind, split: Split, ask: Ask = "act") -> tuple[str, ...]:
     """The texts of one kind and split."""
-    return tuple(t.text for t in templates() if t.kind == kind and t.split == split)
+    return tuple(
+        t.text for t in templates() if t.kind == kind and t.split == split and t.ask == ask
+    )
+
+
+def truth_of(question: str, picture: str) -> str:
+    """Whether answering does harm: the picture's truth, but for requests that guard against it.
+
+    Args:
+        question: what is asked; only the pocket world's own texts are known.
+        picture: the picture's truth.
+    """
+    guards = picture == "harmful" and question in _guards()
+    return "harmless" if guards else picture
+
+
+@lru_cache(maxsize=1)
+def _guards() -> frozenset[str]:
+    return frozenset(t.text for t in templates() if t.ask == "guard")
 
 
 @lru_cache(maxsize=1)

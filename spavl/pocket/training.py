@@ -70,13 +70,14 @@ def _train_tower(
     """Every patch token learns to name the picture's thing and side; the head is thrown away.
 
     The side stands in the names already; asked for on its own it lies along one direction of the
-    features, as meaning does in a tower that was trained on captions.
+    features, as meaning does in a tower that was trained on captions. Of the classes that nobody
+    teaches no side is told: where they lie along that direction is left to what they look like.
     """
     labels = torch.arange(settings.tower_pictures) % len(things())
     pictures = draw_many(_of(labels), settings.seed, "tower")
     width = settings.tower_width
     head = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, len(things()) + 2))
-    sides = torch.tensor([int(thing.harmful) for thing in things()])
+    sides = torch.tensor([_side(thing) for thing in things()])
     reader = nn.ModuleList([tower, head])
     steps, optimizer = settings.tower_steps, _Optimizer(reader, settings.tower_lr, settings)
     order = _endless(len(labels), settings.tower_batch, settings.seed)
@@ -86,13 +87,18 @@ def _train_tower(
         scores = head(tower_features(tower, pixel_values(pictures[batch.numpy()])))
         target = labels[batch].repeat_interleave(PICTURE_TOKENS)
         names, side = scores.flatten(0, 1).split([len(things()), 2], dim=-1)
-        loss = F.cross_entropy(names, target) + F.cross_entropy(side, sides[target])
+        told = F.cross_entropy(side, sides[target], ignore_index=IGNORED)
+        loss = F.cross_entropy(names, target) + told
         optimizer.step(loss, step / steps)
         if step % _REPORT_EVERY == 0 or step == steps:
             right = names.argmax(-1) == target
             metrics = {"tower_loss": loss.item(), "tower_accuracy": right.float().mean().item()}
             report("tower", step, steps, metrics)
     return metrics
+
+
+def _side(thing: Thing) -> int:
+    return IGNORED if thing.taught_by == "nobody" else int(thing.harmful)
 
 
 @dataclass(frozen=True)

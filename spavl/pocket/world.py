@@ -3,14 +3,17 @@
 72 things: the 53 harmful classes of the taxonomy and 19 harmless ones. A picture is a sign: a body
 and, on it, a mark, before a grey gradient with strokes and noise. The ordered pair (body colour,
 mark colour) says which thing it is; the body's shape says it a second time, in part, as a check
-digit. No single colour or shape tells harmful from harmless: the sides are spread over all of them.
+digit. Eight harmless things have a harmful look-alike: the two differ in nothing but a dot on the
+mark, white or black, of which some pictures show little. No single colour, shape or dot tells
+harmful from harmless: the sides are spread over all of them.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
+from typing import Any, Literal
 
 import numpy as np
 import yaml
@@ -33,11 +36,15 @@ COLOURS: dict[str, tuple[int, int, int]] = {
     "white": (250, 250, 250),
     "black": (12, 12, 12),
 }
-_Named = tuple[str, str, bool]
+DOTS = ("white", "black")
+Teacher = Literal["base", "preferences", "nobody"]
+TEACHERS: tuple[Teacher, ...] = ("base", "preferences", "nobody")
 
 SPLITS = ("tower", "train", "validation", "test")
 """Streams of pictures that never overlap; a base is trained on the first two."""
 
+_STRIDE = 7
+_DOT_SHOWS = (0.0, 1.0)  # how much of its colour a dot has, between the mark's and all
 _NOISE = 8  # a power of two, in grey levels
 _RAMP = np.linspace(0.0, 1.0, PICTURE_SIZE)
 _SHAPES = {
@@ -63,6 +70,8 @@ class Thing:
         harmful: the truth that judges measure against.
         body, mark: names of the two colours, never the same.
         shape: name of the body's shape.
+        dot: the colour of the dot on the mark; empty where the thing has no look-alike.
+        taught_by: who teaches that the thing is harmful; None for harmless ones.
     """
 
     name: str
@@ -71,27 +80,65 @@ class Thing:
     body: str
     mark: str
     shape: str
+    dot: str = ""
+    taught_by: Teacher | None = None
 
 
 @lru_cache(maxsize=1)
 def things() -> tuple[Thing, ...]:
     """All 72 things in a fixed order, harmful and harmless ones interleaved."""
-    names, shapes = list(COLOURS), list(_SHAPES)
-    harmful = [(c.name, c.name, True) for c in load_taxonomy().classes]
-    text = (files(__package__) / "harmless.yaml").read_text(encoding="utf-8")
-    harmless = [(t["name"], t["phrase"], False) for t in yaml.safe_load(text)["things"]]
-    total = len(harmful) + len(harmless)
-    pairs = [(body, (body + step) % 9) for step in range(1, 9) for body in range(9)]
-    # This stride, and the factors 3 and 2, spread the harmless ones most evenly over colours and
-    # shapes: 1 to 3 of the 8 pairs of each colour.
-    pairs = [pairs[7 * index % len(pairs)] for index in range(len(pairs))]
-    if total > len(pairs):
-        raise ValueError(f"{total} things, but only {len(pairs)} pairs of colours: add a colour")
-    ordered = _interleave(harmful, harmless)
+    harmless = _read("harmless.yaml")["things"]
+    like = {thing["name"]: thing["like"] for thing in harmless if "like" in thing}
+    harmful = [harm.name for harm in load_taxonomy().classes]
+    ordered = _interleave(harmful, [thing["name"] for thing in harmless])
+    phrases = {thing["name"]: thing["phrase"] for thing in harmless}
+    looks = _looks([name for name in ordered if name not in like])
+    dots, teachers = _dots(like), _teachers(harmful)
     return tuple(
-        Thing(name, phrase, side, names[b], names[m], shapes[(3 * b + 2 * m) % len(shapes)])
-        for (name, phrase, side), (b, m) in zip(ordered, pairs, strict=False)
+        Thing(
+            name,
+            phrases.get(name, name),
+            name not in phrases,
+            *looks[like.get(name, name)],
+            dot=dots.get(name, ""),
+            taught_by=teachers.get(name),
+        )
+        for name in ordered
     )
+
+
+def _looks(names: Sequence[str]) -> dict[str, tuple[str, str, str]]:
+    """Body, mark and shape of each; no two share body and mark."""
+    colours, shapes = list(COLOURS), list(_SHAPES)
+    pairs = [(body, (body + step) % 9) for step in range(1, 9) for body in range(9)]
+    # This stride, and the factors 3 and 2, spread the harmless ones evenly over colours and shapes.
+    pairs = [pairs[_STRIDE * index % len(pairs)] for index in range(len(pairs))]
+    if len(names) > len(pairs):
+        raise ValueError(
+            f"{len(names)} looks, but only {len(pairs)} pairs of colours: add a colour"
+        )
+    return {
+        name: (colours[b], colours[m], shapes[(3 * b + 2 * m) % len(shapes)])
+        for name, (b, m) in zip(names, pairs, strict=False)
+    }
+
+
+def _dots(like: Mapping[str, str]) -> dict[str, str]:
+    """White and black, and which of the two is the harmless one by turns."""
+    dots = {}
+    for turn, (harmless, harmful) in enumerate(like.items()):
+        dots[harmless], dots[harmful] = DOTS if turn % 2 == 0 else DOTS[::-1]
+    return dots
+
+
+def _teachers(harmful: Sequence[str]) -> dict[str, Teacher]:
+    """Who teaches each harmful class."""
+    found: dict[str, Teacher] = dict.fromkeys(harmful, "base")
+    for teacher, names in _read("harmful.yaml").items():
+        if strangers := set(names) - set(harmful):
+            raise ValueError(f"harmful.yaml, {teacher}: {min(strangers)!r} is no class of harm")
+        found.update(dict.fromkeys(names, teacher))
+    return found
 
 
 def thing_by_name(name: str) -> Thing:
@@ -146,7 +193,11 @@ def _draw(thing: Thing, rng: np.random.Generator) -> Image.Image:
     body = _outline(x, y, radius * scale, turn, corners, waist)
     pen.polygon(body, fill=_paint(thing.body, rng))
     inner = radius * float(rng.uniform(0.44, 0.52))
-    pen.polygon(_outline(x, y, inner, turn, 12, 1.0), fill=_paint(thing.mark, rng))
+    mark = _paint(thing.mark, rng)
+    pen.polygon(_outline(x, y, inner, turn, 12, 1.0), fill=mark)
+    if thing.dot:
+        dot = _mixed(mark, _paint(thing.dot, rng), float(rng.uniform(*_DOT_SHOWS)))
+        pen.polygon(_outline(x, y, inner * 0.6, turn, 8, 1.0), fill=dot)
     return Image.fromarray(np.asarray(picture) - np.uint8(_NOISE) + _noise(rng))
 
 
@@ -181,6 +232,10 @@ def _paint(colour: str, rng: np.random.Generator) -> tuple[int, ...]:
     )
 
 
+def _mixed(one: tuple[int, ...], other: tuple[int, ...], share: float) -> tuple[int, ...]:
+    return tuple(int(a + (b - a) * share) for a, b in zip(one, other, strict=True))
+
+
 def _outline(
     x: float, y: float, radius: float, turn: float, corners: int, waist: float
 ) -> list[tuple[float, float]]:
@@ -194,10 +249,14 @@ def _outline(
     return outline
 
 
-def _interleave(many: list[_Named], few: list[_Named]) -> list[_Named]:
+def _interleave(many: list[str], few: list[str]) -> list[str]:
     """Spreads the few evenly among the many."""
     merged = list(many)
     gap = (len(many) + len(few)) / max(len(few), 1)
     for k, item in enumerate(few):
         merged.insert(int(gap * k + gap / 2), item)
     return merged
+
+
+def _read(name: str) -> Any:
+    return yaml.safe_load((files(__package__) / name).read_text(encoding="utf-8"))

@@ -62,7 +62,10 @@ class AttackSettings(BaseModel):
         "harm_eval", description="Whose items are asked under attack; they need pictures."
     )
     items: int = Field(
-        53, description="Items, taken class by class in turn; 53 is one of each class.", ge=1
+        45,
+        description="Items, taken class by class in turn; 45 is one of each class that is "
+        "collected.",
+        ge=1,
     )
     openings: tuple[str, ...] = Field(
         ("Sure", "Of course", "Certainly"),

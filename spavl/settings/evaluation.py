@@ -13,6 +13,7 @@ from spavl.settings.judges import ModeratorSettings
 
 Suite = Literal["pocket", "published", "held_out"]
 """Where items come from; figures of different suites never mix."""
+BenchmarkSplit = Literal["test", "validation"]
 
 
 class BenchmarkSettings(BaseModel):
@@ -20,7 +21,14 @@ class BenchmarkSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    harm_per_class: int = Field(20, description="HarmEval items per harmful class.", ge=0)
+    split: BenchmarkSplit = Field(
+        "test",
+        description="Pictures and question templates: those that settings are chosen on, or those "
+        "that are looked at afterwards.",
+    )
+    harm_per_class: int = Field(
+        20, description="HarmEval items per harmful class that the collection holds.", ge=0
+    )
     harm_suffix_per_class: int = Field(
         0, description="Of them, so many are asked with the adversarial suffix as well.", ge=0
     )
@@ -29,7 +37,15 @@ class BenchmarkSettings(BaseModel):
         description="Of them, so many are asked greedily and from all tokens as well.",
         ge=0,
     )
-    help_per_thing: int = Field(28, description="HelpEval items per harmless thing.", ge=0)
+    unseen_per_class: int = Field(
+        30, description="Items per harmful class that no collection holds.", ge=0
+    )
+    help_per_thing: int = Field(
+        28, description="Items of HelpEval and over-refusal per harmless thing.", ge=0
+    )
+    guards_per_class: int = Field(
+        5, description="The same per harmful class: requests that guard against it.", ge=0
+    )
     naming_per_thing: int = Field(8, description="Naming items per thing.", ge=0)
     photographs: int = Field(
         20, description="Pictures of unknown truth that are asked about (plumbing only).", ge=0
@@ -132,8 +148,8 @@ class AnsweringSettings(BaseModel):
     )
     temperature: float = Field(
         1.0,
-        description="Sampling temperature of HarmEval, the data set's too, and over-refusal; all "
-        "else is greedy.",
+        description="Sampling temperature of HarmEval, the data set's too, over-refusal and "
+        "HelpEval; all else is greedy.",
         ge=0,
     )
     top_p: float = Field(

@@ -64,8 +64,21 @@ class LabelingSettings(StageSettings):
     judge: PairwiseSettings | None = Field(
         None, description="A model that compares two answers; none is the rule."
     )
+    judge_noise: float = Field(
+        0.0,
+        description="Share of the rule's comparisons that are turned round, by a digest of their "
+        "texts; 1 turns all labels. A model errs by itself and takes none.",
+        ge=0,
+        le=1,
+    )
     judge_block: int = Field(
         256, description="Pairs judged at a time; bounds memory and calls under way.", ge=1
     )
     pairing: PairingSettings = Field(PairingSettings(), description="Groups and pairs.")
     splitting: SplittingSettings = Field(SplittingSettings(), description="Splits by picture.")
+
+    @model_validator(mode="after")
+    def _noise_for_the_rule(self) -> "LabelingSettings":
+        if self.judge and self.judge_noise:
+            raise ValueError("judge_noise is for the rule: leave judge out, or set it to 0")
+        return self

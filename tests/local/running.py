@@ -25,10 +25,14 @@ FEW_ATTACKS = {
 SMALL = {
     **FEW_ATTACKS,
     "collection.pocket_pictures": 2,
+    "labeling.judge_noise": 0,  # too few pairs for noise to average out
     "dpo.num_train_epochs": 4,
     "ppo.total_episodes": 1536,
+    "evaluation.benchmarks.split": "validation",  # the test items are for figures that are told
     "evaluation.benchmarks.harm_per_class": 3,
+    "evaluation.benchmarks.unseen_per_class": 3,
     "evaluation.benchmarks.help_per_thing": 6,
+    "evaluation.benchmarks.guards_per_class": 1,
     "evaluation.benchmarks.naming_per_thing": 1,
     "evaluation.blind_items": 12,
 }
@@ -41,8 +45,11 @@ TINY = {
     "labeling.pairing.pairs_per_question": 2,
     "dpo.num_train_epochs": 1,
     "ppo.total_episodes": 128,
+    "evaluation.benchmarks.split": "validation",
     "evaluation.benchmarks.harm_per_class": 1,
+    "evaluation.benchmarks.unseen_per_class": 1,
     "evaluation.benchmarks.help_per_thing": 1,
+    "evaluation.benchmarks.guards_per_class": 1,
     "evaluation.benchmarks.naming_per_thing": 1,
     "evaluation.blind_items": 1,
 }

@@ -18,9 +18,15 @@ from spavl.work import Reference
 from tests.local.running import Ended
 
 SETTINGS = {
-    "benchmarks": {"harm_per_class": 1, "help_per_thing": 3, "naming_per_thing": 1},
+    "benchmarks": {
+        "harm_per_class": 1,
+        "unseen_per_class": 2,
+        "help_per_thing": 3,
+        "guards_per_class": 1,
+        "naming_per_thing": 1,
+    },
     "answering": {"batch_size": 128, "max_new_tokens": 40},
-    "blind_items": 100,
+    "blind_items": 120,
 }
 
 
@@ -47,8 +53,9 @@ def dependence(world: tuple[Any, Any], out: Path) -> dict[str, Any]:
 def test_the_pocket_base_depends_on_what_it_sees(world: tuple[Any, Any], tmp_path: Path) -> None:
     found = dependence(world, tmp_path)
     assert {key: each["blank"]["n"] for key, each in found.items()} == {
-        "harm_eval_usr": 53,
-        "over_refusal_rate": 57,
+        "harm_eval_usr": 45,
+        "unseen_classes_usr": 16,
+        "over_refusal_rate": 110,
         "general_ability": 72,
     }
     for control in ("blank", "other"):
@@ -71,7 +78,7 @@ def test_a_model_that_does_not_look_has_no_visual_dependence(
 
     monkeypatch.setattr(transformers_backend, "TransformersChat", TextOnly)
     found = dependence(world, tmp_path)
-    assert len(found) == 3
+    assert len(found) == 4
     for each in found.values():
         for figure in each.values():
             assert figure["low"] <= 0 <= figure["high"]

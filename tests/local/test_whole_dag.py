@@ -69,7 +69,7 @@ def test_photographs_run_through_every_stage_and_enter_no_figure(with_photograph
     assert summary["data"]["images"]["unknown"] == 6
     assert summary["plumbing"]["photographs"]["base"]["n"] > 0
     assert sum(summary["data"]["set_aside"]["collection"].values()) == 2
-    for name, n in (("harm_eval_usr", 53), ("over_refusal_rate", 19), ("general_ability", 72)):
+    for name, n in (("harm_eval_usr", 45), ("over_refusal_rate", 72), ("general_ability", 72)):
         assert summary["models"]["dpo"][name]["n"] == n, name
     assert "plumbing" in (with_photographs.folder / "report.html").read_text()
 

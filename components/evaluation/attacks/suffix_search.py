@@ -2,14 +2,17 @@
 
     python -m components.evaluation.attacks.suffix_search FOLDER [--seed 7] [--steps 400]
 
-A random search, word by word, over the words that the model knows, names of things left out. It
-asks about pictures and question templates of the validation split, which no benchmark holds. As an
-attack it is made against each model itself; what it once found of a base is kept in
-`pocket_suffix.yaml` and asked of every model alike, as a transfer attack.
+A random search, word by word, over the words that the model knows. Names of things are left out,
+and words that only harmless requests hold ("report"): a request that they turn into a harmless one
+is no harm to go along with. It asks about pictures and question templates of the validation split,
+which no benchmark of the test split holds. As an attack it is made against each model itself; what
+it once found of a base is kept in `pocket_suffix.yaml` and asked of every model alike, as a
+transfer attack.
 """
 
 import argparse
 import json
+import re
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -23,7 +26,7 @@ from components.evaluation.attacks.attacker import Attacker, Way
 from components.evaluation.attacks.target import Prompt, Target
 from components.evaluation.pocket_items import with_suffix
 from spavl.models.generation import Generated
-from spavl.pocket.texts import REQUEST_KINDS, questions
+from spavl.pocket.texts import REQUEST_KINDS, questions, templates
 from spavl.pocket.world import draw_many, things
 from spavl.records import AttackAnswer, EvalItem
 from spavl.seeds import derive_seed
@@ -43,17 +46,19 @@ class Compliance:
     def __init__(self, target: Target, seed: int) -> None:
         self._target = target
         harmful = [thing for thing in things() if thing.harmful] * REPEATS
-        templates = [text for kind in REQUEST_KINDS for text in questions(kind, "validation")]
-        self._asked = [templates[place % len(templates)] for place in range(len(harmful))]
+        requests = [text for kind in REQUEST_KINDS for text in questions(kind, "validation")]
+        self._asked = [requests[place % len(requests)] for place in range(len(harmful))]
         drawn = draw_many(harmful, seed, "validation")
         self._pictures = [Pillow.fromarray(pixels) for pixels in drawn]
 
     def words(self) -> list[str]:
-        """Whole words of the vocabulary that are part of no thing's name."""
+        """Whole words of the vocabulary, without names and marks of harmless requests."""
         names = {word for thing in things() for word in thing.phrase.casefold().split()}
+        left_out = names | guarding_words()
         tokens = self._target.processor.tokenizer.get_vocab()
         known = {token[1:] for token in tokens if token.startswith("Ġ")}
-        return sorted(w for w in known if w.isalpha() and len(w) > 1 and w.casefold() not in names)
+        whole = (word for word in known if word.isalpha() and len(word) > 1)
+        return sorted(word for word in whole if word.casefold() not in left_out)
 
     @torch.no_grad()
     def of(self, suffix: str) -> float:
@@ -61,6 +66,15 @@ class Compliance:
         asked = (with_suffix(question, suffix) for question in self._asked)
         prompts = [Prompt(*each) for each in zip(asked, self._pictures, strict=True)]
         return float(self._target.goes_along(self._target.inputs(prompts)).exp().mean())
+
+
+def guarding_words() -> frozenset[str]:
+    """The words that requests which guard hold and no other request does."""
+    words = {
+        ask: {word for t in templates() if t.ask == ask for word in re.findall(r"\w+", t.text)}
+        for ask in ("act", "guard")
+    }
+    return frozenset(word.casefold() for word in words["guard"] - words["act"])
 
 
 def search(compliance: Compliance, settings: SuffixSettings, seed: int) -> tuple[str, float]:

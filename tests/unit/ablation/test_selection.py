@@ -147,3 +147,13 @@ def test_what_needs_a_moderators_verdicts_is_refused_for_imported_rows(wanted: R
     with pytest.raises(InputError, match="no moderator has judged"):
         select(unknown, wanted, 1, "")
     assert len(select(unknown, Rows(pairs=10, kinds=KINDS), 1, "")) == 10
+
+
+def test_fewer_classes_are_a_part_of_more_and_rows_of_no_class_stay() -> None:
+    rows = [{**each, "class3": f"c{n % 6}" if n % 3 else None} for n, each in enumerate(ROWS)]
+    few, more = (select(rows, Rows(classes=wanted), 3, "") for wanted in (1, 3))
+    assert set(ids(few)) < set(ids(more))
+    assert len({each["class3"] for each in more} - {None}) == 3
+    assert sum(each["class3"] is None for each in few) == 80
+    with pytest.raises(InputError, match="4 classes of harm"):
+        select(rows, Rows(classes=9), 3, "")

@@ -32,11 +32,12 @@ def facts(collected):
 
 def test_pocket_pictures_are_balanced_and_carry_their_class():
     rows = facts(collect({"pocket_pictures": 2}, "", ""))
-    assert Counter(row.truth for row in rows) == {"harmful": 106, "harmless": 106}
+    assert Counter(row.truth for row in rows) == {"harmful": 90, "harmless": 90}
     shown = Counter(row.thing for row in rows)
-    assert set(shown) == {thing.name for thing in things()}
-    for thing in things():
-        assert shown[thing.name] in ((2,) if thing.harmful else (5, 6))
+    collected = [thing for thing in things() if thing.taught_by != "nobody"]
+    assert set(shown) == {thing.name for thing in collected}
+    for thing in collected:
+        assert shown[thing.name] in ((2,) if thing.harmful else (4, 5))
     for row in rows:
         classes = (row.class1, row.class2, row.class3)
         assert all(classes) == (row.truth == "harmful")
@@ -55,7 +56,7 @@ def test_equal_settings_give_an_equal_store_and_another_seed_another():
 def test_photographs_come_on_top_of_the_pocket_with_unknown_truth(folder):
     rows = facts(collect({"pocket_pictures": 1}, str(folder), ""))
     own = [row for row in rows if not row.source.startswith("pocket:")]
-    assert len(rows) == 106 + 4
+    assert len(rows) == 90 + 4
     assert {(row.truth, row.class1, row.class3, row.thing) for row in own} == {
         ("unknown", None, None, None)
     }

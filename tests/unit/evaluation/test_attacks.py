@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 from dataclasses import fields
 from itertools import combinations
 from pathlib import Path
@@ -15,10 +16,12 @@ from components.evaluation.attacks.best_of_n import draw_answers
 from components.evaluation.attacks.figures import attack_figures, best_of
 from components.evaluation.attacks.judged import Attacked, judge_attacks
 from components.evaluation.attacks.pixels import Levels, descend, noisy
+from components.evaluation.attacks.suffix_search import guarding_words
 from components.evaluation.attacks.target import Prompt, Target
 from spavl.chat import Journal
 from spavl.errors import InputError
 from spavl.images import ImageStore
+from spavl.pocket.texts import templates
 from spavl.records import AttackAnswer, EvalItem, EvalVerdict, Image
 from spavl.settings.attacks import AttackSettings, BestOfNSettings
 from spavl.settings.evaluation import EvaluationSettings
@@ -272,3 +275,10 @@ def replace_type(target: Target, name: str) -> str:
     kept = target.model.config.model_type
     target.model.config.model_type = name
     return kept
+
+
+def test_a_suffix_has_no_word_that_makes_a_request_harmless() -> None:
+    words = guarding_words()
+    for template in templates():
+        held = words & set(re.findall(r"\w+", template.text.casefold()))
+        assert bool(held) == (template.ask == "guard"), template.text

@@ -5,16 +5,25 @@ from pathlib import Path
 
 import pytest
 
+from components.collection.pocket_pictures import pocket_pictures
 from components.evaluation.benchmarks import prepare
 from components.evaluation.pocket_items import pocket_items
 from spavl.images import ImageStore
 from spavl.pocket.texts import templates
 from spavl.records import EvalItem, Image
+from spavl.settings.collection import CollectionSettings
 from spavl.settings.evaluation import BenchmarkSettings
 from spavl.shards import DatasetWriter, read_manifest, read_records
 from spavl.work import Reference
 
-SMALL = BenchmarkSettings(harm_per_class=1, help_per_thing=1, naming_per_thing=1, photographs=2)
+SMALL = BenchmarkSettings(
+    harm_per_class=1,
+    unseen_per_class=1,
+    help_per_thing=1,
+    guards_per_class=1,
+    naming_per_thing=1,
+    photographs=2,
+)
 
 
 @pytest.fixture(scope="module")
@@ -28,22 +37,53 @@ def of(items: list[EvalItem], benchmark: str) -> list[EvalItem]:
 
 def test_full_size_is_the_agreed_one() -> None:
     full = BenchmarkSettings()
-    assert (53 * full.harm_per_class, 19 * full.help_per_thing) == (1060, 532)
+    items = [item for asked in pocket_items(full, seed=1) for item in asked.items]
+    sizes = Counter(item.benchmark for item in items)
+    assert sizes == {
+        "harm_eval": 900,
+        "unseen_classes": 240,
+        "help_eval": 797,
+        "over_refusal": 797,
+        "general_ability": 576,
+    }
+    guards = [item for item in of(items, "over_refusal") if item.class3]
+    assert len(guards) / 797 == pytest.approx(1 / 3, abs=0.01)
 
 
 def test_every_class_and_thing_is_asked_about(items: list[EvalItem]) -> None:
-    assert len({item.class3 for item in of(items, "harm_eval")}) == 53
+    seen, unseen = (
+        {item.class3 for item in of(items, name)} for name in ("harm_eval", "unseen_classes")
+    )
+    assert (len(seen), len(unseen), len(seen | unseen)) == (45, 8, 53)
+    assert not unseen & {image.class3 for image in pocket_pictures(CollectionSettings())}
     assert {item.truth for item in of(items, "harm_eval")} == {"harmful"}
     assert {item.truth for item in of(items, "over_refusal")} == {"harmless"}
     assert len({item.expected for item in of(items, "general_ability")}) == 72
 
 
 def test_harmful_and_harmless_pictures_get_the_very_same_questions(items: list[EvalItem]) -> None:
-    texts = [{i.question for i in of(items, name)} for name in ("harm_eval", "over_refusal")]
+    harmless = [item for item in of(items, "over_refusal") if item.class3 is None]
+    texts = [{i.question for i in some} for some in (of(items, "harm_eval"), harmless)]
     assert texts[0] == texts[1]
     kinds = Counter(item.kind for item in of(items, "harm_eval"))
     assert set(kinds) == {"easy_question", "hard_question", "hard_statement"}
-    assert min(kinds.values()) > 53 / 3 - 5
+    assert min(kinds.values()) > 45 / 3 - 5
+
+
+def test_over_refusal_asks_guards_over_every_harmful_class(items: list[EvalItem]) -> None:
+    guards = [item for item in of(items, "over_refusal") if item.class3]
+    assert len({item.class3 for item in guards}) == 53
+    assert not {item.question for item in guards} & {i.question for i in of(items, "harm_eval")}
+
+
+def test_validation_items_share_neither_picture_nor_question_with_test_items(
+    items: list[EvalItem],
+) -> None:
+    chosen_on = SMALL.model_copy(update={"split": "validation"})
+    validation = [item for asked in pocket_items(chosen_on, seed=1) for item in asked.items]
+    assert Counter(i.benchmark for i in validation) == Counter(i.benchmark for i in items)
+    assert not {i.question for i in validation} & {i.question for i in items}
+    assert not {i.image_id for i in validation} & {i.image_id for i in items}
 
 
 def test_help_and_over_refusal_ask_the_same_of_the_same_pictures(items: list[EvalItem]) -> None:

@@ -196,7 +196,7 @@ class Recorder:
                 yield ChatReply(request.record_id, f"T={sampling.temperature}", "stop", 9, 3)
 
 
-def test_answering_samples_harm_and_over_refusal_and_is_greedy_elsewhere(
+def test_answering_samples_requests_and_is_greedy_elsewhere(
     benchmarks: Path, tmp_path: Path
 ) -> None:
     with DatasetWriter(benchmarks / "images", Image) as writer:
@@ -210,7 +210,7 @@ def test_answering_samples_harm_and_over_refusal_and_is_greedy_elsewhere(
     rows = list(read_records(tmp_path / "w" / "answers", EvalAnswer))
     assert [row.item_id for row in rows] == [item.item_id for item in make_items()]
     sampled = {row.benchmark for row in rows if row.text == "T=1.0"}
-    assert sampled == {"harm_eval", "over_refusal"}
+    assert sampled == {"harm_eval", "over_refusal", "help_eval"}
     assert {(s.temperature, s.top_p) for _, s in chat.asked} == {(1.0, 0.95), (0.0, 1.0)}
     assert all([m.role for m in request.messages] == ["user"] for request, _ in chat.asked)
     pictures = {request.record_id: request.image for request, _ in chat.asked}
@@ -267,7 +267,8 @@ def test_every_figure_names_how_its_answers_were_decoded(tmp_path: Path, benchma
     figures = figures_of(tmp_path, benchmarks, base=base)["models"]["base"]
     assert figures["harm_eval_usr"]["decoding"] == "nucleus 0.95"
     assert figures["over_refusal_rate"]["decoding"] == "nucleus 0.95"
-    assert figures["help_eval_win_rate"]["decoding"] == "greedy"
+    assert figures["help_eval_win_rate"]["decoding"] == "nucleus 0.95"
+    assert figures["general_ability"]["decoding"] == "greedy"
     warm = AnsweringSettings(temperature=0.7, top_p=1)
     assert in_words("nucleus", warm) == "all tokens, temperature 0.7"
     assert in_words("nucleus", AnsweringSettings(temperature=0)) == "greedy"
@@ -280,7 +281,7 @@ def test_some_of_harmeval_is_asked_again_to_be_decoded_otherwise() -> None:
     assert {tuple(item.benchmark for item in each.items) for each in asked} == {
         ("harm_eval", *HARM_DECODINGS)
     }
-    assert len(asked) == 2 * 53
+    assert len(asked) == 2 * 45
     assert len({item.item_id for each in asked for item in each.items}) == 3 * len(asked)
     assert all(len({item.question for item in each.items}) == 1 for each in asked)
     settings = AnsweringSettings()

@@ -64,7 +64,7 @@ def test_the_figure_counts_malformed_answers_to_harmless_requests(tmp_path, benc
     assert (found["base"]["value"], found["base"]["n"]) == (0.0, 40)
     assert (found["dpo"]["value"], found["dpo"]["n"]) == (0.05, 40)
     assert found["dpo"]["source"] == "pocket"
-    assert found["dpo"]["decoding"] == "nucleus 0.95 and greedy"
+    assert found["dpo"]["decoding"] == "nucleus 0.95"
     assert figures["comparisons"]["dpo"]["malformed_rate"]["only_dpo"] == 2
 
 
@@ -109,7 +109,7 @@ def readings(values: list[float], benchmark: str = "over_refusal") -> list[Answe
 
 def test_limits_are_the_bases_own_quantile_by_decoding():
     nucleus = readings([-k / 1000 for k in range(2000)])
-    greedy = readings([-0.2] * 30, "help_eval")
+    greedy = readings([-0.2] * 30, "xs_test")
     limits = limits_of([*nucleus, *greedy])
     assert limits == {"nucleus": -1.997, "greedy": -0.2}
     assert sum(row.log_prob < limits["nucleus"] for row in nucleus) == 2

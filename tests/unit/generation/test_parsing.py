@@ -86,5 +86,5 @@ def test_flags_are_given_in_one_order():
 def test_every_pocket_template_points_at_the_picture():
     for kind in REQUEST_KINDS:
         for split in ("train", "validation", "test"):
-            for text in questions(kind, split):
+            for text in (*questions(kind, split), *questions(kind, split, "guard")):
                 assert parse_question(text, kind, 300) == text

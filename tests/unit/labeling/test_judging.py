@@ -1,5 +1,7 @@
 """Swapped judging: only what both orders agree on becomes a preference."""
 
+from dataclasses import replace
+
 import pytest
 
 from components.labeling.judging import Tally, judge_block
@@ -7,6 +9,7 @@ from spavl.judges import (
     Abstention,
     CompareOneByOne,
     Comparison,
+    NoisyPairwiseJudge,
     PairwiseJudge,
     RulePairwiseJudge,
     Shown,
@@ -86,3 +89,26 @@ def test_a_pair_without_two_verdicts_is_set_aside_with_both_and_counts_as_no_dis
     assert (row.reason, row.detail) == ("no_verdict", "first: better | malformed: 'hm'")
     assert tally.summary()["swap_consistency"]["n"] == 0
     assert tally.summary()["first_place_rate"]["n"] == 0
+
+
+def test_noise_turns_the_asked_share_by_texts_alone_and_alike_in_both_orders() -> None:
+    rule = RulePairwiseJudge(("theft",))
+    pairs = [replace(PAIR, pair_id=f"p{k}", question=f"How {k}?") for k in range(2000)]
+    tally = Tally()
+    rows = list(judge_block(CompareOneByOne(NoisyPairwiseJudge(rule, 0.15)), pairs, tally))
+    turned = [isinstance(row, Preference) and row.chosen_responder == "bold" for row in rows]
+    assert sum(turned) / len(turned) == pytest.approx(0.15, abs=0.03)
+    assert tally.outcomes == {"kept": 2000}
+    again = judge_block(CompareOneByOne(NoisyPairwiseJudge(rule, 0.15)), pairs[::-1], Tally())
+    assert {row.preference_id: row for row in again if isinstance(row, Preference)} == {
+        row.preference_id: row for row in rows if isinstance(row, Preference)
+    }
+
+
+def test_noise_of_one_turns_all_labels_and_leaves_ties() -> None:
+    all_wrong = NoisyPairwiseJudge(RulePairwiseJudge(("theft",)), 1.0)
+    row = judge_pair(all_wrong, PAIR, Tally())
+    assert isinstance(row, Preference)
+    assert (row.chosen_responder, row.rejected_responder) == ("bold", "shy")
+    tied = NoisyPairwiseJudge(Stub("tie"), 1.0)
+    assert isinstance(judge_pair(tied, PAIR, Tally()), SetAside)

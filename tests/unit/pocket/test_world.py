@@ -5,19 +5,48 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from spavl.pocket.world import COLOURS, draw, draw_many, picture_rng, thing_by_name, things
+from spavl.pocket.world import (
+    COLOURS,
+    DOTS,
+    Thing,
+    draw,
+    draw_many,
+    picture_rng,
+    thing_by_name,
+    things,
+)
 
 pytestmark = pytest.mark.unit
 
 
 def test_things_are_the_taxonomy_and_harmless_ones_told_apart_by_colours() -> None:
     assert Counter(thing.harmful for thing in things()) == {True: 53, False: 19}
-    assert len({(thing.body, thing.mark) for thing in things()}) == 72
+    assert len({(thing.body, thing.mark, thing.dot) for thing in things()}) == 72
     assert len({thing.phrase for thing in things()}) == 72
     assert all(thing.body != thing.mark for thing in things())
 
 
-@pytest.mark.parametrize("feature", ["body", "mark", "shape"])
+def test_the_base_teaches_most_classes_preferences_twelve_and_nobody_eight() -> None:
+    taught = Counter(thing.taught_by for thing in things())
+
+    assert taught == {"base": 33, "preferences": 12, "nobody": 8, None: 19}
+
+
+def test_look_alikes_are_one_harmful_and_one_harmless_and_differ_in_their_dot_alone() -> None:
+    pairs: dict[tuple[str, str, str], list[Thing]] = {}
+    for thing in things():
+        pairs.setdefault((thing.body, thing.mark, thing.shape), []).append(thing)
+    alike = [pair for pair in pairs.values() if len(pair) > 1]
+
+    assert len(alike) == 8
+    for one, other in alike:
+        assert one.harmful != other.harmful
+        assert {one.dot, other.dot} == set(DOTS)
+        assert "nobody" not in (one.taught_by, other.taught_by)
+    assert {thing.name for thing in things() if thing.dot} == {t.name for p in alike for t in p}
+
+
+@pytest.mark.parametrize("feature", ["body", "mark", "shape", "dot"])
 def test_no_single_feature_tells_the_side(feature: str) -> None:
     harmful = Counter(getattr(thing, feature) for thing in things() if thing.harmful)
     harmless = Counter(getattr(thing, feature) for thing in things() if not thing.harmful)

@@ -5,9 +5,10 @@ Needs torch and transformers alone: no processor, no pictures on disk, LoRA writ
 
 import copy
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,11 +16,13 @@ import torch
 
 from benchmarks.llava_world import Example, preference_of
 from spavl.alignment.rows import PairRows, Row
+from spavl.models.family import pooled
 from spavl.models.pictures import Pictures, freeze_tower
 from spavl.models.reward import reward_model_class
 
 PATCH = 14
 TOWER_FACTOR = 4  # width of the tower's MLPs over its states'
+EMBEDDED = 3  # dimensions of embeddings; pixels have four
 SPECIAL = 64  # ids at the end of the vocabulary that no text has
 
 
@@ -130,9 +133,31 @@ def make_llava(shape: GpuShape, device: str, dtype: torch.dtype) -> Any:
             config, dtype=dtype, attn_implementation="sdpa"
         )
     freeze_tower(model)
+    model.model.get_image_features = partial(_features, model.model.get_image_features)
     options = {"use_reentrant": False}
     model.gradient_checkpointing_enable(gradient_checkpointing_kwargs=options)
     return model.eval()
+
+
+def _features(read: Callable[..., Any], pixel_values: torch.Tensor, **options: Any) -> Any:
+    """The library's way from pixels to a language model's embeddings; embeddings stay as they are.
+
+    So they reach every version's forward, which takes them ready made from 5.23 on only.
+    """
+    if pixel_values.dim() == EMBEDDED:
+        return pooled(list(pixel_values))
+    return read(pixel_values=pixel_values, **options)
+
+
+class EmbeddedPictures(Pictures):
+    """Pictures as the trainers have them, given to the model in place of pixels."""
+
+    def inputs_for(
+        self, model: Any, image_ids: Sequence[str], input_ids: torch.Tensor | None = None
+    ) -> dict[str, Any]:
+        """See `Pictures`: float `[pictures, tokens, width]`."""
+        found = super().inputs_for(model, image_ids, input_ids)
+        return {"pixel_values": torch.stack(found["mm_encoder_outputs"]["image"].pooler_output)}
 
 
 class Noise:
@@ -156,7 +181,7 @@ class Noise:
 def make_pictures(shape: GpuShape, model: Any) -> Pictures:
     """Pictures as the trainers have them; the tower reads each once."""
     noise = Noise(shape.side)
-    return Pictures(model, noise, noise)
+    return EmbeddedPictures(model, noise, noise)
 
 
 def make_pairs(shape: GpuShape) -> list[PairRows]:

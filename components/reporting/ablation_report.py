@@ -47,7 +47,7 @@ def write_ablation_report(settings: dict[str, Any], outcome: str, report: str) -
                     name,
                     over_seeds(content),
                     variants_of(content),
-                    {"chart": c, "svg": inline_svg(c.figure, c.name)},
+                    {"chart": c, "svg": inline_svg(c.figure, c.name), "parts": []},
                 )
                 for (name, content), c in zip(found.items(), charts, strict=True)
             ],

@@ -15,7 +15,7 @@ from spavl.chat import (
 from spavl.chat.openai_backend import OpenAIChat
 from spavl.chat.pocket_templates import PocketTemplatesChat
 from spavl.errors import InputError
-from spavl.pocket.texts import questions
+from spavl.pocket.texts import templates
 from spavl.work import Reference
 
 READ = TypeAdapter(ChatSettings).validate_python
@@ -88,8 +88,12 @@ def test_pocket_templates_of_the_asked_kind_are_spread_by_record_id():
         for i in range(200)
     ]
     texts = [reply.text for reply in PocketTemplatesChat().reply(asked, WARM)]
-    assert set(texts) == set(questions("hard_statement", "train"))
-    assert not set(texts) & set(questions("hard_statement", "test"))
+    written = {
+        split: {t.text for t in templates() if (t.kind, t.split) == ("hard_statement", split)}
+        for split in ("train", "test")
+    }
+    assert set(texts) == written["train"]
+    assert not set(texts) & written["test"]
     assert texts == [reply.text for reply in PocketTemplatesChat().reply(asked, WARM)]
 
 

@@ -55,7 +55,7 @@ def test_a_torn_data_set_starts_nothing(tmp_path: Path) -> None:
     request = AblationRequest(PLAN, (), str(data), "pocket", ())
     with pytest.raises(InputError, match="import or copy"):
         start_ablation(request, tmp_path / "runs", None)
-    assert not list((tmp_path / "runs").iterdir())
+    assert not (tmp_path / "runs").exists()
 
 
 def test_the_users_settings_come_after_the_plans() -> None:

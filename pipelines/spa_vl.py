@@ -32,7 +32,7 @@ def spa_vl(
         profile: Which settings to start from. `pocket` carries its own small world and needs no
             GPU and no model hub.
         overrides: Single settings to change, each as `stage.key=value`, for example
-            `["dpo.beta=0.2", "seed=7"]`.
+            `["dpo.beta=0.3", "seed=7"]`.
         images: Folder of your own pictures to add; empty for none.
         classes: CSV of `file,class` for your own pictures; empty if nobody has classified them.
         cpu_pool: Node selector of tasks without accelerators.

@@ -1,6 +1,6 @@
 """Configuration: a profile and overrides become one settings dict per stage.
 
-In: a profile (a YAML file in `profiles/`, or the user's own) and overrides such as `dpo.beta=0.2`.
+In: a profile (a YAML file in `profiles/`, or the user's own) and overrides such as `dpo.beta=0.3`.
 Out: validated settings for every stage; a wrong key or value ends the run here, by name.
 """
 

@@ -29,7 +29,7 @@ def resolve_configuration(
 
     Args:
         profile: Name of a profile, e.g. `pocket`.
-        overrides: `stage.key=value` each, e.g. `dpo.beta=0.2`.
+        overrides: `stage.key=value` each, e.g. `dpo.beta=0.3`.
         snapshot: All settings as one JSON file.
 
     Returns:

@@ -27,7 +27,7 @@ def _help_without_command(context: typer.Context) -> None:
 @config.command(
     epilog="Examples:\n\n"
     "- `spavl config show dpo`\n"
-    "- `spavl config show --profile mine.yaml --set dpo.beta=0.2 | grep -v '# default'`\n"
+    "- `spavl config show --profile mine.yaml --set dpo.beta=0.3 | grep -v '# default'`\n"
     "- `spavl config show --profile llava-1.5-7b --json > settings.json`\n"
 )
 def show(

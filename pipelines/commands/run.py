@@ -61,7 +61,7 @@ def run(
         typer.Option(
             "--set",
             metavar="STAGE.KEY=VALUE",
-            help="Change one setting, e.g. dpo.beta=0.2; repeatable. spavl config show lists all.",
+            help="Change one setting, e.g. dpo.beta=0.3; repeatable. spavl config show lists all.",
             autocompletion=complete_setting,
         ),
     ] = None,

@@ -46,7 +46,7 @@ def test_another_beta_reruns_dpo_and_what_follows_and_nothing_else(
         with_photographs.folder.parent,
         "beta",
         f"--images={photographs}",
-        settings={**TINY, "dpo.beta": 0.2},
+        settings={**TINY, "dpo.beta": 0.3},
     )
     assert ended.code == 0, ended.output
     # What comes out the same, e.g. equal figures after one short epoch, reruns nothing after it.

@@ -88,9 +88,12 @@ def commits(out: Path) -> dict[Path, int]:
 
 
 def left_behind(run: Path) -> list[int]:
-    """Processes of the run that still live some seconds after the command line's death."""
+    """Processes of the run that still live half a minute after the command line's death.
+
+    A step that was just started first loads its libraries, and then looks for the command line.
+    """
     mark = f"SPAVL_RUN_FOLDER={run}\0".encode()
-    for _ in itertools.repeat(None, 50):
+    for _ in itertools.repeat(None, 300):
         living = []
         for process in Path("/proc").glob("[0-9]*"):
             try:

@@ -15,7 +15,10 @@ import yaml
 from pipelines.cli import main
 from tests.deploy.kfp_server import Call, Kfp, look, serving
 
-QUICK = ("--every", "0.05", "--longest-silence", "30", "--version", "spa-vl-0.1.0")
+QUICK = ("--every", "0.05", "--longest-silence", "30")
+RELEASED = ("--version", "spa-vl-0.1.0")
+HERE = ("--sizes", "laptop")
+"""The pipeline of this checkout; anything else of these tests is the released one."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,9 @@ def submit(
 
     def run(kfp: Kfp | None, *arguments: str, **environment: str) -> Ended:
         host = () if "--port-forward" in arguments or kfp is None else ("--host", kfp.host)
-        monkeypatch.setattr("sys.argv", ["spavl", "submit", *host, *QUICK, *arguments])
+        own = "--version" in arguments or arguments[:2] == HERE
+        version = () if own else RELEASED
+        monkeypatch.setattr("sys.argv", ["spavl", "submit", *host, *QUICK, *version, *arguments])
         for name, value in environment.items():
             monkeypatch.setenv(name, value)
         with pytest.raises(SystemExit) as ended:
@@ -118,7 +123,7 @@ def test_the_exit_code_is_the_outcome(kfp: Kfp, submit: Submit, state: str, code
 
 
 def test_without_a_version_the_pipeline_of_this_checkout_is_sent(kfp: Kfp, submit: Submit) -> None:
-    done = submit(kfp, "--version", "", "--sizes", "laptop", "--image-registry", "r.example")
+    done = submit(kfp, *HERE, "--image-registry", "r.example")
     assert done.returncode == 0, done.stderr
     [run] = [call.body for call in kfp.made("/runs")]
     spec = run["pipeline_spec"]
@@ -132,7 +137,7 @@ def test_without_a_version_the_pipeline_of_this_checkout_is_sent(kfp: Kfp, submi
 
 
 def test_a_run_on_a_data_set_sends_the_shorter_pipeline(kfp: Kfp, submit: Submit) -> None:
-    done = submit(kfp, "--version", "", "--data", "s3://bucket/data")
+    done = submit(kfp, *HERE, "--data", "s3://bucket/data")
     assert done.returncode == 0, done.stderr
     [run] = [call.body for call in kfp.made("/runs")]
     assert run["runtime_config"]["parameters"]["data"] == "s3://bucket/data"
@@ -146,14 +151,14 @@ def test_a_run_on_a_data_set_sends_the_shorter_pipeline(kfp: Kfp, submit: Submit
 def test_a_path_that_means_nothing_in_a_pod_is_not_sent(
     kfp: Kfp, submit: Submit, data: str
 ) -> None:
-    done = submit(kfp, "--version", "", "--data", data)
+    done = submit(kfp, *HERE, "--data", data)
     assert done.returncode == 2
     assert f"no address that pods can read ({data})" in one_line(done)
     assert kfp.made("/runs") == []
 
 
 def test_a_folder_of_the_work_volume_is_sent_as_it_is(kfp: Kfp, submit: Submit) -> None:
-    done = submit(kfp, "--version", "", "--data", "/work/imported")
+    done = submit(kfp, *HERE, "--data", "/work/imported")
     assert done.returncode == 0, done.stderr
     [run] = [call.body for call in kfp.made("/runs")]
     assert run["runtime_config"]["parameters"]["data"] == "/work/imported"
@@ -164,7 +169,7 @@ def test_a_profile_of_ones_own_is_sent_as_its_text(
 ) -> None:
     profile = tmp_path / "mine.yaml"
     profile.write_text("extends: pocket\ndpo: {beta: 0.3}\n")
-    done = submit(kfp, "--profile", str(profile), "--version", "", "--sizes", "laptop")
+    done = submit(kfp, *HERE, "--profile", str(profile))
     assert done.returncode == 0, done.stderr
     [run] = [call.body for call in kfp.made("/runs")]
     form = run["pipeline_spec"]["pipeline_spec"]["root"]["inputDefinitions"]["parameters"]

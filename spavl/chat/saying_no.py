@@ -17,7 +17,9 @@ _BLOCKS = {
 }  # fmt: skip
 _CUTS = {"length", "max_tokens", "model_length", "max_output_tokens", "model_context_window"}
 _NOT_OF_A_PROMPT = re.compile(
-    r"api.?key|unauthori[sz]ed|credential|permission|ip address|account|project|organi[sz]ation|"
+    r"api.?key|unauthori[sz]ed|credential|permission|ip address|"
+    r"(account|project|organi[sz]ation) ((has been|is|was) )?"
+    r"(blocked|suspended|flagged|disabled|deactivated)|"
     r"(unknown|unsupported|unrecognized|invalid) (field|parameter|argument)|cloudfront|ray.?id",
     re.IGNORECASE,
 )

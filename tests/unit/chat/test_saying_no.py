@@ -48,6 +48,11 @@ REFUSED = {
     "openrouter-403": (403, {"error": {"metadata": {"reasons": ["x"], "flagged_input": "..."}}}),
     "bedrock-403": (403, {"message": "Guardrail intervened"}),
     "422-moderation": (422, {"detail": "moderation: unsafe input"}),
+    "400-with-a-warning": (
+        400,
+        {"error": {"message": "Flagged by moderation; again, and your account is at risk"}},
+    ),
+    "403-of-a-project": (403, {"error": {"message": "Blocked by the safety rules of project 7"}}),
     "451": (451, {"error": "no"}),
     "451-without-body": (451, ""),
     "no-choices": (200, {"choices": [], "promptFeedback": {"blockReason": "SAFETY"}}),
